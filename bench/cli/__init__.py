@@ -1,0 +1,86 @@
+"""The command line's root: knows every verb's name and loads only the one asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import Any
+
+import click
+
+from bench import __version__
+from bench.errors import BenchError, UsageError
+
+# verb: (where its command lives, what it does)
+VERBS = {
+    "run": ("bench.cli.run:run", "Train and score strategies on tasks; does only what is missing."),
+    "compare": ("bench.cli.compare:compare", "Print the leaderboard of finished runs."),
+    "list": ("bench.cli.list:list_", "List strategies, tasks and presets."),
+    "generator": ("bench.cli.generator:generator", "Train the masked language model that perturbs texts."),
+    "profile": ("bench.cli.profile:profile", "Measure where a strategy's training time goes."),
+}
+EXAMPLES = (
+    "bench run --strategy none,mate-kd --tasks cola,rte --seeds 3",
+    "bench compare",
+)
+
+
+class _WrongRequest(click.ClickException):
+    exit_code = 2
+
+
+class Verbs(click.Group):
+    """A group that imports a verb's module when the verb is used, and shows the suite's errors in a line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order in which one needs them."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the verb's command, importing its module."""
+        if cmd_name not in VERBS:
+            return None
+        module, _, attribute = VERBS[cmd_name][0].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the verb asked for; an unknown one is an error that names the nearest."""
+        if args[0] not in VERBS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], VERBS, n=1, cutoff=0.5)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(VERBS)}."
+            raise click.UsageError(f"No such command {args[0]!r}. {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of verbs from the table above, importing none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, about) for verb, (_, about) in VERBS.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples that end the help."""
+        with formatter.section("Examples"):
+            for example in EXAMPLES:
+                formatter.write_text(example)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb. Exit codes: 1 something failed, 2 the request is wrong, 130 interrupted."""
+        try:
+            return super().invoke(ctx)
+        except BenchError as error:
+            kind = _WrongRequest if isinstance(error, UsageError) else click.ClickException
+            raise kind(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted. Issue the same command again to go on.", err=True)
+            raise click.exceptions.Exit(130) from None
+
+
+@click.group(name="bench", cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bench")
+def main() -> None:
+    """Which way of perturbing text makes knowledge distillation better, and at what cost?
+
+    Every strategy trains the same student from the same teacher on the same budget. Each COMMAND has
+    a --help.
+    """

@@ -1,0 +1,154 @@
+"""``bench compare``: the leaderboard of every finished run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.errors import BenchError, unknown
+
+_WIDTH_OF_A_FILE = 100
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  bench compare
+  bench compare --preset mini --tasks 'rte,cola' --strategy 'none,mate-kd*' --format markdown
+  bench compare --format json | python -c "import json, sys; print(len(json.load(sys.stdin)))"
+"""
+)
+@click.option(
+    "--results",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="results",
+    show_default=True,
+    help="Folder that `bench run` wrote to.",
+)
+@click.option("--preset", help="Only this preset (globs work, commas separate).")
+@click.option("--tasks", help="Only these tasks (globs work, commas separate).")
+@click.option("--strategy", help="Show only these strategies (globs work, commas separate).")
+@click.option("--baseline", default="none", show_default=True, help="Strategy that differences are taken to.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "csv", "markdown"]),
+    default="text",
+    show_default=True,
+    help="text and markdown: tasks by strategies. json and csv: one row a task and strategy.",
+)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead.")
+def compare(
+    results: Path,
+    preset: str | None,
+    tasks: str | None,
+    strategy: str | None,
+    baseline: str,
+    form: str,
+    output: Path | None,
+) -> None:
+    """Print the leaderboard: mean ± sd over seeds, difference to the baseline, cost.
+
+    Rows are only compared where their signatures agree. Failed and skipped runs are listed below the table.
+    """
+    from bench.reporting import tables
+    from bench.reporting.leaderboard import PLAIN_KD, averages, failures, leaderboard
+    from bench.reporting.records import scan, set_aside
+
+    records, corrupt = scan(results)
+    for path, reason in corrupt:
+        click.echo(f"Warning: corrupt record {path}: {reason}", err=True)
+    earlier = len(set_aside(results)) - sum("; moved to " in reason for _, reason in corrupt)
+    if earlier > 0:
+        click.echo(
+            f"Warning: corrupt records set aside earlier: {earlier}, in {results / 'aside'}",
+            err=True,
+        )
+    if not records:
+        raise BenchError(
+            f"no finished runs in {str(results)!r}; make some: bench run --strategy none,mate-kd"
+        )
+    for key, patterns in (("preset", preset), ("task", tasks)):
+        records = _only(records, key, patterns)
+
+    frame, lost = leaderboard(records, baseline), failures(records)
+    known = {*frame["strategy"], *(row["strategy"] for row in lost)}
+    if baseline != PLAIN_KD and baseline not in known:
+        raise unknown("baseline", baseline, known)
+    means = averages(frame)
+    if strategy is not None:
+        bases = dict(zip(frame["strategy"], frame["base"], strict=True))
+        shown = _match(strategy, known, bases)
+        frame, means = (part[part["strategy"].isin(shown)] for part in (frame, means))
+        lost = [row for row in lost if row["strategy"] in shown]
+
+    grids = tables.grids(frame, means, lost)
+    if form in ("text", "markdown"):
+        footer = _footer(results, records)
+        if form == "markdown":
+            content = f"{tables.markdown(grids)}\n{footer}\n"
+        else:
+            to_terminal = output is None and sys.stdout.isatty()
+            content = f"{tables.text(grids, _width(to_terminal), to_terminal)}\n{footer}\n"
+    else:
+        content = tables.json_text(frame) if form == "json" else tables.csv_text(frame)
+        for grid in grids:
+            for note in grid.notes:
+                click.echo(f"{grid.preset}: {note}", err=True)
+    _deliver(content, output)
+
+
+def _only(records: list[dict[str, Any]], key: str, patterns: str | None) -> list[dict[str, Any]]:
+    if patterns is None:
+        return records
+    chosen = _match(patterns, {record[key] for record in records}, {}, key)
+    return [record for record in records if record[key] in chosen]
+
+
+def _match(patterns: str, known: Iterable[str], bases: dict[str, str], kind: str = "strategy") -> set[str]:
+    """Return the known names that any of the comma-separated patterns means; each must mean at least one."""
+    from bench.registry import split_list
+
+    known = set(known)
+    chosen: set[str] = set()
+    for pattern in split_list(patterns):
+        # Exactly equal first: the brackets of mate-kd[rho=0.4] mean something else to a glob.
+        found = {name for name in known if pattern in (name, bases.get(name)) or fnmatchcase(name, pattern)}
+        if not found:
+            raise unknown(f"{kind} among these results:", pattern, known)
+        chosen |= found
+    return chosen
+
+
+def _width(to_terminal: bool) -> int:
+    if to_terminal or os.environ.get("COLUMNS", "").isdigit():
+        return max(60, shutil.get_terminal_size().columns)
+    return _WIDTH_OF_A_FILE
+
+
+def _footer(results: Path, records: Sequence[dict[str, Any]]) -> str:
+    count = {status: sum(r["status"] == status for r in records) for status in ("done", "failed", "skipped")}
+    words = ", ".join(f"{n} {status}" for status, n in count.items() if n)
+    where = results / "runs" / "PRESET" / "TASK" / "STRATEGY" / "SEED" / "record.json"
+    return f"{len(records)} records ({words}), one file a run: {where}"
+
+
+def _deliver(content: str, output: Path | None) -> None:
+    if output is None:
+        click.echo(content, nl=False)
+        return
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise BenchError(
+            f"cannot write {output}: {error.strerror}; name another file: --output FILE"
+        ) from error
+    click.echo(f"wrote {output}", err=True)

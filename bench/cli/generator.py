@@ -1,0 +1,39 @@
+"""`bench generator`: the masked language model that perturbs texts, trained, cached and measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.cli.options import data_dir_option, preset_option, results_option, set_option
+
+
+@click.command(epilog="Example: bench generator --preset minilm --data-dir glue --set generator.tokens=2000000")
+@preset_option
+@data_dir_option
+@set_option
+@results_option
+def generator(preset: str, data_dir: Path | None, overrides: tuple[str, ...], results: Path) -> None:
+    """Train the preset's masked language model on the texts of all tasks at hand.
+
+    `bench run` does this by itself when a strategy needs it; here it is on its own, to train it beforehand, to
+    see its perplexity, or to use it elsewhere (the folder printed is an ordinary transformers checkpoint).
+    """
+    from bench.experiment.parts import Parts
+    from bench.experiment.presets import open_data
+    from bench.experiment.progress import watching
+
+    settings, source = open_data(preset, overrides, data_dir)
+    with watching() as progress:
+        trained = Parts(settings, source, results, progress).generator
+    perplexity = trained.card["perplexity"]
+    click.echo(f"generator: {trained.home}")
+    if perplexity is None:
+        click.echo("its masked-LM head came trained with the checkpoint; nothing was trained here")
+    else:
+        card = trained.card
+        click.echo(
+            f"perplexity {perplexity:.1f} at the masked tokens of {card['held_out_texts']} held-out texts, after "
+            f"{card['tokens']:,} word pieces in {card['seconds']:.0f} s"
+        )

@@ -1,0 +1,1 @@
+"""Tasks and the places their rows come from: the GLUE folder, the hub, a user's files, the mini suite."""

@@ -1,0 +1,184 @@
+"""Texts to word pieces, and word pieces to length-bucketed batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from bench.data.tasks import Example
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from bench.strategy import Inputs
+
+_CHUNK = 10_000
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The N texts of a split as word pieces, without padding.
+
+    ``ids`` and ``types`` are flat; row i is ``ids[offsets[i]:offsets[i + 1]]``. ``types`` is None where the
+    tokenizer makes no segment ids. ``labels`` [N] is int64 (-1: none) or float32 (nan: none). ``truncated``
+    counts rows cut at the maximum length.
+    """
+
+    ids: np.ndarray
+    types: np.ndarray | None
+    offsets: np.ndarray
+    labels: np.ndarray
+    example_ids: np.ndarray
+    pad_id: int
+    truncated: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Word pieces of every row, [N]."""
+        return np.diff(self.offsets)
+
+    def inputs(self, rows: np.ndarray, device: torch.device | str = "cpu") -> Inputs:
+        """Return what a model reads for ``rows``, padded on the right to the longest of them."""
+        starts, lengths = self.offsets[rows], self.lengths[rows]
+        columns = np.arange(lengths.max())
+        real = columns < lengths[:, None]
+        places = np.where(real, starts[:, None] + columns, 0)
+        arrays = {
+            "input_ids": np.where(real, self.ids[places], self.pad_id).astype(np.int64),
+            "attention_mask": real.astype(np.int64),
+        }
+        if self.types is not None:
+            arrays["token_type_ids"] = np.where(real, self.types[places], 0).astype(np.int64)
+        return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+
+
+def encode(
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    *,
+    is_regression: bool = False,
+) -> Encoded:
+    """Tokenise ``examples``, cutting the longer text first where a row exceeds ``max_length`` pieces.
+
+    All examples have the same number of texts. ``is_regression`` says of which type the labels are.
+    """
+    ids: list[np.ndarray] = []
+    types: list[np.ndarray] = []
+    lengths: list[int] = []
+    truncated = 0
+    for start in range(0, len(examples), _CHUNK):
+        chunk = examples[start : start + _CHUNK]
+        columns = list(zip(*(example.texts for example in chunk), strict=True))
+        encoding = tokenizer(
+            *(list(column) for column in columns),
+            truncation="longest_first",
+            max_length=max_length,
+            return_attention_mask=False,
+            return_overflowing_tokens=False,
+        )
+        lengths += [len(row) for row in encoding["input_ids"]]
+        truncated += sum(bool(e.overflowing) for e in encoding.encodings or ())
+        ids.append(np.concatenate([np.asarray(row, dtype=np.int32) for row in encoding["input_ids"]]))
+        if "token_type_ids" in encoding:
+            types.append(np.concatenate([np.asarray(r, dtype=np.int8) for r in encoding["token_type_ids"]]))
+    missing = float("nan") if is_regression else -1
+    return Encoded(
+        ids=np.concatenate(ids),
+        types=np.concatenate(types) if types else None,
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        labels=np.asarray(
+            [missing if e.label is None else e.label for e in examples],
+            dtype=np.float32 if is_regression else np.int64,
+        ),
+        example_ids=np.asarray([e.id for e in examples]),
+        pad_id=int(tokenizer.pad_token_id or 0),
+        truncated=truncated,
+    )
+
+
+def join(parts: Sequence[Encoded]) -> Encoded:
+    """Return the rows of all ``parts`` (made by one tokenizer) as one."""
+    lengths = np.concatenate([part.lengths for part in parts])
+    types = [part.types for part in parts if part.types is not None]
+    return Encoded(
+        ids=np.concatenate([part.ids for part in parts]),
+        types=np.concatenate(types) if types else None,
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        labels=np.concatenate([part.labels for part in parts]),
+        example_ids=np.concatenate([part.example_ids for part in parts]),
+        pad_id=parts[0].pad_id,
+        truncated=sum(part.truncated for part in parts),
+    )
+
+
+class BatchOrder:
+    """Which rows make batch number 0, 1, 2, … of an endless, reshuffled, length-bucketed pass over N rows.
+
+    A pure function of (lengths, batch size, seed, position): a run resumes by its position alone, and two
+    runs with one seed see the same batches whatever else they do. Within a window of ``window`` batches
+    rows are sorted by length, so that a batch holds rows of similar length; every epoch sees every row once.
+    """
+
+    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, window: int = 50) -> None:
+        self.lengths, self.batch_size, self.seed, self.window = lengths, batch_size, seed, window
+        self.per_epoch = -(-len(lengths) // batch_size)
+        self._epoch, self._batches = -1, [np.empty(0, dtype=np.int64)]
+
+    def __getitem__(self, position: int) -> np.ndarray:
+        """Return the row numbers of batch ``position`` (0-based, over all epochs)."""
+        epoch, index = divmod(position, self.per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._batches = epoch, self._shuffle(epoch)
+        return self._batches[index]
+
+    def _shuffle(self, epoch: int) -> list[np.ndarray]:
+        rng = np.random.default_rng([self.seed, epoch])
+        order = rng.permutation(len(self.lengths))
+        span = self.batch_size * self.window
+        batches = []
+        for start in range(0, len(order), span):
+            rows = order[start : start + span]
+            rows = rows[np.argsort(self.lengths[rows], kind="stable")]
+            batches += [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+
+class TokenBatchOrder:
+    """As ``BatchOrder``, but with batches of about ``budget`` tokens, padding included, of any number of rows."""
+
+    def __init__(self, lengths: np.ndarray, budget: int, seed: int) -> None:
+        self.lengths, self.seed = lengths, seed
+        # The cuts through the sorted lengths are the same in every epoch; which rows fall between them is not.
+        ordered = np.sort(lengths)
+        self.cuts, start = [], 0
+        for end in range(1, len(ordered)):
+            if (end + 1 - start) * ordered[end] > budget:
+                self.cuts.append(end)
+                start = end
+        self.per_epoch = len(self.cuts) + 1
+        self._epoch, self._batches = -1, [np.empty(0, dtype=np.int64)]
+
+    def __getitem__(self, position: int) -> np.ndarray:
+        """Return the row numbers of batch ``position`` (0-based, over all epochs)."""
+        epoch, index = divmod(position, self.per_epoch)
+        if epoch != self._epoch:
+            rng = np.random.default_rng([self.seed, epoch])
+            shuffled = rng.permutation(len(self.lengths))
+            rows = shuffled[np.argsort(self.lengths[shuffled], kind="stable")]
+            batches = np.split(rows, self.cuts)
+            self._epoch, self._batches = epoch, [batches[i] for i in rng.permutation(len(batches))]
+        return self._batches[index]
+
+
+def by_length(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Return batches of rows, longest first, for evaluation: least padding, and memory fails at once if it does."""
+    order = np.argsort(-lengths, kind="stable")
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]

@@ -1,0 +1,252 @@
+"""The two-text tasks of the mini suite. A function makes one row: its texts and its label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bench.data.mini.world import EXTRAS, SLOTS, Event, Voice, sentence
+
+Row = tuple[tuple[str, ...], "int | float"]
+_WEIGHTS = {slot: 1 if slot in EXTRAS else 3 for slot in SLOTS}
+
+
+# Share of the "no" rows that differ in theme: the others differ in one or two slots and are hard.
+EASY = 0.75
+
+
+def mrpc(voice: Voice) -> Row:
+    """Paraphrase: 1 the same event said anew, 0 an event that differs in a slot, or in who did it to whom."""
+    event = voice.event(keep=0.45)
+    label = int(voice.chance(0.6))
+    other = event
+    if not label and voice.chance(EASY):
+        other = voice.unlike(event)
+    elif not label:
+        if event.what.kind == "person" and voice.chance(0.5):
+            other = event.having(who=event.what, what=event.who)
+        else:
+            for slot in voice.rng.sample(event.present(*SLOTS), voice.pick((1, 1, 2))):
+                other = voice.changed(other, slot)
+    elif voice.chance(0.3):
+        other = event.without(voice.pick(("how", "who_is", "what_is")))
+    return (sentence(voice.clause(event)), sentence(voice.clause(other))), label
+
+
+def stsb(voice: Voice) -> Row:
+    """Similarity 0 to 5: the share of the event's slots that both texts have alike, with a judge's noise."""
+    event = voice.event(keep=0.35)
+    other = event
+    slots = event.present(*SLOTS)
+    if not voice.chance(0.4):
+        # Only some slots of an event of another theme: what is left of the first keeps the rest alike.
+        elsewhere = voice.unlike(event)
+        chosen = voice.rng.sample(slots, voice.rng.randint(1, len(slots)))
+        other = other.having(**{slot: getattr(elsewhere, slot) for slot in chosen})
+    elif voice.chance(0.6):
+        slot = voice.pick(slots)
+        other = other.without(slot) if slot in EXTRAS else voice.changed(other, slot)
+    score = similarity(event, other) + voice.rng.gauss(0, 0.15)
+    return (sentence(voice.clause(event)), sentence(voice.clause(other))), round(min(5.0, max(0.0, score)), 1)
+
+
+def similarity(one: Event, two: Event) -> float:
+    """Return 5 for events alike in every slot, 0 for alike in none; doer, deed and object weigh most."""
+    total = alike = 0.0
+    for slot, weight in _WEIGHTS.items():
+        a, b = getattr(one, slot), getattr(two, slot)
+        if a is not None or b is not None:
+            total += weight
+            alike += weight if a == b else 0
+    return 5 * alike / total
+
+
+# Ways to ask the same thing; {v} a verb's base form, {n} a thing, {p} a place.
+_QUESTIONS = {
+    "how": (
+        "how can i {v} {n} {p}",
+        "what is the best way to {v} {n} {p}",
+        "how do you {v} {n} {p}",
+        "is there an easy way to {v} {n} {p}",
+    ),
+    "why": (
+        "why do people {v} {n} {p}",
+        "what is the reason to {v} {n} {p}",
+        "for what reason would someone {v} {n} {p}",
+    ),
+    "should": (
+        "should i {v} {n} {p}",
+        "is it a good idea to {v} {n} {p}",
+        "would you advise me to {v} {n} {p}",
+    ),
+    "when": (
+        "when can i {v} {n} {p}",
+        "what is the right time to {v} {n} {p}",
+        "at what time do people {v} {n} {p}",
+    ),
+    "cost": (
+        "how much does it cost to {v} {n} {p}",
+        "what do i pay to {v} {n} {p}",
+        "is it expensive to {v} {n} {p}",
+    ),
+}
+
+
+def qqp(voice: Voice) -> Row:
+    """Duplicate questions: 1 the same in other words, 0 another intent, deed, thing, quality or place."""
+    event = voice.event(extras=("what_is", "where"), keep=0.6, people=False)
+    intent = voice.pick(sorted(_QUESTIONS))
+    label = int(voice.chance(0.4))
+    other, other_intent = event, intent
+    if not label and voice.chance(EASY):
+        other = voice.unlike(event)
+    elif not label:
+        slot = voice.pick(["intent", "intent", *event.present("did", "what", "what_is", "where")])
+        if slot == "intent":
+            other_intent = voice.other(sorted(_QUESTIONS), intent)
+        else:
+            other = voice.changed(event, slot)
+    return (_question(voice, event, intent), _question(voice, other, other_intent)), label
+
+
+def _question(voice: Voice, event: Event, intent: str) -> str:
+    place = voice.word(event.where) if event.where else ""
+    thing = voice.noun(event.what, event.what_is, "a")
+    wording = voice.pick(_QUESTIONS[intent])
+    return sentence(wording.format(v=voice.word(event.did), n=thing, p=place).strip(), "?")
+
+
+Genres = Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]]
+
+# What the texts of a genre are wrapped in, and the styles of clause it uses.
+GENRES: Genres = {
+    "report": (("according to the report , {}", "the paper says that {}", "{}"), (0, 2)),
+    "fiction": (("once {}", "{} , and nobody was surprised", "{}"), (0, 1)),
+    "letter": (("dear friend , {}", "i am sorry to tell you that {}", "i heard that {}"), (0, 2)),
+}
+OTHER_GENRES: Genres = {
+    "telephone": (("oh well , you know , {}", "yeah , i think {}", "{} , right"), (3, 0)),
+    "guide": (("remember that {}", "it is often told that {}"), (3, 1)),
+}
+
+
+def mnli(voice: Voice) -> Row:
+    """Inference: 0 entailment, 1 neutral, 2 contradiction; genres report, fiction, letter."""
+    return _inference(voice, GENRES)
+
+
+def mnli_mismatched(voice: Voice) -> Row:
+    """Inference in genres that training has none of: telephone, guide."""
+    return _inference(voice, OTHER_GENRES)
+
+
+def _inference(voice: Voice, genres: Genres) -> Row:
+    wrappings, styles = genres[voice.pick(sorted(genres))]
+    event = voice.event(keep=0.5)
+    while not _contradictions(voice, event) or len(event.present(*EXTRAS)) in (0, len(EXTRAS)):
+        event = voice.event(keep=0.5)
+    label = voice.pick((0, 1, 2))
+    said = reduced(voice, event, 0.6)
+    if label == 0 and voice.chance(0.3):
+        hypothesis = f"someone {voice.word(said.did, 1)} {voice.noun(said.what, said.what_is)}"
+    elif label == 1 and voice.chance(EASY):
+        hypothesis = voice.clause(voice.unlike(said), voice.pick((0, 0, 2)))
+    elif label == 1:
+        missing = [slot for slot in EXTRAS if getattr(event, slot) is None]
+        hypothesis = voice.clause(voice.changed(said, voice.pick(missing)), 0)
+    elif label == 2:
+        hypothesis = voice.pick(_contradictions(voice, event))
+    else:
+        hypothesis = voice.clause(said, voice.pick((0, 0, 2)))
+    premise = voice.pick(wrappings).format(voice.clause(event, voice.pick(styles)))
+    return (sentence(premise), sentence(hypothesis)), label
+
+
+def reduced(voice: Voice, event: Event, drop: float) -> Event:
+    """Return ``event`` less some of its extras: whatever it says, ``event`` says too."""
+    return event.without(*(slot for slot in EXTRAS if voice.chance(drop)))
+
+
+def _contradictions(voice: Voice, event: Event) -> list[str]:
+    """Return hypotheses that cannot hold beside ``event``: an opposite, or a denial."""
+    opposite = voice.lexicon.opposite
+    slots = [slot for slot in ("did", "who_is", "what_is", "how") if getattr(event, slot) in opposite]
+    found = []
+    for slot in slots:
+        turned = reduced(voice, event, 0.6).having(**{slot: opposite[getattr(event, slot)]})
+        found.append(voice.clause(turned, voice.pick((0, 0, 2))))
+    if found:
+        who, what = voice.noun(event.who), voice.noun(event.what)
+        found.append(f"{who} did not {voice.word(event.did)} {what}")
+    return found
+
+
+def rte(voice: Voice) -> Row:
+    """Entailment from a text of two clauses: 0 it says the hypothesis, 1 it does not."""
+    first = voice.event(keep=0.3)
+    second = voice.unlike(first)
+    premise = voice.clause(first, voice.pick((0, 2)))
+    premise += voice.pick((" , while ", " , and ", " , and later ")) + voice.clause(second)
+    told, untold = voice.rng.sample((first, second), 2)
+    label = int(voice.chance(0.5))
+    said = reduced(voice, told, 0.4)
+    if label and voice.chance(EASY):
+        said = voice.unlike(said)
+    while label and (entails(first, said) or entails(second, said)):
+        slot = voice.pick(["who", "did", "what", *told.present("where", "when")])
+        mixed = slot == "who" and voice.chance(0.7)
+        said = told.having(who=untold.who) if mixed else voice.changed(told, slot)
+    return (sentence(premise), sentence(voice.clause(said, voice.pick((0, 2))))), label
+
+
+def entails(event: Event, said: Event) -> bool:
+    """Return whether ``event`` has every slot of ``said`` alike."""
+    return all(getattr(event, slot) is getattr(said, slot) for slot in said.present(*SLOTS))
+
+
+def qnli(voice: Voice) -> Row:
+    """Question and sentence: 0 the sentence answers the question, 1 it does not."""
+    event = voice.event(keep=0.4)
+    asked = voice.pick(("who", "what", "where", "when"))
+    if getattr(event, asked) is None:
+        event = voice.changed(event, asked)
+    question = _ask(voice, event, asked)
+    label = int(voice.chance(0.5))
+    if label and voice.chance(EASY / 2):
+        event = voice.unlike(event)
+    elif label:
+        # Another deed, or the slot asked for is not told.
+        wrong = [slot for slot in ("who", "did", "what") if slot != asked]
+        slot = voice.pick([*wrong, asked, asked] if asked in EXTRAS else wrong)
+        if slot in EXTRAS:
+            event = event.without(slot)
+            if voice.chance(0.7):  # the other kind of phrase instead, so that length tells nothing
+                event = voice.changed(event, "when" if slot == "where" else "where")
+        else:
+            event = voice.changed(event, slot)
+    return (question, sentence(voice.clause(event))), label
+
+
+def _ask(voice: Voice, event: Event, slot: str) -> str:
+    who, what = voice.noun(event.who), voice.noun(event.what)
+    base, past = voice.word(event.did), voice.word(event.did, 1)
+    if slot == "who":
+        text = f"who {past} {what}"
+    elif slot == "what":
+        text = f"{'whom' if event.what.kind == 'person' else 'what'} did {who} {base}"
+    else:
+        text = f"{slot} did {who} {base} {what}"
+    return sentence(text, "?")
+
+
+def wnli(voice: Voice) -> Row:
+    """Coreference: 1 the second text says of the right one what was said of "he", 0 of the other one."""
+    verbs, doer_is, other_is = (part.strip() for part in voice.pick(voice.lexicon.because).split(">"))
+    verb = voice.tailed(verbs.split("|"))
+    of_doer, label = voice.chance(0.5), int(voice.chance(0.5))
+    said = doer_is if of_doer else other_is
+    people = [person for theme in voice.lexicon.themes for person in voice.lexicon.people[theme]]
+    doer, other = (voice.noun(person) for person in voice.rng.sample(people, 2))
+    reason = f"because he was {said}"
+    text = voice.pick((f"{doer} {verb} {other} {reason}", f"{reason} , {doer} {verb} {other}"))
+    named = f"the one who {verb} {other}" if of_doer == bool(label) else f"the one whom {doer} {verb}"
+    return (sentence(text), sentence(f"{named} was {said}")), label

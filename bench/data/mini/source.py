@@ -1,0 +1,73 @@
+"""The mini suite as a source of tasks: GLUE's nine tasks in miniature."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from bench.data.mini.suite import MAKERS, VERSION, generate, sizes
+from bench.data.source import TaskData
+from bench.data.tasks import GLUE, Task
+from bench.errors import unknown
+
+_ABOUT = {
+    "cola": "is the sentence in a small grammar, or was it broken?",
+    "sst2": "is the generated line about a film positive?",
+    "mrpc": "do the two generated sentences tell the same event?",
+    "stsb": "how much of their events do two generated sentences share, from 0 to 5?",
+    "qqp": "do the two generated questions ask the same?",
+    "mnli": "does the generated premise entail, leave open or contradict the hypothesis?",
+    "qnli": "does the generated sentence answer the question?",
+    "rte": "does the generated two-clause text entail the sentence?",
+    "wnli": "does the generated sentence with its pronoun resolved follow?",
+}
+
+
+def _task(name: str) -> Task:
+    # No submission: predictions on generated rows must never look like ones for GLUE's server.
+    return replace(
+        GLUE[name],
+        title=f"mini {GLUE[name].title}",
+        about=_ABOUT[name],
+        rows=MappingProxyType(sizes(name)),
+        submission=MappingProxyType({}),
+        submission_labels=(),
+        majority_is_hard=False,
+    )
+
+
+class MiniSource:
+    """The nine generated tasks; the same ``seed`` gives the same rows on every machine."""
+
+    name = "mini"
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self.tasks: Mapping[str, Task] = MappingProxyType({name: _task(name) for name in MAKERS})
+
+    def load(self, task: str) -> TaskData:
+        """Return every split of ``task``: train, dev, test (without labels), and MNLI's mismatched ones."""
+        spec = self._known(task)
+        splits = {split: list(rows) for split, rows in generate(task, self.seed).items()}
+        return TaskData(spec, splits, self.name, self.fingerprint(task))
+
+    def fingerprint(self, task: str) -> str:
+        """Return 16 hex digits of the generator's version, the seed and every row of ``task``."""
+        self._known(task)
+        digest = hashlib.sha256(f"mini {VERSION} {self.seed} {task}\n".encode())
+        for split, rows in generate(task, self.seed).items():
+            content = "\n".join("\t".join((*row.texts, str(row.label))) for row in rows)
+            digest.update(f"{split}\n{content}\n".encode())
+        return digest.hexdigest()[:16]
+
+    def count(self, task: str) -> dict[str, int]:
+        """Return the number of rows of every split of ``task``."""
+        self._known(task)
+        return sizes(task)
+
+    def _known(self, task: str) -> Task:
+        if task not in self.tasks:
+            raise unknown("task", task, self.tasks)
+        return self.tasks[task]

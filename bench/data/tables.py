@@ -1,0 +1,241 @@
+"""Reading tables: TSV, CSV, JSON lines and parquet rows, and turning them into a task's examples."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.data.tasks import Example, Task
+from bench.errors import BenchError, UsageError
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under named columns. ``rows`` yields (line or row number, cells) and can be read once."""
+
+    source: str
+    columns: tuple[str, ...]
+    size: int
+    rows: Iterable[tuple[int, Sequence[Any]]]
+    unit: str = "line"
+
+    def where(self, number: int) -> str:
+        """Return the place of a row as a person looks it up: ``file:line``, or the row of a data set."""
+        return f"{self.source}:{number}" if self.unit == "line" else f"{self.source}, {self.unit} {number}"
+
+    def index(self, column: str) -> int:
+        """Return the position of ``column``; BenchError names what was found instead."""
+        if self.columns.count(column) == 1:
+            return self.columns.index(column)
+        trouble = "occurs more than once" if column in self.columns else "is missing"
+        found = ", ".join(self.columns)
+        raise BenchError(f"{self.source}: column {column!r} {trouble}; columns found: {found}")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of ``path``, decompressed if it is gzip (told by its first bytes, not its name)."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"no such file: {path}") from None
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise BenchError(f"{path} is damaged gzip data ({error}); fetch the file again") from error
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a UTF-8 file, without a byte-order mark."""
+    data = read_bytes(path)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        byte = f"byte {data[error.start]:#04x}"
+        raise BenchError(f"{path}:{line}: {byte} is not UTF-8; save the file as UTF-8") from error
+
+
+def read_tsv(path: Path, headerless: tuple[str, ...] = ()) -> Table:
+    r"""Return the table of a tab-separated file without quoting: a ``"`` is an ordinary character.
+
+    Only ``\n`` and ``\r\n`` end a line; GLUE's texts contain other characters that ``str.splitlines``
+    would break at. ``headerless`` names the columns of a file that has no header: it is used where the
+    last of those names is not in the first line.
+    """
+    lines = read_text(path).replace("\r\n", "\n").split("\n")
+    while lines and not lines[-1]:
+        lines.pop()
+    if not lines:
+        raise BenchError(f"{path} is empty")
+    first = tuple(cell.strip() for cell in lines[0].split("\t"))
+    has_header = not headerless or headerless[-1] in first
+    columns, start = (first, 1) if has_header else (headerless, 0)
+    return Table(str(path), columns, len(lines) - start, _split(path, lines, start, columns))
+
+
+def _split(
+    path: Path, lines: list[str], start: int, columns: tuple[str, ...]
+) -> Iterator[tuple[int, list[str]]]:
+    # Lazily: the official MNLI has eight columns of parses a row that are dropped at once.
+    tabs = len(columns) - 1
+    for position in range(start, len(lines)):
+        cells = lines[position].split("\t")
+        if len(cells) != tabs + 1:
+            wrong = sum(line.count("\t") != tabs for line in lines[start:])
+            raise BenchError(
+                f"{path}:{position + 1}: {len(cells)} columns, but {tabs + 1} expected "
+                f"({', '.join(columns)}); {_rows(wrong)} of this file like that: repair or delete"
+            )
+        yield position + 1, cells
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
+
+
+def read_csv(path: Path, delimiter: str = ",") -> Table:
+    """Return the table of a CSV file with a header and standard quoting (cells may hold line ends)."""
+    import csv
+    import io
+
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
+    rows: list[tuple[int, Sequence[Any]]] = []
+    columns: tuple[str, ...] = ()
+    line = 1
+    try:
+        for cells in reader:
+            if not columns:
+                columns = tuple(cell.strip() for cell in cells)
+            elif cells and len(cells) != len(columns):
+                raise BenchError(
+                    f"{path}:{line}: {len(cells)} columns, but {len(columns)} expected ({', '.join(columns)})"
+                )
+            elif cells:
+                rows.append((line, cells))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise BenchError(f"{path}:{line}: {error}") from error
+    if not columns:
+        raise BenchError(f"{path} is empty")
+    return Table(str(path), columns, len(rows), rows)
+
+
+def read_jsonl(path: Path) -> Table:
+    """Return the table of a file with one JSON object a line; its columns are the first object's keys."""
+    import json
+
+    columns: tuple[str, ...] = ()
+    rows: list[tuple[int, Sequence[Any]]] = []
+    for number, line in enumerate(read_text(path).replace("\r\n", "\n").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise BenchError(f"{path}:{number}: not JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise BenchError(f"{path}:{number}: an object was expected, found {type(record).__name__}")
+        columns = columns or tuple(record)
+        missing = [name for name in columns if name not in record]
+        if missing:
+            raise BenchError(
+                f"{path}:{number}: key {missing[0]!r} is missing; keys found: {', '.join(record)}"
+            )
+        rows.append((number, [record[name] for name in columns]))
+    return Table(str(path), columns, len(rows), rows)
+
+
+def read_parquet(path: Path) -> Table:
+    """Return the table of a parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise UsageError(f"no such file: {path}") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BenchError(f"{path} is not readable as parquet: {error}") from error
+    rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
+    return Table(str(path), tuple(table.column_names), table.num_rows, enumerate(rows, start=1), unit="row")
+
+
+def to_examples(
+    table: Table,
+    task: Task,
+    texts: tuple[str, ...],
+    label: str,
+    labels: Literal["required", "optional", "none"],
+) -> list[Example]:
+    """Return the rows of ``table`` as examples with ids 0..n-1.
+
+    Args:
+        table: What was read.
+        task: Gives the classes (by name, or as GLUE's files write them) or the score's range.
+        texts: Columns of the texts, in the task's order.
+        label: Column of the label.
+        labels: "required": every row has one; "optional": the column or a cell may be empty (label
+            None); "none": labels are not even looked at.
+
+    Raises:
+        BenchError: A column is missing, a label is not allowed, or there is no row.
+    """
+    text_columns = [table.index(name) for name in texts]
+    present = labels == "required" or (labels == "optional" and label in table.columns)
+    label_column = table.index(label) if present else None
+    parse = _label_parser(task)
+    examples: list[Example] = []
+    for number, cells in table.rows:
+        row = tuple([cells[column] for column in text_columns])
+        for name, text in zip(texts, row, strict=True):
+            if not isinstance(text, str):
+                raise BenchError(f"{table.where(number)}: {name} is not a text but {text!r}")
+        value: int | float | None = None
+        if label_column is not None:
+            cell = cells[label_column]
+            if labels == "required" or cell not in (None, ""):
+                try:
+                    value = parse(cell)
+                except ValueError as error:
+                    place = table.where(number)
+                    raise BenchError(f"{place}: {label} {cell!r} is not allowed; {error}") from None
+        examples.append(Example(len(examples), row, value))
+    if not examples:
+        raise BenchError(f"{table.source} has no rows")
+    return examples
+
+
+def _label_parser(task: Task) -> Callable[[Any], int | float]:
+    """Return what turns a cell into a label; its ValueError says what is allowed."""
+    if task.is_regression:
+        low, high = task.score_range or (-math.inf, math.inf)
+
+        def parse_score(cell: Any) -> float:
+            try:
+                score = math.nan if isinstance(cell, bool) else float(cell)
+            except (TypeError, ValueError):
+                score = math.nan
+            if not (low <= score <= high and math.isfinite(score)):
+                raise ValueError(f"allowed: {'any number' if low == -math.inf else f'{low:g} to {high:g}'}")
+            return score
+
+        return parse_score
+
+    allowed = {name: index for index, name in enumerate(task.labels)}
+    for index, written in enumerate(task.submission_labels):
+        allowed.setdefault(written, index)
+
+    def parse_class(cell: Any) -> int:
+        name = str(cell).lower() if isinstance(cell, bool) else str(cell)
+        if name not in allowed:
+            raise ValueError(f"allowed: {', '.join(allowed)}")
+        return allowed[name]
+
+    return parse_class

@@ -1,0 +1,1 @@
+"""Models, teacher, generator, losses and the one training loop."""

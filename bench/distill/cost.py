@@ -1,0 +1,71 @@
+"""What a run cost: updates, forward and backward passes in rows, seconds by phase, peak memory."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Cost:
+    """Counters of one run. ``forwards`` and ``backwards`` count rows by model; ``seconds`` by phase."""
+
+    student_updates: int = 0
+    adversary_updates: int = 0
+    tokens: int = 0
+    padding: int = 0
+    forwards: Counter[str] = field(default_factory=Counter)
+    backwards: Counter[str] = field(default_factory=Counter)
+    seconds: Counter[str] = field(default_factory=Counter)
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add the wall-clock seconds spent inside to ``phase``."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] += time.perf_counter() - start
+
+    @property
+    def train_seconds(self) -> float:
+        """Seconds of student and adversary updates and of rewriting text; no evaluation, no caches."""
+        return sum(self.seconds[phase] for phase in ("student", "adversary", "rewrite"))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counters, so that a resumed run goes on counting."""
+        return {
+            name: dict(value) if isinstance(value, Counter) else value for name, value in vars(self).items()
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what ``state_dict`` returned."""
+        for name, value in state.items():
+            setattr(self, name, Counter(value) if isinstance(value, dict) else value)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the record's ``cost`` section."""
+        return {
+            **self.state_dict(),
+            "seconds": {phase: round(value, 3) for phase, value in self.seconds.items()},
+            "train_seconds": round(self.train_seconds, 3),
+            "peak_memory_mb": peak_memory_mb(),
+        }
+
+
+def peak_memory_mb() -> dict[str, int]:
+    """Return this process's highest resident memory so far and, with a GPU, the highest allocated there."""
+    import torch
+
+    # Linux counts kilobytes, macOS bytes.
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit}
+    if torch.cuda.is_available():
+        peak["gpu"] = torch.cuda.max_memory_allocated() // 2**20
+    return peak

@@ -1,0 +1,194 @@
+"""Making a masked language model of an encoder whose head is not trained, on the texts of the tasks at hand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from bench.data.encode import Encoded, TokenBatchOrder, encode, join
+from bench.data.tasks import Example
+from bench.distill import checkpoint
+from bench.distill.loop import Observer, learning_rate
+from bench.distill.masked_lm import draw_mask, gathered
+from bench.distill.models import accepted, content_hash, explained, seeded
+from bench.errors import BenchError
+from bench.settings import Generator
+
+# One text in fifty is kept for the perplexity, five hundred at most.
+_HELD_OUT_EVERY, _HELD_OUT_MOST = 50, 500
+
+
+@dataclass(frozen=True)
+class TrainedGenerator:
+    """A masked LM, where it is cached, and its card: weights hash, perplexity on held-out text, cost."""
+
+    model: PreTrainedModel
+    home: Path | None
+    card: dict[str, Any]
+
+
+def train_generator(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[tuple[str, ...]],
+    settings: Generator,
+    max_length: int,
+    accelerator: Any,
+    cache: Path,
+    observer: Observer,
+) -> TrainedGenerator:
+    """Return ``model`` trained to fill masked words of ``texts``, from ``cache`` if that was done before.
+
+    Each masked token becomes [MASK], as MATE-KD masks, at ``settings.mask_rate`` (not BERT's 80/10/10 mix). Input and
+    output embeddings are tied where the family ties them. Interrupted training resumes from its checkpoint.
+    """
+    texts = sorted(set(texts))
+    recipe = (settings.tokens, settings.batch_tokens, settings.lr, settings.mask_rate, settings.seed, max_length)
+    vocabulary = sorted(tokenizer.get_vocab().items())
+    identity = f"{content_hash(model)}|{texts}|{vocabulary}|{recipe}"
+    home = cache / "generators" / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    if (home / "card.json").is_file():
+        with explained(str(home)):
+            trained = AutoModelForMaskedLM.from_pretrained(home).float()
+        return TrainedGenerator(trained, home, json.loads((home / "card.json").read_text()))
+    if len(texts) < 2 * _HELD_OUT_EVERY:
+        raise BenchError(f"only {len(texts)} different texts to train the generator on; give more tasks or data")
+
+    observer.note(f"training the generator (masked LM) on {len(texts):,} texts")
+    encoded = _encode(texts, tokenizer, max_length)
+    rows = np.random.default_rng(0).permutation(len(encoded))
+    held_out, train = np.split(rows, [min(_HELD_OUT_MOST, len(rows) // _HELD_OUT_EVERY)])
+    model.to(accelerator.device)
+    start, state = time.perf_counter(), home.with_suffix(".pt")
+    with seeded(settings.seed):
+        tokens = _fit(model, tokenizer, encoded, train, settings, accelerator, state, observer)
+    card = {
+        "hash": content_hash(model),
+        "perplexity": perplexity(model, tokenizer, encoded, held_out, settings, accelerator),
+        "held_out_texts": len(held_out),
+        "train_texts": len(train),
+        "tokens": tokens,
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+    with checkpoint.whole_folder(home) as part:
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+        (part / "card.json").write_text(json.dumps(card))
+    state.unlink(missing_ok=True)
+    return TrainedGenerator(model, home, card)
+
+
+def _fit(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Encoded,
+    rows: np.ndarray,
+    settings: Generator,
+    accelerator: Any,
+    state_file: Path,
+    observer: Observer,
+) -> int:
+    """Train until ``settings.tokens`` word pieces were read; return how many that were."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=0.01, fused=True)
+    rng = torch.Generator(accelerator.device).manual_seed(settings.seed)
+    done, position, losses, last_saved = 0, 0, [], time.perf_counter()
+    state, problem = checkpoint.load(state_file)
+    if problem:
+        observer.note(problem)
+    if state is not None:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        rng.set_state(state["rng"])
+        torch.set_rng_state(state["torch_rng"])
+        done, position = state["done"], state["position"]
+    model.train()
+    order = TokenBatchOrder(texts.lengths[rows], settings.batch_tokens, settings.seed)
+    while done < settings.tokens:
+        inputs = texts.inputs(rows[order[position]], accelerator.device)
+        for group in optimizer.param_groups:
+            group["lr"] = settings.lr * learning_rate(done, settings.tokens, 0.06)
+        loss = _masked_loss(model, tokenizer, inputs, settings.mask_rate, rng, accelerator)
+        if loss is not None:
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.detach())
+        position += 1
+        done += int(inputs["attention_mask"].sum())
+        if len(losses) == 10:
+            mean = float(torch.stack(losses).mean())
+            if not math.isfinite(mean):
+                raise BenchError(f"the generator's loss is {mean} after {done} word pieces; lower generator.lr")
+            observer.update("generator", min(done, settings.tokens), settings.tokens, mean)
+            losses.clear()
+        if time.perf_counter() - last_saved > 120:
+            last_saved = time.perf_counter()
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": rng.get_state()}
+            state |= {"torch_rng": torch.get_rng_state(), "done": done, "position": position}
+            checkpoint.save(state_file, state)
+    return done
+
+
+def _masked_loss(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    inputs: dict[str, torch.Tensor],
+    rate: float,
+    rng: torch.Generator,
+    accelerator: Any,
+    reduction: str = "mean",
+) -> torch.Tensor | None:
+    """Return the cross-entropy at masked positions, or None where the draw masked nothing."""
+    masked = draw_mask(inputs, tokenizer, rate, rng)
+    if not masked.any():
+        return None
+    hidden = inputs["input_ids"].masked_fill(masked, tokenizer.mask_token_id)
+    with gathered(model, masked), accelerator.autocast():
+        logits = model(**accepted(model, {**inputs, "input_ids": hidden})).logits[0].float()
+    return F.cross_entropy(logits, inputs["input_ids"][masked], reduction=reduction)
+
+
+@torch.inference_mode()
+def perplexity(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Encoded,
+    rows: np.ndarray,
+    settings: Generator,
+    accelerator: Any,
+) -> float:
+    """Return exp of the mean cross-entropy at masked positions of ``texts[rows]``, at the training mask rate."""
+    model.eval()
+    rng = torch.Generator(accelerator.device).manual_seed(settings.seed + 1)
+    total, count = 0.0, 0
+    for start in range(0, len(rows), 32):
+        inputs = texts.inputs(rows[start : start + 32], accelerator.device)
+        before = rng.get_state()
+        loss = _masked_loss(model, tokenizer, inputs, settings.mask_rate, rng, accelerator, "sum")
+        rng.set_state(before)
+        count += int(draw_mask(inputs, tokenizer, settings.mask_rate, rng).sum())
+        total += 0.0 if loss is None else float(loss)
+    return math.exp(total / max(1, count))
+
+
+def _encode(
+    texts: Sequence[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> Encoded:
+    parts = []
+    for n in sorted({len(text) for text in texts}):
+        examples = [Example(i, text) for i, text in enumerate(texts) if len(text) == n]
+        parts.append(encode(examples, tokenizer, max_length))
+    return join(parts)
+

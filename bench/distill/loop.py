@@ -1,0 +1,338 @@
+"""The one training loop: every strategy, and the teacher's own fine-tuning, go through it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from bench.data.encode import BatchOrder, Encoded
+from bench.distill import checkpoint
+from bench.distill.losses import divergence, supervised
+from bench.errors import BenchError
+from bench.evaluation.metrics import score
+from bench.evaluation.predict import predict
+from bench.evaluation.selection import Selection
+from bench.settings import Recipe
+from bench.strategy import Batch, Inputs, Models, Step, Strategy, View
+
+# Losses are looked at this many updates late, so that a GPU is not made to wait for every one of them.
+_LOOK_EVERY = 10
+
+
+class Observer(Protocol):
+    """Who watches a run: the terminal's progress display, or nobody."""
+
+    def update(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
+        """``done`` of ``total`` student updates are made; ``phase`` is "student" or "adversary"."""
+
+    def evaluated(self, metric: str, value: float) -> None:
+        """The student scored ``value`` on dev."""
+
+    def note(self, text: str) -> None:
+        """Something a person should know happened."""
+
+
+@dataclass
+class Outcome:
+    """What a run leaves: the chosen student's logits on every split, and how it got there."""
+
+    logits: dict[str, np.ndarray]
+    step: int
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    resumed: int = 0
+
+
+def total_updates(rows: int, recipe: Recipe) -> int:
+    """Return the budget: how many student updates ``recipe`` makes on ``rows`` training rows."""
+    return max(1, math.ceil(recipe.epochs * math.ceil(rows / recipe.batch_size)))
+
+
+def learning_rate(step: int, total: int, warmup: float) -> float:
+    """Return the factor on the learning rate at student update ``step``: up linearly, then down to zero."""
+    rising = warmup * total
+    return (step + 1) / rising if step < rising - 1 else (total - step) / max(1.0, total - rising + 1)
+
+
+def term_weights(recipe: Recipe, *, teacher: bool, views: bool) -> tuple[float, float, float]:
+    """Return the weights of labels, teacher and views: the recipe's, summing to one over those present."""
+    labels, distilled, perturbed = recipe.weights
+    weights = (labels, distilled * teacher, perturbed * views)
+    total = sum(weights)
+    return weights[0] / total, weights[1] / total, weights[2] / total
+
+
+def distil(
+    models: Models,
+    strategy: Strategy,
+    recipe: Recipe,
+    selection: Selection,
+    splits: dict[str, Encoded],
+    *,
+    seed: int,
+    observer: Observer,
+    teacher_logits: np.ndarray | None = None,
+    rewrites: Callable[[int], list[tuple[Encoded, np.ndarray | None]]] | None = None,
+    state_file: Path | None = None,
+) -> Outcome:
+    """Train ``models.student`` on ``splits["train"]``, choose a student by dev, predict every other split.
+
+    ``teacher_logits`` [N, C] are the teacher's of the N clean training rows. ``rewrites(epoch)`` returns the
+    strategy's rewritten texts, each a whole training set in the same row order, with the teacher's logits.
+    The run resumes from ``state_file`` and, on the CPU, goes on to the numbers of an uninterrupted one.
+
+    Raises BenchError when the loss is no longer finite, naming the update and the batch's example ids.
+    """
+    train, dev = splits["train"], splits["dev"]
+    total = total_updates(len(train), recipe)
+    student_batches = BatchOrder(train.lengths, recipe.batch_size, seed)
+    # The adversary has batches of its own, so that it takes none of the student's.
+    adversary_batches = BatchOrder(train.lengths, recipe.batch_size, seed + 1_000_003)
+    every = max(1, round(recipe.evaluate_every * student_batches.per_epoch))
+    run = _Run(models, strategy, recipe, train, teacher_logits, rewrites, student_batches.per_epoch, observer)
+    strategy.setup(models)
+    chooser = selection.rows_to_choose(len(dev))
+    best: tuple[float, int, dict[str, torch.Tensor] | None] = (-math.inf, total, None)
+    outcome = Outcome(logits={}, step=total)
+    cost = models.cost
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if state_file is not None:
+            state, problem = checkpoint.load(state_file)
+            if problem:
+                observer.note(problem)
+            if state is not None:
+                run.load_state_dict(state)
+                best, outcome.curve, outcome.resumed = state["best"], state["curve"], state["resumed"] + 1
+        last_saved = cost.train_seconds
+        while cost.student_updates < total:
+            step = Step(student=cost.student_updates, adversary=cost.adversary_updates)
+            turn = strategy.turn(step)
+            if turn == "adversary":
+                with cost.timed("adversary"):
+                    batch = run.batch(adversary_batches[step.adversary])
+                    loss = strategy.fit_adversary(batch, models)
+                    cost.adversary_updates += 1
+            else:
+                with cost.timed("student"):
+                    batch = run.batch(student_batches[step.student])
+                    loss = run.student_update(batch, step.student, total)
+                    cost.student_updates += 1
+            run.watch(turn, batch, loss, total)
+            if turn == "student" and (cost.student_updates % every == 0 or cost.student_updates == total):
+                run.check_losses()
+                with cost.timed("evaluate"):
+                    logits = predict(models.student, dev, models.accelerator)
+                rows = np.arange(len(dev)) if chooser is None else chooser
+                value = score(models.task, logits[rows], dev.labels[rows])[models.task.main_metric]
+                outcome.curve.append({"step": cost.student_updates, models.task.main_metric: value})
+                observer.evaluated(models.task.main_metric, value)
+                if chooser is not None and value > best[0]:
+                    weights = {k: v.detach().cpu().clone() for k, v in models.student.state_dict().items()}
+                    best = (value, cost.student_updates, weights)
+            if state_file is not None and cost.train_seconds - last_saved > recipe.checkpoint_seconds:
+                run.check_losses()
+                last_saved = cost.train_seconds
+                mine = {"best": best, "curve": outcome.curve, "resumed": outcome.resumed}
+                checkpoint.save(state_file, {**run.state_dict(), **mine})
+
+    if best[2] is not None:
+        models.student.load_state_dict(best[2])
+        outcome.step = best[1]
+    with cost.timed("evaluate"):
+        outcome.logits = {
+            name: predict(models.student, data, models.accelerator)
+            for name, data in splits.items()
+            if name != "train"
+        }
+    return outcome
+
+
+class _Run:
+    """The moving parts of one run: optimiser, current rewrites, losses not yet looked at."""
+
+    def __init__(
+        self,
+        models: Models,
+        strategy: Strategy,
+        recipe: Recipe,
+        train: Encoded,
+        teacher_logits: np.ndarray | None,
+        rewrites: Callable[[int], list[tuple[Encoded, np.ndarray | None]]] | None,
+        per_epoch: int,
+        observer: Observer,
+    ) -> None:
+        self.models, self.strategy, self.recipe, self.train = models, strategy, recipe, train
+        self.observer, self.rewrites, self.per_epoch = observer, rewrites, per_epoch
+        self.device = models.accelerator.device
+        self.teacher_logits = None if teacher_logits is None else torch.from_numpy(teacher_logits)
+        self.labels = torch.from_numpy(train.labels)
+        self.optimizer = torch.optim.AdamW(
+            models.student.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+        )
+        self.pending: list[tuple[str, int, np.ndarray, torch.Tensor]] = []
+        self.rewritten_for, self.rewritten = -1, []
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        """Return the clean batch of ``rows``, with the teacher's logits and the rows' rewrites."""
+        known = None if self.teacher_logits is None else self.teacher_logits[rows].to(self.device)
+        batch = Batch(rows, self.train.inputs(rows, self.device), self.labels[rows].to(self.device), known)
+        texts = self._rewritten()
+        for encoded, logits in texts:
+            view = View(encoded.inputs(rows, self.device), weight=1 / len(texts))
+            if logits is not None:
+                view.teacher_logits = torch.from_numpy(logits[rows]).to(self.device)
+            batch.rewrites.append(view)
+        return batch
+
+    def _rewritten(self) -> list[tuple[Encoded, np.ndarray | None]]:
+        if self.rewrites is None or self.strategy.refresh == "never":
+            return []
+        epoch = self.models.cost.student_updates // self.per_epoch if self.strategy.refresh == "epoch" else 0
+        if epoch != self.rewritten_for:
+            with self.models.cost.timed("rewrite"):
+                self.rewritten, self.rewritten_for = self.rewrites(epoch), epoch
+        return self.rewritten
+
+    def student_update(self, batch: Batch, step: int, total: int) -> torch.Tensor:
+        """Make one update of the student on the clean batch and its views; return the loss (a scalar)."""
+        models, strategy = self.models, self.strategy
+        models.student.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.lr * learning_rate(step, total, self.recipe.warmup)
+        if strategy.sequential:
+            loss = self._one_after_another(batch)
+        else:
+            loss = self._all_at_once(batch)
+        models.accelerator.clip_grad_norm_(models.student.parameters(), self.recipe.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        cost = models.cost
+        cost.tokens += int(self.train.lengths[batch.rows].sum())
+        cost.padding += batch.inputs["attention_mask"].numel() - int(self.train.lengths[batch.rows].sum())
+        return loss
+
+    def _all_at_once(self, batch: Batch) -> torch.Tensor:
+        """Clean rows and all views in one forward and one backward of the student."""
+        models = self.models
+        views = list(self.strategy.views(batch, models))
+        clean, *perturbed = self._student_logits([batch.inputs, *(view.student for view in views)])
+        weights = term_weights(
+            self.recipe, teacher=batch.teacher_logits is not None, views=bool(views)
+        )
+        loss = self._clean_loss(batch, clean, weights)
+        for view, logits in zip(views, perturbed, strict=True):
+            loss = loss + weights[2] * self._view_loss(view, logits, batch)
+        models.accelerator.backward(loss)
+        models.cost.backwards["student"] += len(batch.rows) * (1 + len(views))
+        return loss.detach()
+
+    def _one_after_another(self, batch: Batch) -> torch.Tensor:
+        """Each view is run forward and backward before the strategy is asked for the next."""
+        models = self.models
+        weights = term_weights(self.recipe, teacher=batch.teacher_logits is not None, views=True)
+        parts = [self._clean_loss(batch, models.logits("student", batch.inputs), weights)]
+        models.accelerator.backward(parts[0])
+        for view in self.strategy.views(batch, models):
+            parts.append(weights[2] * self._view_loss(view, models.logits("student", view.student), batch))
+            models.accelerator.backward(parts[-1])
+        models.cost.backwards["student"] += len(batch.rows) * len(parts)
+        return torch.stack([part.detach() for part in parts]).sum()
+
+    def _clean_loss(self, batch: Batch, logits: torch.Tensor, weights: tuple[float, float, float]):
+        loss = weights[0] * supervised(logits, batch.labels, self.models.task.is_regression)
+        if batch.teacher_logits is not None:
+            loss = loss + weights[1] * self._divergence(batch.teacher_logits, logits)
+        return loss
+
+    def _view_loss(self, view: View, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return view.weight * self._divergence(self.models.teacher_targets(view, batch), logits)
+
+    def _divergence(self, teacher: torch.Tensor, student: torch.Tensor) -> torch.Tensor:
+        return divergence(
+            teacher,
+            student,
+            is_regression=self.models.task.is_regression,
+            temperature=self.recipe.temperature,
+        )
+
+    def _student_logits(self, parts: list[Inputs]) -> Iterable[torch.Tensor]:
+        """Return the student's logits of every part; parts made of ids share one forward."""
+        if any("input_ids" not in part for part in parts):
+            return [self.models.logits("student", part) for part in parts]
+        rows = [len(part["attention_mask"]) for part in parts]
+        return self.models.logits("student", concatenate(parts, self.train.pad_id)).split(rows)
+
+    def watch(self, turn: str, batch: Batch, loss: torch.Tensor, total: int) -> None:
+        """Remember the loss; now and then look at those remembered and tell the observer."""
+        step = self.models.cost.student_updates if turn == "student" else self.models.cost.adversary_updates
+        self.pending.append((turn, step, batch.rows, loss))
+        if len(self.pending) >= _LOOK_EVERY:
+            mean = self.check_losses()
+            self.observer.update(turn, self.models.cost.student_updates, total, mean)
+
+    def check_losses(self) -> float | None:
+        """Return the mean of the losses since the last look; BenchError if one of them is not finite."""
+        if not self.pending:
+            return None
+        values = torch.stack([loss for *_, loss in self.pending]).tolist()
+        for (turn, step, rows, _), value in zip(self.pending, values, strict=True):
+            if not math.isfinite(value):
+                ids = ", ".join(str(self.train.example_ids[row]) for row in rows)
+                raise BenchError(
+                    f"the {turn}'s loss is {value} at its update {step}; the batch holds examples {ids}. "
+                    f"Try a smaller learning rate: --set recipe.lr={self.recipe.lr / 3:.1g}"
+                )
+        self.pending.clear()
+        return float(np.mean(values))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the next update depends on."""
+        models = self.models
+        generator = models.generator if "generator" in self.strategy.needs else None
+        return {
+            "student": models.student.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": None if generator is None else generator.state_dict(),
+            "strategy": self.strategy.state_dict(),
+            "cost": models.cost.state_dict(),
+            "rng": models.rng.get_state(),
+            "torch_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what ``state_dict`` returned."""
+        models = self.models
+        models.student.load_state_dict(state["student"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if state["generator"] is not None:
+            assert models.generator is not None
+            models.generator.load_state_dict(state["generator"])
+        self.strategy.load_state_dict(state["strategy"])
+        models.cost.load_state_dict(state["cost"])
+        models.rng.set_state(state["rng"])
+        torch.set_rng_state(state["torch_rng"])
+        torch.cuda.set_rng_state_all(state["cuda_rng"])
+
+
+def concatenate(parts: list[Inputs], pad_id: int) -> Inputs:
+    """Return the rows of all ``parts`` as one batch, padded on the right to the longest."""
+    padding = {"input_ids": pad_id}
+    return {
+        key: pad_sequence(
+            [row for part in parts for row in part[key]],
+            batch_first=True,
+            padding_value=padding.get(key, 0),
+        )
+        if len({part[key].shape[1] for part in parts}) > 1
+        else torch.cat([part[key] for part in parts])
+        for key in parts[0]
+    }

@@ -1,0 +1,144 @@
+"""A masked language model as a source of perturbed text: mask, fill by sampling, and let gradients back.
+
+Everything here works at the masked positions only: the language-model head, the noise and the gradient of
+the sample touch [M, V] for M masked tokens, never [B, L, V].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from bench.strategy import Inputs, Models
+
+# In a block of this many vocabulary entries one cumulative sum stays exact enough in fp32.
+_BLOCK = 256
+
+
+def ordinary_tokens(inputs: Inputs, tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
+    """Return where text stands, [B, L] bool: neither padding nor a token the tokenizer adds around texts."""
+    ids = inputs["input_ids"]
+    around = {tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id}
+    special = torch.tensor(sorted(i for i in around if i is not None), device=ids.device)
+    return inputs["attention_mask"].bool() & ~torch.isin(ids, special)
+
+
+def draw_mask(inputs: Inputs, tokenizer: PreTrainedTokenizerBase, rate: float, rng: torch.Generator):
+    """Return which tokens to mask, [B, L] bool: every ordinary one with probability ``rate``."""
+    ids = inputs["input_ids"]
+    uniform = torch.rand(ids.shape, generator=rng, device=ids.device)
+    return (uniform < rate) & ordinary_tokens(inputs, tokenizer)
+
+
+def masked_logits(models: Models, inputs: Inputs, masked: torch.Tensor) -> torch.Tensor:
+    """Return the generator's logits [M, V] (fp32) at the M masked positions of ``inputs``, in row order.
+
+    V is the size of the tokenizer's vocabulary.
+    Tokens that are markup, not text (padding, mask, separators, unknown), get -inf: a sample is never one.
+    """
+    assert models.generator is not None
+    ids = inputs["input_ids"].masked_fill(masked, _id(models.tokenizer, "mask_token_id"))
+    with gathered(models.generator, masked):
+        logits = models.logits("generator", {**inputs, "input_ids": ids})[0]
+    # Checkpoints pad their embedding matrices, each to a size of its own; those rows are no tokens.
+    logits = logits[:, : len(models.tokenizer)]
+    forbidden = torch.tensor(models.tokenizer.all_special_ids, device=logits.device)
+    return logits.index_fill(1, forbidden, float("-inf"))
+
+
+def _id(tokenizer: Any, name: str) -> int:
+    value = getattr(tokenizer, name)
+    if value is None:
+        raise ValueError(f"the tokenizer {tokenizer.name_or_path} has no {name}")
+    return value
+
+
+@contextmanager
+def gathered(masked_lm: PreTrainedModel, positions: torch.Tensor) -> Iterator[None]:
+    """Inside, the model's head sees only the hidden states at ``positions`` [B, L]: logits are [1, M, V].
+
+    Done by a hook on the encoder, so that it serves every family's own head unchanged.
+    """
+
+    def keep(module: Any, args: Any, output: Any) -> Any:
+        output["last_hidden_state"] = output["last_hidden_state"][positions][None]
+        return output
+
+    hook = masked_lm.base_model.register_forward_hook(keep)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def gumbel(shape: torch.Size, rng: torch.Generator, device: torch.device) -> torch.Tensor:
+    """Return standard Gumbel noise in fp32 (in bf16 the double logarithm overflows)."""
+    uniform = torch.empty(shape, dtype=torch.float32, device=device).exponential_(generator=rng)
+    return -uniform.log()
+
+
+def sample(logits: torch.Tensor, rng: torch.Generator, tau: float = 1.0) -> torch.Tensor:
+    """Return one token a row, [M], drawn from softmax(logits / tau) for ``logits`` [M, V].
+
+    The same distribution as the arg-max of logits plus Gumbel noise, from two uniform numbers a row instead
+    of V: first a block of the vocabulary, then a token within it.
+    """
+    rows, vocabulary = logits.shape
+    blocks = -(-vocabulary // _BLOCK)
+    weights = torch.zeros(rows, blocks * _BLOCK, device=logits.device)
+    shifted = logits - logits.amax(dim=1, keepdim=True)
+    torch.exp(shifted if tau == 1.0 else shifted / tau, out=weights[:, :vocabulary])
+    weights = weights.view(rows, blocks, _BLOCK)
+    block = _invert(weights.sum(dim=2), rng)
+    inside = weights[torch.arange(rows, device=logits.device), block]
+    return block * _BLOCK + _invert(inside, rng)
+
+
+def _invert(weights: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    """Draw a column a row with probability proportional to ``weights`` [M, K], by the inverse distribution."""
+    cumulative = weights.double().cumsum(dim=1)
+    uniform = torch.rand(len(weights), 1, generator=rng, device=weights.device, dtype=torch.float64)
+    # right=True steps over columns of weight zero, which must never be drawn.
+    found = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)[:, 0]
+    return found.clamp_(max=weights.shape[1] - 1)
+
+
+class _StraightThrough(torch.autograd.Function):
+    """Forward: the embedding of the sampled token. Backward: as if it were ``probabilities @ matrix``."""
+
+    @staticmethod
+    def forward(ctx: Any, probabilities: torch.Tensor, ids: torch.Tensor, matrix: torch.Tensor):
+        ctx.save_for_backward(matrix)
+        return matrix[ids]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor):
+        (matrix,) = ctx.saved_tensors
+        return gradients[0].to(matrix.dtype) @ matrix.T, None, None
+
+
+def soft_inputs(
+    model: PreTrainedModel,
+    inputs: Inputs,
+    masked: torch.Tensor,
+    probabilities: torch.Tensor,
+    ids: torch.Tensor,
+) -> Inputs:
+    """Return ``inputs`` with the sampled tokens in place, as embeddings the generator gets gradients through.
+
+    ``probabilities`` [M, V] is the relaxed (Gumbel-softmax) sample and ``ids`` [M] its arg-max; the straight-
+    through one-hot of the two is multiplied with ``model``'s own word embeddings (section 1, "how X' enters").
+    """
+    matrix = model.get_input_embeddings().weight.detach()
+    vocabulary = probabilities.shape[1]
+    embedded = matrix[inputs["input_ids"]]
+    filled = _StraightThrough.apply(probabilities, ids, matrix[:vocabulary])
+    embedded = embedded.index_put(torch.nonzero(masked, as_tuple=True), filled)
+    rest = {key: value for key, value in inputs.items() if key != "input_ids"}
+    return {**rest, "inputs_embeds": embedded}

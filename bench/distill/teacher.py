@@ -1,0 +1,198 @@
+"""The teacher: fine-tuned once per task and cached, or given; checked before anything is distilled from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+
+from bench.data.encode import Encoded
+from bench.data.tasks import Task
+from bench.distill.checkpoint import whole_file, whole_folder
+from bench.distill.cost import Cost
+from bench.distill.loop import Observer, distil
+from bench.distill.models import content_hash, explained, locate
+from bench.errors import BenchError, UsageError
+from bench.evaluation.metrics import majority_score, score
+from bench.evaluation.predict import predict
+from bench.evaluation.selection import selection
+from bench.registry import StrategySpec
+from bench.settings import Recipe, Teacher
+from bench.strategy import Models
+
+
+@dataclass(frozen=True)
+class TrainedTeacher:
+    """A frozen teacher and its card: weights hash, dev score, what always answering one class would score."""
+
+    model: PreTrainedModel
+    card: dict[str, Any]
+
+
+def fine_tune(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    splits: dict[str, Encoded],
+    settings: Teacher,
+    recipe: Recipe,
+    accelerator: Any,
+    cache: Path,
+    observer: Observer,
+) -> TrainedTeacher:
+    """Return ``model`` fine-tuned on ``splits["train"]``, from ``cache`` if that was done before.
+
+    Cached by content: starting weights, data as tokenised, and the teacher's recipe.
+    """
+    plan = dataclasses.replace(
+        recipe,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        lr=settings.lr,
+        warmup=settings.warmup,
+        selection="last",
+        evaluate_every=settings.epochs,
+        checkpoint_seconds=float("inf"),
+    )
+    key = _digest(content_hash(model), data_hash(splits["train"]), data_hash(splits["dev"]), repr(plan))
+    home = cache / "teachers" / f"{task.name}-{key}"
+    if (home / "card.json").is_file():
+        with explained(str(home)):
+            trained = AutoModelForSequenceClassification.from_pretrained(home).float()
+        return TrainedTeacher(_frozen(trained, accelerator), json.loads((home / "card.json").read_text()))
+
+    observer.note(f"fine-tuning the teacher for {task.name}")
+    start = time.perf_counter()
+    models = Models(
+        task=task,
+        tokenizer=tokenizer,
+        student=model.to(accelerator.device),
+        teacher=None,
+        generator=None,
+        rng=torch.Generator(accelerator.device),
+        cost=Cost(),
+        accelerator=accelerator,
+    )
+    labelled = {name: splits[name] for name in ("train", "dev")}
+    finetune = StrategySpec.parse("finetune").create()
+    outcome = distil(models, finetune, plan, selection("last"), labelled, seed=0, observer=observer)
+    card = _card(model, task, splits, outcome.logits["dev"])
+    card["seconds"] = round(time.perf_counter() - start, 1)
+    with whole_folder(home) as part:
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+        (part / "card.json").write_text(json.dumps(card))
+    return TrainedTeacher(_frozen(model, accelerator), card)
+
+
+def load_finetuned(
+    where: str, task: Task, splits: dict[str, Encoded], settings: Teacher, accelerator: Any, observer: Observer
+) -> TrainedTeacher:
+    """Return the user's own fine-tuned teacher, its outputs put into the task's order of classes.
+
+    Raises UsageError for a wrong number of classes, or where the dev score says that the classes come in
+    another order than the checkpoint names (or fails to name).
+    """
+    with explained(where):
+        model = AutoModelForSequenceClassification.from_pretrained(locate(where)).float()
+    if model.config.num_labels != task.n_outputs:
+        raise UsageError(
+            f"the teacher {where} has {model.config.num_labels} outputs, {task.name} needs {task.n_outputs}"
+        )
+    names = [str(n).lower() for n in settings.labels or model.config.id2label.values()]
+    wanted = [label.lower() for label in task.labels]
+    if wanted and sorted(names) == sorted(wanted) and names != wanted:
+        observer.note(f"the teacher's classes come as {', '.join(names)}; put into {task.name}'s order")
+        _reorder_outputs(model, [names.index(label) for label in wanted])
+    _frozen(model, accelerator)
+    logits = predict(model, splits["dev"], accelerator)
+    if wanted and sorted(names) != sorted(wanted):
+        _check_order(where, task, logits, splits["dev"].labels)
+    return TrainedTeacher(model, _card(model, task, splits, logits))
+
+
+def _reorder_outputs(model: PreTrainedModel, order: list[int]) -> None:
+    """Make output i of ``model`` what was output ``order[i]``."""
+    last = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == len(order)][-1]
+    with torch.no_grad():
+        last.weight.copy_(last.weight[order])
+        if last.bias is not None:
+            last.bias.copy_(last.bias[order])
+    model.config.id2label = {i: model.config.id2label[old] for i, old in enumerate(order)}
+
+
+def _check_order(where: str, task: Task, logits: np.ndarray, labels: np.ndarray) -> None:
+    """Refuse a teacher whose nameless classes fit dev clearly better in another order."""
+    answers = logits.argmax(axis=1)
+    orders = list(itertools.permutations(range(task.n_outputs)))
+    right = {order: float(np.mean(np.asarray(order)[answers] == labels)) for order in orders}
+    best, as_is = max(orders, key=lambda order: right[order]), right[tuple(range(task.n_outputs))]
+    # Two standard errors of a share near one half: less could be chance.
+    if right[best] - as_is > 2 / np.sqrt(len(labels)):
+        raise UsageError(
+            f"the teacher {where} gets {as_is:.1%} of {task.name}'s dev rows right, but {right[best]:.1%} if its "
+            f"classes come as {', '.join(task.labels[i] for i in best)}; if so, say it: "
+            f"--set teacher.labels={','.join(task.labels[i] for i in best)}"
+        )
+
+
+def check_better_than_majority(teacher: TrainedTeacher, task: Task, *, force: bool, observer: Observer) -> None:
+    """Raise BenchError for a teacher that learned nothing; only warn if forced, or where the task says so."""
+    dev, majority, metric = (teacher.card[key] for key in ("dev", "majority", "metric"))
+    if dev > majority:
+        return
+    message = (
+        f"the teacher for {task.name} scores {dev:.3f} ({metric}) on dev, no better than always answering "
+        f"the most frequent class ({majority:.3f})"
+    )
+    if not (force or task.majority_is_hard):
+        raise BenchError(f"{message}; train it better (--set teacher.epochs=…, teacher.lr=…) or insist: --force")
+    observer.note(message)
+
+
+def teacher_logits(
+    teacher: TrainedTeacher, data: Encoded, accelerator: Any, cache: Path
+) -> tuple[np.ndarray, bool]:
+    """Return the teacher's logits [N, C] on ``data``, and whether they came from ``cache``."""
+    path = cache / "logits" / f"{_digest(teacher.card['hash'], data_hash(data), accelerator.mixed_precision)}.npy"
+    if path.is_file():
+        return np.load(path), True
+    logits = predict(teacher.model, data, accelerator)
+    with whole_file(path) as part:
+        np.save(part, logits)
+    return logits, False
+
+
+def data_hash(data: Encoded) -> str:
+    """Return 16 hex digits that identify a tokenised split, labels included."""
+    digest = hashlib.sha256()
+    for array in (data.ids, data.offsets, data.labels, *([] if data.types is None else [data.types])):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+
+
+def _frozen(model: PreTrainedModel, accelerator: Any) -> PreTrainedModel:
+    return model.to(accelerator.device).eval().requires_grad_(False)
+
+
+def _card(model: PreTrainedModel, task: Task, splits: dict[str, Encoded], logits: np.ndarray) -> dict[str, Any]:
+    return {
+        "hash": content_hash(model),
+        "dev": score(task, logits, splits["dev"].labels)[task.main_metric],
+        "majority": majority_score(task, splits["train"].labels, splits["dev"].labels),
+        "metric": task.main_metric,
+    }

@@ -1,0 +1,104 @@
+"""Scores of predictions by GLUE's metrics, through the ``evaluate`` module shipped beside this file."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from bench.data.tasks import Task
+from bench.errors import BenchError
+
+MODULE = Path(__file__).with_name("glue_metrics") / "glue_metrics.py"
+"""The ``evaluate`` module: ``evaluate.load(str(MODULE), "classes")`` or ``"scores"``."""
+
+Labels: TypeAlias = "Sequence[int | float | None] | np.ndarray"
+"""The labels of a split, one a row."""
+
+
+def score(task: Task, logits: np.ndarray, labels: Labels) -> dict[str, float]:
+    """Return every metric of ``task``, as fractions, for ``logits`` of shape [n, n_outputs].
+
+    A class is the argmax of its row; a score is column 0, unclipped.
+    """
+    logits = np.asarray(logits)
+    if logits.shape != (len(labels), task.n_outputs):
+        raise BenchError(
+            f"{task.name}: logits have shape {logits.shape}, but {(len(labels), task.n_outputs)} was expected"
+        )
+    if not np.isfinite(logits).all():
+        rows = int((~np.isfinite(logits)).any(axis=1).sum())
+        raise BenchError(
+            f"{task.name}: {rows} of {len(logits)} rows of logits are not finite: training diverged; "
+            "try a lower learning rate or another precision"
+        )
+    return compute(task, logits[:, 0] if task.is_regression else logits.argmax(axis=1), labels)
+
+
+def compute(task: Task, predictions: np.ndarray, labels: Labels) -> dict[str, float]:
+    """Return every metric of ``task``, as fractions, for ``predictions`` of shape [n]: classes or scores.
+
+    A metric that is not defined (one class only, constant scores) is 0.0; f1 is that of class 1, or the
+    macro average where a task has more than two classes.
+    """
+    if len(predictions) != len(labels) or not len(labels):
+        sizes = f"{len(predictions)} predictions for {len(labels)} labels"
+        raise BenchError(f"{task.name}: {sizes} cannot be scored")
+    # Rows without a label are None in examples, -1 or nan in tokenised splits; None becomes nan here.
+    references = np.asarray(labels, np.float64)
+    known = np.isfinite(references) if task.is_regression else np.isin(references, range(len(task.labels)))
+    if not known.all():
+        raise BenchError(
+            f"{task.name}: {int((~known).sum())} of {len(labels)} rows have no label to score against "
+            "(a test split?)"
+        )
+    kind = np.float64 if task.is_regression else np.int64
+    result: dict[str, float] = _module("scores" if task.is_regression else "classes").compute(
+        predictions=np.asarray(predictions, kind),
+        references=references.astype(kind),
+        metrics=list(task.metrics),
+        n_classes=len(task.labels),
+    )
+    return result
+
+
+def majority_score(task: Task, train_labels: Labels, dev_labels: Labels) -> float:
+    """Return the main metric on dev of always answering train's most frequent class (0.0 for regression).
+
+    Of classes equally frequent, the first in the task's order is answered.
+    """
+    if task.is_regression:
+        return 0.0
+    frequency = Counter(train_labels)
+    majority = max(range(len(task.labels)), key=lambda label: (frequency[label], -label))
+    return compute(task, np.full(len(dev_labels), majority), dev_labels)[task.main_metric]
+
+
+@functools.cache
+def _module(configuration: str) -> Any:
+    """Return the loaded metric module: importing ``evaluate`` takes seconds, so once a process."""
+    import evaluate
+
+    # Data stay in memory, and the folder that evaluate makes all the same is this process's own: runs
+    # side by side cannot meet, and nothing is written beside the user's cached models.
+    folder = Path(_scratch().name)
+    options = {"cache_dir": str(folder), "keep_in_memory": True}
+    try:
+        return evaluate.load(str(MODULE), configuration, **options)
+    except OSError:
+        # evaluate copies a module's script into HF_HOME before importing it; here that is read-only.
+        evaluate.config.HF_MODULES_CACHE = folder
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+        return evaluate.load(str(MODULE), configuration, **options)
+
+
+@functools.cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="bench-metrics-")

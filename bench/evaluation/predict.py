@@ -1,0 +1,24 @@
+"""Logits of a model over a whole split."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from bench.data.encode import Encoded, by_length
+from bench.distill.models import accepted
+
+
+@torch.inference_mode()
+def predict(model: PreTrainedModel, data: Encoded, accelerator, batch_size: int = 128) -> np.ndarray:
+    """Return the logits [N, C] (fp32) of ``model`` in eval mode for the N rows of ``data``, in their order."""
+    was_training = model.training
+    model.eval()
+    logits = np.empty((len(data), model.config.num_labels), dtype=np.float32)
+    for rows in by_length(data.lengths, batch_size):
+        inputs = accepted(model, data.inputs(rows, accelerator.device))
+        with accelerator.autocast():
+            logits[rows] = model(**inputs).logits.float().cpu().numpy()
+    model.train(was_training)
+    return logits

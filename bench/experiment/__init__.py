@@ -1,0 +1,1 @@
+"""What to run: presets, the grid of cells, running them and watching them."""

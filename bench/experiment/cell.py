@@ -1,0 +1,167 @@
+"""One cell from start to record: assemble, train, score, write the record last."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.data.encode import Encoded
+from bench.distill.checkpoint import whole_file
+from bench.distill.cost import Cost
+from bench.distill.loop import Observer, distil
+from bench.errors import BenchError, UsageError
+from bench.evaluation.metrics import score
+from bench.evaluation.selection import selection
+from bench.experiment.grid import Cell
+from bench.experiment.parts import Parts, rng_for
+from bench.experiment.provenance import provenance
+from bench.reporting.records import SCHEMA, write_json
+from bench.strategy import Models
+
+
+def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dict[str, Any]:
+    """Run ``cell`` and return its record, which is also on disk.
+
+    What goes wrong inside the cell makes a record with status "failed" and the reason; the traceback is in
+    ``error.txt`` beside it. A task that the strategy does not support makes one with status "skipped".
+    """
+    folder = cell.folder(results)
+    folder.mkdir(parents=True, exist_ok=True)
+    started = _now()
+    record: dict[str, Any] = {
+        "schema": SCHEMA,
+        "id": cell.id,
+        "status": "done",
+        "reason": None,
+        "preset": cell.settings.preset,
+        "task": cell.task.name,
+        "strategy": str(cell.strategy),
+        "strategy_options": asdict(cell.made),
+        "seed": cell.seed,
+        "spec": {**cell.settings.to_dict(), "source": cell.source, "fingerprint": cell.fingerprint},
+        "signature": cell.signature,
+    }
+    write_json(folder / "spec.json", record | {"status": "started"})
+    reason = cell.made.supports(cell.task)
+    if reason is not None:
+        record |= {"status": "skipped", "reason": reason}
+    else:
+        try:
+            record |= _train(cell, parts, folder, observer)
+        except UsageError:
+            # The request itself is wrong: every cell would say the same.
+            raise
+        except Exception as error:  # noqa: BLE001 - recorded and shown; the next cell may be fine
+            (folder / "error.txt").write_text(traceback.format_exc())
+            reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+            record |= {"status": "failed", "reason": reason}
+    record["provenance"] = {
+        **provenance(),
+        "started": started,
+        "finished": _now(),
+        "command": shlex.join(["bench", *sys.argv[1:]]),
+    }
+    write_json(folder / "record.json", record)
+    if record["status"] == "done":
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+        (folder / "error.txt").unlink(missing_ok=True)
+    return record
+
+
+def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[str, Any]:
+    """Return the sections of the record that training makes."""
+    task, settings, strategy = cell.task, cell.settings, cell.strategy.create()
+    data, splits = parts.data(task.name), parts.encoded(task.name)
+    cost = Cost()
+    teacher = logits = None
+    if "teacher" in strategy.needs:
+        teacher = parts.checked_teacher(task)
+        with cost.timed("teacher_logits"):
+            logits, _ = parts.teacher_logits(task)
+    device = parts.accelerator.device
+    models = Models(
+        task=task,
+        tokenizer=parts.tokenizer("teacher"),
+        student=parts.classifier("student", task, cell.seed).to(device),
+        teacher=teacher.model if teacher else None,
+        generator=parts.fresh_generator() if "generator" in strategy.needs else None,
+        rng=rng_for(cell.seed, device),
+        cost=cost,
+        accelerator=parts.accelerator,
+    )
+    rule = selection(settings.recipe.selection)
+    outcome = distil(
+        models,
+        strategy,
+        settings.recipe,
+        rule,
+        splits,
+        seed=cell.seed,
+        observer=observer,
+        teacher_logits=logits,
+        state_file=folder / "checkpoint" / "state.pt",
+    )
+    # A follower's rows (AX, predicted by MNLI's model) carry no labels in GLUE and are only predicted.
+    labelled = {name: split for name, split in splits.items() if name in outcome.logits and _has_labels(split)}
+    chosen = {"dev": rule.rows_to_report(len(splits["dev"]))}
+    metrics = {
+        name: score(task, outcome.logits[name][rows], split.labels[rows])
+        for name, split in labelled.items()
+        for rows in [chosen.get(name, np.arange(len(split)))]
+    }
+    for name, values in outcome.logits.items():
+        _write_predictions(folder / "predictions" / f"{name}.parquet", splits[name], values, task.is_regression)
+    with whole_file(folder / "curve.jsonl") as part:
+        part.write_text("".join(json.dumps(point) + "\n" for point in outcome.curve))
+    rows = data.rows
+    return {
+        "data": {
+            "source": data.source,
+            "fingerprint": data.fingerprint,
+            "rows": rows,
+            "official": {split: count for split, count in task.rows.items() if count is not None},
+            "max_train": settings.data.max_train,
+            "truncated": {name: split.truncated for name, split in splits.items()},
+        },
+        "teacher": teacher.card if teacher else None,
+        "generator": parts.generator.card if "generator" in strategy.needs else None,
+        "main": {"split": "dev", "metric": task.main_metric, "value": metrics["dev"][task.main_metric]},
+        "metrics": metrics,
+        "selection": {"rule": rule.name, "optimistic": rule.optimistic, "step": outcome.step},
+        "cost": {**cost.summary(), "examples": cost.student_updates * settings.recipe.batch_size},
+        "resumed": outcome.resumed,
+    }
+
+
+def _has_labels(split: Encoded) -> bool:
+    missing = np.isnan(split.labels) if split.labels.dtype.kind == "f" else split.labels < 0
+    return not missing.any()
+
+
+def _write_predictions(path: Path, split: Encoded, logits: np.ndarray, is_regression: bool) -> None:
+    import pandas as pd
+
+    columns: Mapping[str, Any] = {
+        "id": split.example_ids,
+        "label": split.labels,
+        **{f"logit_{i}": logits[:, i] for i in range(logits.shape[1])},
+        "prediction": logits[:, 0] if is_regression else logits.argmax(axis=1),
+    }
+    with whole_file(path) as part:
+        pd.DataFrame(columns).to_parquet(part, index=False)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+

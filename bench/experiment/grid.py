@@ -1,0 +1,141 @@
+"""The grid of cells: strategies x tasks x seeds, each with an identity, a folder and a state."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bench import __version__
+from bench.data.source import Source
+from bench.data.tasks import Task
+from bench.errors import BenchError, UsageError, unknown
+from bench.registry import StrategySpec
+from bench.reporting.records import run_folder
+from bench.settings import Settings
+from bench.strategy import Strategy
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: a strategy on a task under one seed, with the settings that took effect."""
+
+    settings: Settings
+    task: Task
+    strategy: StrategySpec
+    seed: int
+    source: str
+    fingerprint: str
+
+    @cached_property
+    def made(self) -> Strategy:
+        """A strategy object to ask about; runs create their own."""
+        return self.strategy.create()
+
+    @cached_property
+    def id(self) -> str:
+        """8 hex digits of everything the result depends on."""
+        return _digest({**self.identity(), "strategy": str(self.strategy), "seed": self.seed})[:8]
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the result depends on, strategy and seed apart."""
+        tree = self.settings.to_dict()
+        del tree["about"]
+        for section, key in (("recipe", "device"), ("recipe", "checkpoint_seconds"), ("teacher", "force")):
+            del tree[section][key]
+        parts = ("teacher", "student", "generator")
+        used = {*self.made.needs, "student"}
+        for _ in parts:
+            # A part may start from another's model ("student.model = teacher"), and that from a third's.
+            used |= {tree[part]["model"] for part in parts if part in used}
+        return {
+            **{name: value for name, value in tree.items() if name not in parts or name in used},
+            "task": self.task.name,
+            "fingerprint": self.fingerprint,
+        }
+
+    @property
+    def signature(self) -> str:
+        """What must be equal for two results on a task to be comparable, readable and hashed."""
+        tree = self.settings.to_dict()
+        recipe = {k: v for k, v in tree["recipe"].items() if k not in ("device", "checkpoint_seconds")}
+        parts = {
+            "bench": __version__,
+            "data": f"{self.source}:{self.fingerprint}",
+            "max_length": self.settings.data.max_length,
+            "max_train": self.settings.data.max_train or "all",
+            "teacher": _digest({k: v for k, v in tree["teacher"].items() if k != "force"})[:8],
+            "student": _digest(tree["student"])[:8],
+            "recipe": _digest(recipe)[:8],
+            "selection": self.settings.recipe.selection,
+        }
+        return "|".join(f"{key}={value}" for key, value in parts.items())
+
+    def folder(self, results: Path) -> Path:
+        """Return the folder of this run."""
+        return run_folder(
+            results, self.settings.preset, self.task.name, str(self.strategy), self.seed, self.id
+        )
+
+    def __str__(self) -> str:
+        return f"{self.task.name} · {self.strategy} · seed {self.seed}"
+
+
+def _digest(tree: Any) -> str:
+    return hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def choose_tasks(wanted: Sequence[str], source: Source) -> tuple[list[Task], list[str]]:
+    """Return the tasks that names and globs in ``wanted`` choose, and notes on those left out.
+
+    "all" is every task with training rows. What a glob matches but the source lacks is left out with a note;
+    what is named must be there.
+    """
+    chosen: dict[str, Task] = {}
+    notes = []
+    for pattern in wanted:
+        is_glob = pattern == "all" or any(c in pattern for c in "*?[")
+        names = fnmatch.filter(source.tasks, "*" if pattern == "all" else pattern) if is_glob else [pattern]
+        if not names or names[0] not in source.tasks:
+            raise unknown("task", pattern, source.tasks, "(see: bench list tasks)")
+        for name in names:
+            task = source.tasks[name]
+            if task.trained_on is not None:
+                if not is_glob:
+                    raise UsageError(
+                        f"{task.title} has no training rows: run {task.trained_on}, whose model predicts it"
+                    )
+                continue
+            try:
+                source.count(name)
+            except BenchError as error:
+                if not is_glob:
+                    raise
+                notes.append(f"{name} is left out: {error}")
+                continue
+            chosen[name] = task
+    if not chosen:
+        raise UsageError(f"no task to run in {source.name}: " + "; ".join(notes))
+    return list(chosen.values()), notes
+
+
+def make_grid(
+    settings: Settings,
+    source: Source,
+    tasks: Sequence[Task],
+    strategies: Sequence[StrategySpec],
+    seeds: Sequence[int],
+) -> list[Cell]:
+    """Return the cells in the order in which they run: seed by seed, task by task, so that tables fill evenly."""
+    prints = {task.name: source.fingerprint(task.name) for task in tasks}
+    return [
+        Cell(settings, task, strategy, seed, source.name, prints[task.name])
+        for seed in seeds
+        for task in tasks
+        for strategy in strategies
+    ]

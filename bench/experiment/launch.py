@@ -1,0 +1,78 @@
+"""Running a grid: check everything first, skip what is done, go on after a failure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError, UsageError
+from bench.experiment.cell import run_cell
+from bench.experiment.grid import Cell
+from bench.experiment.parts import Parts
+from bench.experiment.progress import Progress
+from bench.reporting.records import read_record, set_aside_record
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The records that are there already, and the cells that are to run."""
+
+    done: list[dict[str, Any]]
+    missing: list[Cell]
+
+
+def plan(cells: Sequence[Cell], results: Path, *, redo: bool, progress: Progress) -> Plan:
+    """Return what of ``cells`` is missing: all without a record, and those whose record says it failed."""
+    done, missing = [], []
+    for cell in cells:
+        record = None if redo else _existing(cell, results, progress)
+        if record is None or record["status"] == "failed":
+            missing.append(cell)
+        else:
+            done.append(record)
+    return Plan(done, missing)
+
+
+def _existing(cell: Cell, results: Path, progress: Progress) -> dict[str, Any] | None:
+    folder = cell.folder(results)
+    try:
+        return read_record(folder)
+    except BenchError as error:
+        progress.note(f"{error}; {set_aside_record(results, folder / 'record.json')}, the cell runs again")
+        return None
+
+
+def preflight(cells: Sequence[Cell], parts: Parts, results: Path) -> None:
+    """Check before any work what can be checked: the results folder, the data, the models' vocabularies."""
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the results folder {results}: {error.strerror}; give --results DIR") from error
+    if not os.access(results, os.W_OK):
+        raise UsageError(f"the results folder {results} is not writable; give another: --results DIR")
+    for name in {cell.task.name: None for cell in cells}:
+        parts.source.load(name)
+    parts.check_vocabularies(["student", *(role for cell in cells for role in cell.made.needs)])
+
+
+def launch(
+    cells: Sequence[Cell], parts: Parts, results: Path, progress: Progress, before: int, of: int
+) -> list[dict[str, Any]]:
+    """Run ``cells`` one after another and return their records; ``before`` of the ``of`` in all are past."""
+    records = []
+    for number, cell in enumerate(cells, before + 1):
+        progress.cell(number, of, str(cell))
+        record = run_cell(cell, parts, results, progress)
+        progress.note(f"[{number}/{of}] {cell}: {_outcome(record)}")
+        records.append(record)
+    return records
+
+
+def _outcome(record: dict[str, Any]) -> str:
+    if record["status"] != "done":
+        return f"{record['status']}: {record['reason']}"
+    main, cost = record["main"], record["cost"]
+    return f"{main['metric']} {main['value']:.3f} in {cost['train_seconds']:.0f} s of training"

@@ -1,0 +1,200 @@
+"""Everything a cell is assembled from: data, tokenizer, teacher, generator, student; each made once."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from bench.data.encode import Encoded, encode
+from bench.data.source import Source, TaskData
+from bench.data.tasks import Task
+from bench.distill.generator import TrainedGenerator, train_generator
+from bench.distill.loop import Observer
+from bench.distill.models import (
+    build_scratch,
+    check_vocabularies,
+    content_hash,
+    load_classifier,
+    load_masked_lm,
+    load_tokenizer,
+    locate,
+)
+from bench.distill.scratch import word_tokenizer
+from bench.distill.teacher import (
+    TrainedTeacher,
+    check_better_than_majority,
+    fine_tune,
+    load_finetuned,
+    teacher_logits,
+)
+from bench.errors import BenchError, UsageError
+from bench.settings import Settings
+
+
+class Parts:
+    """Loads, trains and caches the models and data of one preset. Splits in which no row has a label are kept."""
+
+    def __init__(self, settings: Settings, source: Source, results: Path, observer: Observer) -> None:
+        self.settings, self.source, self.observer = settings, source, observer
+        self.cache = results / "cache"
+        # The data and the teacher of the task in hand are kept in memory, those of others are not.
+        self.data = lru_cache(maxsize=1)(self._data)
+        self.encoded = lru_cache(maxsize=1)(self._encoded)
+        self.teacher = lru_cache(maxsize=1)(self._teacher)
+
+    @cached_property
+    def accelerator(self) -> Any:
+        """The accelerate handle: device and precision."""
+        from accelerate import Accelerator
+
+        recipe = self.settings.recipe
+        return Accelerator(
+            cpu=recipe.device == "cpu", mixed_precision="bf16" if recipe.precision == "bf16" else "no"
+        )
+
+    def origin(self, role: str) -> str:
+        """Return the role that ``role``'s model is its own in: "teacher" for a student with model = "teacher"."""
+        seen = [role]
+        while (model := getattr(self.settings, seen[-1]).model) in ("teacher", "student", "generator"):
+            if model in seen:
+                raise UsageError(f"{model}.model leads back to itself: {' -> '.join([*seen, model])}")
+            seen.append(model)
+        return seen[-1]
+
+    def where(self, role: str) -> str | None:
+        """Return the folder or hub name that ``role`` starts from, or None for random weights."""
+        origin = self.origin(role)
+        if origin == "generator" != role:
+            # Not the checkpoint it started from: its encoder as trained here.
+            return str(self.generator.home)
+        model = getattr(self.settings, origin).model
+        return None if model == "scratch" else locate(model)
+
+    def tokenizer(self, role: str) -> PreTrainedTokenizerBase:
+        """Return the tokenizer of ``role``; models from scratch share one made from the texts at hand."""
+        model = getattr(self.settings, self.origin(role)).model
+        return self._word_tokenizer if model == "scratch" else load_tokenizer(locate(model))
+
+    @cached_property
+    def _word_tokenizer(self) -> PreTrainedTokenizerBase:
+        return word_tokenizer((text for texts in self.texts for text in texts), self.cache / "tokenizers")
+
+    @cached_property
+    def texts(self) -> list[tuple[str, ...]]:
+        """The training texts of all tasks at hand."""
+        rows: list[tuple[str, ...]] = []
+        for name, task in self.source.tasks.items():
+            if task.trained_on is None and "train" in self.source.count(name):
+                rows += (example.texts for example in self.source.load(name).splits["train"])
+        if not rows:
+            raise BenchError(f"the data source {self.source.name!r} holds no training texts")
+        return rows
+
+    def _data(self, task: str) -> TaskData:
+        """Return the rows of ``task``, its training rows cut to the sample that ``data.max_train`` asks for."""
+        data = self.source.load(task)
+        splits = dict(data.splits)
+        most = self.settings.data.max_train
+        if most is not None and most < len(splits["train"]):
+            # One sample for all seeds and strategies.
+            rows = np.sort(np.random.default_rng(0).permutation(len(splits["train"]))[:most])
+            splits["train"] = [splits["train"][row] for row in rows]
+        follower = next((t for t in self.source.tasks.values() if t.trained_on == task), None)
+        if follower is not None and "test" in self.source.count(follower.name):
+            # A set without training rows of its own (AX) is predicted by this task's model.
+            splits[follower.name] = self.source.load(follower.name).splits["test"]
+        return dataclasses.replace(data, splits=splits)
+
+    def _encoded(self, task: str) -> dict[str, Encoded]:
+        """Return every split of ``task``, tokenised."""
+        data, tokenizer = self.data(task), self.tokenizer("teacher")
+        return {
+            split: encode(
+                rows, tokenizer, self.settings.data.max_length, is_regression=data.task.is_regression
+            )
+            for split, rows in data.splits.items()
+        }
+
+    def _teacher(self, name: str) -> TrainedTeacher:
+        """Return the frozen teacher of task ``name``: given, cached or fine-tuned now."""
+        settings, task, splits = self.settings.teacher, self.source.tasks[name], self.encoded(name)
+        if settings.finetuned is not None:
+            where = settings.finetuned.format(task=task.name)
+            return load_finetuned(where, task, splits, settings, self.accelerator, self.observer)
+        return fine_tune(
+            self.classifier("teacher", task, seed=0),
+            self.tokenizer("teacher"),
+            task,
+            splits,
+            settings,
+            self.settings.recipe,
+            self.accelerator,
+            self.cache,
+            self.observer,
+        )
+
+    def checked_teacher(self, task: Task) -> TrainedTeacher:
+        """Return the teacher of ``task``; BenchError if it learned nothing (unless forced or excused)."""
+        teacher = self.teacher(task.name)
+        check_better_than_majority(
+            teacher, task, force=self.settings.teacher.force, observer=self.observer
+        )
+        return teacher
+
+    def teacher_logits(self, task: Task) -> tuple[np.ndarray, bool]:
+        """Return the teacher's logits on the clean training rows, and whether they were cached."""
+        train = self.encoded(task.name)["train"]
+        return teacher_logits(self.teacher(task.name), train, self.accelerator, self.cache)
+
+    def classifier(self, role: str, task: Task, seed: int) -> PreTrainedModel:
+        """Return a teacher or student for ``task`` before its training; what is new in it follows ``seed``."""
+        settings = getattr(self.settings, role)
+        where = self.where(role)
+        if where is None:
+            return build_scratch(settings.shape, self.tokenizer(role), seed, task)
+        return load_classifier(where, task, seed, getattr(settings, "layers", 0))
+
+    @cached_property
+    def generator(self) -> TrainedGenerator:
+        """The masked LM: the checkpoint's own where its head is trained, else trained here and cached."""
+        settings = self.settings.generator
+        where = self.where("generator")
+        tokenizer = self.tokenizer("generator")
+        if where is None:
+            model, head_is_trained = build_scratch(settings.shape, tokenizer, settings.seed), False
+        else:
+            model, head_is_trained = load_masked_lm(where, settings.seed, settings.layers)
+        if settings.train == "never" or (settings.train == "auto" and head_is_trained):
+            card = {"hash": content_hash(model), "perplexity": None}
+            return TrainedGenerator(model, None if where is None else Path(where), card)
+        return train_generator(
+            model,
+            tokenizer,
+            self.texts,
+            settings,
+            self.settings.data.max_length,
+            self.accelerator,
+            self.cache,
+            self.observer,
+        )
+
+    def fresh_generator(self) -> PreTrainedModel:
+        """Return a copy of the generator that a run may change."""
+        return copy.deepcopy(self.generator.model).to(self.accelerator.device)
+
+    def check_vocabularies(self, roles: Sequence[str]) -> None:
+        """Raise UsageError, naming the two that differ, unless all ``roles`` share one vocabulary."""
+        check_vocabularies({role: self.tokenizer(role) for role in dict.fromkeys(["teacher", *roles])})
+
+
+def rng_for(seed: int, device: torch.device) -> torch.Generator:
+    """Return the strategies' random generator on ``device``."""
+    return torch.Generator(device).manual_seed(seed)

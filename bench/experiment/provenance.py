@@ -1,0 +1,51 @@
+"""Where a result came from: code, packages, hardware."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from bench import __version__
+
+_PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "evaluate", "accelerate", "numpy", "scikit-learn")
+
+
+@cache
+def provenance() -> dict[str, Any]:
+    """Return commit and dirty flag (None outside a checkout), package versions, hardware, Python."""
+    return {
+        "bench": __version__,
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": None if (changes := _git("status", "--porcelain")) is None else bool(changes),
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "hardware": _hardware(),
+        "python": platform.python_version(),
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _hardware() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import bench.cli
+from bench.cli import main
+from bench.errors import BenchError, UsageError
+from bench.reporting.records import run_folder, write_json
+
+
+def put(results, task, strategy, seed, value, **changes):
+    record = {
+        "schema": 1,
+        "id": "0a1b2c3d",
+        "status": "done",
+        "reason": None,
+        "preset": "mini",
+        "task": task,
+        "strategy": strategy,
+        "strategy_options": {},
+        "seed": seed,
+        "signature": f"bench=0.1.0|data={task}",
+        "data": {"rows": {"train": 10}, "official": {}, "max_train": None},
+        "teacher": {"dev": 0.75, "majority": 0.5},
+        "main": {"split": "dev", "metric": "accuracy", "value": value},
+        "metrics": {"dev": {"accuracy": value}},
+        "selection": {"rule": "last", "optimistic": False},
+        "cost": {"student_updates": 100, "adversary_updates": 0, "train_seconds": 10.0},
+        "provenance": {"hardware": "cpu", "finished": "2025-01-01"},
+    } | changes
+    path = run_folder(results, record["preset"], task, strategy, seed, record["id"]) / "record.json"
+    write_json(path, record)
+    return path
+
+
+@pytest.fixture
+def results(tmp_path):
+    folder = tmp_path / "results"
+    for task in ("rte", "cola"):
+        for seed in (0, 1):
+            put(folder, task, "none", seed, 0.5)
+            put(folder, task, "nlpaug:keyboard[aug_char_p=0.1]", seed, 0.6 + seed / 10)
+    put(folder, "rte", "mixkd", 0, None, status="skipped", reason="needs classes")
+    return folder
+
+
+def compare(*arguments):
+    return CliRunner().invoke(main, ["compare", *map(str, arguments)])
+
+
+def test_text_has_the_scores_the_notes_and_where_the_records_are(results):
+    done = compare("--results", results)
+    assert done.exit_code == 0, done.output
+    assert "65.0 ± 7.1 +15.0" in done.stdout
+    assert "skipped: mixkd on rte (seed 0): needs classes" in done.stdout
+    assert "9 records (8 done, 1 skipped)" in done.stdout
+    assert str(results / "runs") in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_json_is_a_pure_list_with_the_promised_keys(results):
+    done = compare("--results", results, "--format", "json")
+    rows = json.loads(done.stdout)
+    assert len(rows) == 4
+    promised = "preset task strategy metric n_seeds mean sd baseline difference train_seconds student_updates"
+    for row in rows:
+        assert set(promised.split()) <= row.keys()
+    (rte,) = [r for r in rows if r["task"] == "rte" and r["strategy"].startswith("nlpaug")]
+    assert rte["mean"] == pytest.approx(0.65)
+    assert rte["difference"] == pytest.approx(0.15)
+    assert rte["baseline"] == "none"
+    assert "needs classes" in done.stderr
+
+
+def test_csv_and_markdown(results):
+    rows = list(csv.DictReader(io.StringIO(compare("--results", results, "--format", "csv").stdout)))
+    assert len(rows) == 4
+    assert sorted(float(row["mean"]) for row in rows) == pytest.approx([0.5, 0.5, 0.65, 0.65])
+    text = compare("--results", results, "--format", "markdown").stdout
+    assert "| rte | 75.0 | 50.0 ± 0.0 | 65.0 ± 7.1 +15.0 |" in text
+    assert "- skipped: mixkd on rte" in text
+
+
+def test_filters_by_glob_and_by_a_name_with_brackets(results):
+    def kept(*arguments):
+        rows = json.loads(compare("--results", results, "--format", "json", *arguments).stdout)
+        return {(row["task"], row["strategy"]) for row in rows}
+
+    name = "nlpaug:keyboard[aug_char_p=0.1]"
+    assert kept("--tasks", "r*") == {("rte", "none"), ("rte", name)}
+    for spelling in (name, "nlpaug:keyboard", "nlpaug*"):
+        assert kept("--strategy", spelling) == {("rte", name), ("cola", name)}
+    assert kept("--strategy", f"none,{name}", "--tasks", "cola") == {("cola", "none"), ("cola", name)}
+
+
+def test_the_difference_stays_when_the_baseline_is_filtered_out(results):
+    done = compare("--results", results, "--format", "json", "--strategy", "nlpaug*")
+    assert [row["difference"] for row in json.loads(done.stdout)] == pytest.approx([0.15, 0.15])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "near"),
+    [
+        ("--strategy", "nome", "none"),
+        ("--tasks", "rt", "rte"),
+        ("--preset", "mimi", "mini"),
+        ("--baseline", "nome", "none"),
+    ],
+)
+def test_a_misspelt_name_gets_its_nearest_match(results, option, value, near):
+    done = compare("--results", results, option, value)
+    assert done.exit_code == 2
+    assert f"did you mean {near!r}" in done.stderr
+    assert done.stdout == ""
+
+
+def test_without_results_it_says_what_to_run(tmp_path):
+    for folder in (tmp_path / "none", tmp_path):
+        (tmp_path / "runs").mkdir(exist_ok=True)
+        done = compare("--results", folder)
+        assert done.exit_code == 1
+        assert done.stderr.startswith("Error: no ")
+        assert "bench run --strategy none,mate-kd" in done.stderr
+
+
+def test_a_corrupt_record_is_reported_once_and_remembered(results):
+    path = put(results, "rte", "none", 2, 0.5)
+    path.write_text("{")
+    first = compare("--results", results, "--format", "json")
+    assert len(json.loads(first.stdout)) == 4
+    assert f"Warning: corrupt record {path}" in first.stderr
+    assert str(results / "aside") in first.stderr
+    second = compare("--results", results)
+    assert "corrupt record " not in second.stderr
+    assert "corrupt records set aside earlier: 1" in second.stderr
+
+
+def test_output_goes_to_a_file(results, tmp_path):
+    target = tmp_path / "new" / "table.json"
+    done = compare("--results", results, "--format", "json", "--output", target)
+    assert done.stdout == ""
+    assert len(json.loads(target.read_text())) == 4
+    blocked = compare("--results", results, "--output", target / "below.txt")
+    assert blocked.exit_code == 1
+    assert "cannot write" in blocked.stderr
+
+
+def test_help_ends_with_examples():
+    assert "Examples:\n    bench compare\n" in compare("--help").stdout
+    assert CliRunner().invoke(main, ["--help"]).stdout.rstrip().endswith("bench compare")
+
+
+def test_root_help_loads_nothing_heavy_and_no_verb():
+    code = (
+        "import sys; from click.testing import CliRunner; from bench.cli import main, VERBS\n"
+        "out = CliRunner().invoke(main, ['--help']).stdout\n"
+        "assert all(verb in out for verb in VERBS), out\n"
+        "heavy = {'torch', 'pandas', 'numpy', 'rich', 'transformers', 'datasets'} & set(sys.modules)\n"
+        "verbs = [m for m in sys.modules if m.startswith('bench.cli.')]\n"
+        "assert not heavy, heavy\n"
+        "assert not verbs, verbs\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unknown_verb_or_option_gets_its_nearest_match():
+    verb = CliRunner().invoke(main, ["comprae"])
+    assert verb.exit_code == 2
+    assert "Did you mean 'compare'?" in verb.stderr
+    option = CliRunner().invoke(main, ["compare", "--formt", "json"])
+    assert option.exit_code == 2
+    assert "--format" in option.stderr
+
+
+def test_version():
+    assert CliRunner().invoke(main, ["--version"]).stdout == f"bench, version {bench.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (BenchError("the disk is gone"), 1, "Error: the disk is gone\n"),
+        (UsageError("no such thing"), 2, "Error: no such thing\n"),
+        (KeyboardInterrupt(), 130, "Interrupted."),
+    ],
+)
+def test_exit_codes(monkeypatch, error, code, words):
+    @click.command()
+    def broken():
+        raise error
+
+    monkeypatch.setattr(bench.cli, "broken", broken, raising=False)
+    monkeypatch.setitem(bench.cli.VERBS, "list", ("bench.cli:broken", ""))
+    done = CliRunner().invoke(main, ["list"])
+    assert done.exit_code == code
+    assert words in done.stderr
+    assert "Traceback" not in done.output

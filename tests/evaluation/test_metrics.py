@@ -1,0 +1,111 @@
+"""Metrics against scikit-learn, scipy and hand-computed values."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+from bench.data.tasks import GLUE, Task
+from bench.errors import BenchError
+from bench.evaluation.metrics import MODULE, compute, majority_score, score
+
+MANY = Task("many", "many", ("text",), ("a", "b", "c", "d"), ("f1", "accuracy", "matthews"), {})
+BINARY = Task("two", "two", ("text",), ("a", "b"), ("f1", "accuracy", "matthews"), {})
+
+
+def test_classes_equal_scikit_learn():
+    rng = np.random.default_rng(0)
+    for task, average in ((BINARY, "binary"), (MANY, "macro")):
+        logits = rng.normal(size=(500, task.n_outputs))
+        labels = rng.integers(task.n_outputs, size=500)
+        predicted = logits.argmax(axis=1)
+        assert score(task, logits, labels.tolist()) == {
+            "f1": f1_score(labels, predicted, average=average),
+            "accuracy": accuracy_score(labels, predicted),
+            "matthews": matthews_corrcoef(labels, predicted),
+        }
+
+
+def test_values_computed_by_hand():
+    # One true positive, one false negative, two false positives, one true negative.
+    predictions, labels = np.array([1, 0, 1, 1, 0]), [1, 1, 0, 0, 0]
+    result = compute(BINARY, predictions, labels)
+    assert result["accuracy"] == pytest.approx(2 / 5)
+    assert result["f1"] == pytest.approx(2 * 1 / (2 * 1 + 2 + 1))
+    assert result["matthews"] == pytest.approx((1 * 1 - 2 * 1) / np.sqrt(3 * 2 * 3 * 2))
+
+
+def test_scores_equal_scipy():
+    rng = np.random.default_rng(1)
+    labels = np.round(rng.uniform(0, 5, size=300), 1)
+    logits = (labels + rng.normal(size=300))[:, None]
+    result = score(GLUE["stsb"], logits.astype(np.float32), labels)
+    assert result["pearson"] == pytest.approx(pearsonr(logits[:, 0], labels).statistic, abs=1e-6)
+    assert result["spearman"] == pytest.approx(spearmanr(logits[:, 0], labels).statistic, abs=1e-6)
+    assert list(result) == ["pearson", "spearman"]
+
+
+def test_degenerate_cases_are_zero():
+    ones = np.ones(6, dtype=int)
+    labels = [0, 1, 0, 1, 1, 0]
+    assert compute(GLUE["cola"], ones, labels) == {"matthews": 0.0}
+    assert compute(BINARY, 0 * ones, labels) == {"f1": 0.0, "accuracy": 0.5, "matthews": 0.0}
+    constant = {"pearson": 0.0, "spearman": 0.0}
+    assert compute(GLUE["stsb"], np.full(6, 2.5), [float(label) for label in labels]) == constant
+    assert compute(GLUE["stsb"], np.arange(6.0), [3.0] * 6) == constant
+    assert compute(GLUE["stsb"], np.array([1.0]), [3.0]) == constant
+
+
+def test_majority_score():
+    assert majority_score(GLUE["rte"], [1, 1, 0], [0, 1, 0, 0]) == 0.25
+    assert majority_score(GLUE["mrpc"], [1, 1, 0], [1, 1, 1, 0]) == pytest.approx(6 / 7)
+    assert majority_score(GLUE["cola"], [1, 1, 0], [1, 0]) == 0.0
+    assert majority_score(GLUE["rte"], np.array([1, 0]), np.array([0, 0, 1])) == pytest.approx(2 / 3)
+    assert majority_score(GLUE["stsb"], [1.0, 2.0], [0.0, 3.0]) == 0.0
+
+
+def test_what_cannot_be_scored_is_refused():
+    rte, stsb = GLUE["rte"], GLUE["stsb"]
+    with pytest.raises(BenchError, match=r"rte: logits have shape \(3, 3\), but \(3, 2\) was expected"):
+        score(rte, np.zeros((3, 3)), [0, 1, 0])
+    with pytest.raises(BenchError, match="1 of 2 rows of logits are not finite"):
+        score(rte, np.array([[0.0, 1.0], [np.nan, 0.0]]), [0, 1])
+    for task, unlabelled in ((rte, [0, None]), (rte, [-1, 0]), (stsb, [1.0, None]), (stsb, [np.nan, 1.0])):
+        with pytest.raises(BenchError, match="1 of 2 rows have no label"):
+            compute(task, np.zeros(2), unlabelled)
+    with pytest.raises(BenchError, match="0 predictions for 0 labels"):
+        score(rte, np.zeros((0, 2)), [])
+    # A refusal leaves nothing behind for the next call.
+    assert score(rte, np.array([[0.0, 1.0]]), [1]) == {"accuracy": 1.0}
+
+
+def test_the_module_is_an_evaluate_metric(tmp_path):
+    import evaluate
+
+    metric = evaluate.load(str(MODULE), "classes", cache_dir=str(tmp_path), keep_in_memory=True)
+    result = metric.compute(predictions=[0, 1, 1], references=[0, 1, 0], metrics=["accuracy"])
+    assert result == {"accuracy": pytest.approx(2 / 3)}
+    with pytest.raises(ValueError, match="not one of classes, scores"):
+        evaluate.load(str(MODULE), "rte", cache_dir=str(tmp_path))
+
+
+def test_processes_side_by_side_without_a_writable_cache(tmp_path):
+    (tmp_path / "file").write_text("HF_HOME below a file cannot be made, whoever runs this")
+    code = (
+        "import numpy as np; from bench.data.tasks import GLUE; from bench.evaluation.metrics import compute;"
+        "print([compute(GLUE['rte'], np.arange(2), [0, 0])['accuracy'] for _ in range(20)] == [0.5] * 20)"
+    )
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "file" / "home"), "OMP_NUM_THREADS": "1"}
+    for name in ("HF_MODULES_CACHE", "HF_EVALUATE_CACHE", "HF_METRICS_CACHE", "HF_DATASETS_CACHE"):
+        environment.pop(name, None)
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert [process.communicate(timeout=120)[0].strip() for process in running] == ["True", "True"]

@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import json
+from math import sqrt
+
+import pandas as pd
+import pytest
+
+from bench.reporting import tables
+from bench.reporting.leaderboard import averages, failures, leaderboard
+
+
+def run(task="rte", strategy="none", seed=0, value=0.5, seconds=10.0, **changes):
+    """One finished run; a change to a section is merged into it."""
+    record = {
+        "status": "done",
+        "reason": None,
+        "preset": "mini",
+        "task": task,
+        "strategy": strategy,
+        "strategy_options": {},
+        "seed": seed,
+        "signature": f"bench=0.1.0|data={task}",
+        "data": {"rows": {"train": 10, "dev": 5}, "official": {}, "max_train": None},
+        "teacher": {"dev": 0.75, "majority": 0.5},
+        "main": {"split": "dev", "metric": "accuracy", "value": value},
+        "metrics": {"dev": {"accuracy": value}},
+        "selection": {"rule": "last", "optimistic": False},
+        "cost": {"student_updates": 100, "adversary_updates": 0, "train_seconds": seconds},
+        "provenance": {"hardware": "cpu", "finished": "2025-01-01"},
+    }
+    for key, change in changes.items():
+        old = record[key]
+        merge = isinstance(old, dict) and isinstance(change, dict) and key != "strategy_options"
+        record[key] = old | change if merge else change
+    return record
+
+
+def row(frame, **where):
+    for key, value in where.items():
+        frame = frame[frame[key] == value]
+    assert len(frame) == 1, frame
+    return frame.iloc[0]
+
+
+def grid(records, baseline="none"):
+    frame = leaderboard(records, baseline)
+    (only,) = tables.grids(frame, averages(frame), failures(records))
+    return only
+
+
+def cells(grid, label):
+    (found,) = [line for line in grid.rows if line.label == label]
+    return dict(zip(grid.strategies, found.cells, strict=True))
+
+
+def test_mean_sd_difference_and_cost_are_exact():
+    records = [run(seed=s, value=v, seconds=10) for s, v in enumerate((0.5, 0.6, 0.7))]
+    records += [run(strategy="eda", seed=s, value=v, seconds=25) for s, v in enumerate((0.6, 0.8, 0.7))]
+    eda = row(leaderboard(records), strategy="eda")
+    assert eda["n_seeds"] == 3
+    assert eda["mean"] == pytest.approx(0.7)
+    assert eda["sd"] == pytest.approx(0.1)
+    assert eda["baseline_mean"] == pytest.approx(0.6)
+    assert eda["difference"] == pytest.approx(0.1)
+    assert eda["cost_ratio"] == 2.5
+    assert eda["train_seconds"] == 25
+    assert eda["comparable"]
+    assert row(leaderboard(records), strategy="none")["difference"] == 0
+
+
+def test_sd_has_ddof_one_and_is_missing_for_one_seed():
+    two = leaderboard([run(seed=0, value=0.4), run(seed=1, value=0.6)]).iloc[0]
+    assert two["sd"] == pytest.approx(sqrt(0.02))
+    assert pd.isna(leaderboard([run()]).iloc[0]["sd"])
+
+
+def test_the_difference_is_over_shared_seeds_only():
+    records = [run(seed=0, value=0.1), run(seed=1, value=0.5), run(seed=2, value=0.6)]
+    records += [run(strategy="eda", seed=s, value=v) for s, v in ((1, 0.7), (2, 0.7), (3, 0.1))]
+    eda = row(leaderboard(records), strategy="eda")
+    assert eda["n_paired"] == 2
+    assert eda["baseline_mean"] == pytest.approx(0.55)
+    assert eda["difference"] == pytest.approx(0.15)
+
+    apart = leaderboard([run(seed=0), run(strategy="eda", seed=1)])
+    assert pd.isna(row(apart, strategy="eda")["difference"])
+
+
+DIFFERENT = {
+    "signature": {"signature": "bench=0.2.0|data=rte"},
+    "budget": {"cost": {"student_updates": 200}},
+    "selection rule": {"selection": {"rule": "best-dev", "optimistic": True}},
+    "subset": {"data": {"max_train": 7}},
+    "metric": {"main": {"metric": "f1"}},
+}
+
+
+@pytest.mark.parametrize("kind", DIFFERENT)
+def test_runs_of_unlike_settings_are_neither_pooled_nor_compared(kind):
+    records = [
+        run(value=0.5),
+        run(strategy="eda", seed=0, value=0.6),
+        run(strategy="eda", seed=1, value=0.9, **DIFFERENT[kind]),
+    ]
+    frame = leaderboard(records)
+    assert sorted(frame[frame["strategy"] == "eda"]["mean"]) == [0.6, 0.9]
+    odd = row(frame, strategy="eda", mean=0.9)
+    assert not odd["comparable"]
+    assert not odd["main"]
+    assert pd.isna(odd["difference"])
+    assert pd.isna(odd["cost_ratio"])
+
+    table = grid(records)
+    label = f"rte [{odd['setting']}]"
+    (line,) = [line for line in table.rows if line.label.startswith(label)]
+    assert "†" in line.label
+    assert any(note.startswith("† rte [") and "in no average" in note for note in table.notes)
+
+
+def test_a_note_says_in_what_two_settings_differ():
+    records = [run(), run(strategy="eda", signature="bench=0.2.0|data=rte", cost={"student_updates": 7})]
+    (note,) = [note for note in grid(records).notes if note.startswith("†")]
+    assert note.endswith("differs in bench (0.2.0, not 0.1.0), student_updates (7, not 100)")
+
+
+def test_each_setting_is_held_against_its_own_baseline():
+    records = []
+    for updates, base, own in ((100, 0.5, 0.6), (200, 0.7, 0.9)):
+        records.append(run(value=base, cost={"student_updates": updates}))
+        records.append(run(strategy="eda", value=own, cost={"student_updates": updates}))
+    frame = leaderboard(records)
+    assert row(frame, strategy="eda", student_updates=100)["difference"] == pytest.approx(0.1)
+    assert row(frame, strategy="eda", student_updates=200)["difference"] == pytest.approx(0.2)
+    assert frame["comparable"].all()
+
+
+def test_averages_are_made_of_the_setting_that_has_the_baseline():
+    records = [run(value=0.5), run(strategy="eda", value=0.6)]
+    records += [run(strategy=s, value=0.9, signature="other") for s in ("eda", "freelb", "mixkd")]
+    frame = leaderboard(records)
+    assert set(frame[frame["main"]]["strategy"]) == {"none", "eda"}
+    means = averages(frame)
+    assert set(means["strategy"]) == {"none", "eda"}
+    assert row(means, strategy="eda")["mean"] == 0.6
+
+
+def test_option_sets_are_rows_of_their_own_named_by_what_varies():
+    records = [run()]
+    for rho in (0.3, 0.4):
+        records.append(run(strategy="mate-kd", value=rho, strategy_options={"rho": rho, "steps": 10}))
+    frame = leaderboard(records)
+    assert set(frame["strategy"]) == {"none", "mate-kd[rho=0.3]", "mate-kd[rho=0.4]"}
+    assert row(frame, strategy="mate-kd[rho=0.4]")["mean"] == 0.4
+
+
+def test_options_that_follow_the_task_do_not_split_a_strategy():
+    records = [run(t, "freelb", strategy_options={"lr": lr}) for t, lr in (("rte", 0.03), ("mnli", 0.1))]
+    assert set(leaderboard(records)["strategy"]) == {"freelb"}
+    assert "freelb: its options are not the same on every task" in grid(records).notes
+
+
+def test_a_name_that_carries_its_options_keeps_them_and_gains_what_else_varies():
+    records = [run(strategy="a[x=1]", strategy_options={"x": 1, "y": y}) for y in (1, 2)]
+    assert set(leaderboard(records)["strategy"]) == {"a[x=1,y=1]", "a[x=1,y=2]"}
+
+
+def test_of_a_seed_run_twice_the_later_run_counts():
+    late = run(value=0.9, provenance={"finished": "2025-02-01"})
+    for records in ([run(value=0.1), late], [late, run(value=0.1)]):
+        assert leaderboard(records).iloc[0]["mean"] == 0.9
+
+
+def test_failed_skipped_and_not_finite_runs_give_no_row_but_a_reason():
+    records = [
+        run(),
+        run(strategy="eda", value=None),
+        run(strategy="freelb", status="failed", reason="loss is nan", main=None, cost={}),
+        run(strategy="mixkd", status="skipped", reason="needs classes", main=None, cost={}),
+    ]
+    assert list(leaderboard(records)["strategy"]) == ["none"]
+    assert [(f["strategy"], f["status"], f["reason"]) for f in failures(records)] == [
+        ("eda", "failed", "the score is not a finite number"),
+        ("freelb", "failed", "loss is nan"),
+        ("mixkd", "skipped", "needs classes"),
+    ]
+    assert "skipped: mixkd on rte (seed 0): needs classes" in grid(records).notes
+
+
+def test_averages_with_and_without_wnli():
+    values = {"rte": (0.5, 0.6), "cola": (0.3, 0.5), "wnli": (0.4, 0.1)}
+    records = [run(t, s, value=v[i]) for t, v in values.items() for i, s in enumerate(("none", "eda"))]
+    means = averages(leaderboard(records))
+    whole, less = (row(means, strategy="eda", average=kind) for kind in ("average", "average without WNLI"))
+    assert (whole["n_tasks"], less["n_tasks"]) == (3, 2)
+    assert whole["mean"] == pytest.approx(0.4)
+    assert whole["difference"] == pytest.approx(0.0)
+    assert less["mean"] == pytest.approx(0.55)
+    assert less["difference"] == pytest.approx(0.15)
+
+
+def test_sd_of_an_average_is_over_the_seeds_own_averages():
+    records = [run("rte", seed=s, value=v) for s, v in enumerate((0.2, 0.4))]
+    records += [run("cola", seed=s, value=v) for s, v in enumerate((0.4, 0.2))]
+    assert row(averages(leaderboard(records)), strategy="none")["sd"] == pytest.approx(0)
+    records.append(run("cola", seed=2, value=0.3))
+    assert pd.isna(row(averages(leaderboard(records)), strategy="none")["sd"])
+
+
+def test_an_average_over_other_tasks_is_marked_and_not_compared():
+    records = [run(t, s) for t in ("rte", "cola", "sst2") for s in ("none", "eda", "freelb")]
+    records = [r for r in records if (r["task"], r["strategy"]) != ("cola", "eda")]
+    records.append(run("sst2", "freelb", seed=1, status="failed", reason="out of memory"))
+    means = averages(leaderboard(records))
+    for strategy, missing in (("eda", ("cola",)), ("freelb", ("sst2",))):
+        odd = row(means, strategy=strategy)
+        assert odd["missing"] == missing
+        assert not odd["same_tasks"]
+        assert pd.isna(odd["difference"])
+        assert cells(grid(records), "avg, no WNLI")[strategy] == ("50.0‡", "", "")
+    assert "‡ eda: 'avg, no WNLI' without cola: not comparable with the others" in grid(records).notes
+
+
+def test_the_mark_survives_when_the_baseline_is_not_shown():
+    records = [run(t) for t in ("rte", "cola")] + [run("rte", "eda")]
+    frame = leaderboard(records)
+    means = averages(frame)
+    shown = tables.grids(frame[frame["strategy"] == "eda"], means[means["strategy"] == "eda"], [])
+    assert "‡ eda: 'avg, no WNLI' without cola: not comparable with the others" in shown[0].notes
+
+
+def test_a_strategy_shown_alone_keeps_its_notes_though_only_in_an_odd_setting():
+    frame = leaderboard([run(), run(strategy="eda", signature="other")])
+    (shown,) = tables.grids(frame[frame["strategy"] == "eda"], averages(frame).iloc[:0], [])
+    assert [line.label.partition(" ")[0] for line in shown.rows] == ["rte"]
+    assert any(note.endswith("in no average") for note in shown.notes)
+
+
+def test_another_baseline():
+    records = [run(value=0.5), run(strategy="finetune", value=0.4)]
+    frame = leaderboard(records, "finetune")
+    assert row(frame, strategy="none")["difference"] == pytest.approx(0.1)
+    assert row(frame, strategy="finetune")["reference"]
+    assert grid(records, "finetune").strategies == ["finetune", "none"]
+
+
+def test_cells_read_as_points_with_sd_and_difference():
+    records = [run(seed=s, value=v) for s, v in enumerate((0.5, 0.6))]
+    records += [run(strategy="eda", seed=s, value=v, seconds=17) for s, v in enumerate((0.51, 0.58))]
+    line = cells(grid(records), "rte")
+    assert line == {"none": ("55.0", "± 7.1", ""), "eda": ("54.5", "± 4.9", "-0.5")}
+    assert cells(grid(records), "cost")["eda"].mean == "1.70×"
+    assert "seeds: 2" in grid(records).notes
+
+
+def test_strategies_stand_in_the_order_of_their_averages_after_baseline_and_reference():
+    records = [
+        run(strategy=s, value=v) for s, v in (("a", 0.1), ("b", 0.9), ("finetune", 0.2), ("none", 0.3))
+    ]
+    assert grid(records).strategies == ["none", "finetune", "b", "a"]
+
+
+def test_what_a_reader_must_know_stands_below_the_table():
+    records = [
+        run(
+            "qqp", data={"rows": {"train": 363846, "dev": 7600}, "official": {"train": 363846, "dev": 40430}}
+        ),
+        run(
+            "sst2",
+            data={"rows": {"train": 500, "dev": 9}, "official": {"train": 67349, "dev": 9}, "max_train": 500},
+        ),
+        run("rte", selection={"rule": "best-dev", "optimistic": True}, teacher={"dev": 0.5, "majority": 0.5}),
+        run("cola", teacher=None, provenance={"hardware": "another machine"}),
+    ]
+    table = grid(records)
+    assert [line.label for line in table.rows if not line.summary] == ["cola", "sst2§", "qqp§", "rte*"]
+    text = "\n".join(table.notes)
+    assert "§ qqp: dev 7600 of 40430 official rows; not comparable with published scores" in text
+    assert "trained on a subset (max_train): sst2 (at most 500 rows)" in text
+    assert "* selection best-dev: chosen on the very data reported, so optimistic" in text
+    assert "no better than the most frequent class on rte" in text
+    assert "unlike machines: another machine; cpu" in text
+    assert "selection: last" in text
+
+
+def test_mnli_shows_its_mismatched_set_outside_the_average():
+    scores = {"dev": {"accuracy": 0.8}, "dev_mismatched": {"accuracy": 0.7}}
+    records = [run("mnli", value=0.8, metrics=scores), run("rte", value=0.6)]
+    assert cells(grid(records), "mnli-mm")["none"].mean == "70.0"
+    assert cells(grid(records), "avg, no WNLI")["none"].mean == "70.0"
+
+
+def test_text_is_plain_and_cuts_nothing_however_narrow():
+    names = ["none", "nlpaug:keyboard[aug_char_p=0.1,other_option=2]", "best-of-k(eda)", "mate-kd", "freelb"]
+    tasks = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
+    records = [
+        run(t, s, seed, 0.5 + n / 100 + seed / 1000 + i / 10_000)
+        for i, t in enumerate(tasks)
+        for n, s in enumerate(names)
+        for seed in (0, 1)
+    ]
+    table = grid(records)
+    for width in (30, 80, 120):
+        text = tables.text([table], width)
+        assert "…" not in text
+        assert "\x1b" not in text
+        for line in table.rows:
+            for cell in line.cells:
+                assert all(piece in text for piece in cell)
+        # Below some 50 columns the task and one strategy no longer fit beside each other.
+        assert max(map(len, text.splitlines())) <= max(width, 50)
+
+
+def test_json_and_csv_hold_every_row_with_null_for_what_is_missing():
+    records = [run(), run(strategy="eda", signature="other")]
+    frame = leaderboard(records)
+    rows = json.loads(tables.json_text(frame))
+    assert [r["strategy"] for r in rows] == list(frame["strategy"])
+    eda = next(r for r in rows if r["strategy"] == "eda")
+    assert eda["difference"] is None
+    assert eda["sd"] is None
+    assert eda["scores"] == [0.5]
+    assert tables.csv_text(frame).count("\n") == 3
+
+
+def test_nothing_at_all_is_still_a_table():
+    records = [run(status="failed", reason="why", main=None)]
+    frame = leaderboard(records)
+    assert json.loads(tables.json_text(frame)) == []
+    assert "failed: none on rte (seed 0): why" in tables.text(
+        tables.grids(frame, averages(frame), failures(records))
+    )
