@@ -19,9 +19,11 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         return _first_that_fits(value, args, where)
     if origin is Literal:
-        if value not in args:
-            raise unknown(f"value for {where}:", str(value), map(str, args))
-        return value
+        # A command line can only spell a number, so the choice 2 is also chosen by "2".
+        for choice in args:
+            if value == choice or value == str(choice):
+                return choice
+        raise unknown(f"value for {where}:", str(value), map(str, args))
     if origin is tuple:
         parts = value.strip("[]() ").split(",") if isinstance(value, str) else value
         if not isinstance(parts, list | tuple):
@@ -33,7 +35,7 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
             raise UsageError(f"{where} is a table of keys, not {value!r}; set one of its keys: {where}.KEY=…")
         return dict(value)
     if kind is type(None):
-        if value is None or value in ("none", "null", ""):
+        if value is None or str(value).lower() in ("none", "null", ""):
             return None
     elif kind is bool:
         if isinstance(value, bool) or str(value).lower() in ("true", "false"):
@@ -41,7 +43,7 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
     elif kind in (int, float):
         try:
             number = kind(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             pass
         else:
             if not isinstance(value, bool) and (kind is float or float(value) == number):

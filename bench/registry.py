@@ -79,7 +79,10 @@ def load(name: str) -> type[Strategy]:
         target = known[name]
         if isinstance(target, str):
             module, _, attribute = target.partition(":")
-            cls = getattr(importlib.import_module(module), attribute)
+            try:
+                cls = getattr(importlib.import_module(module), attribute)
+            except (ImportError, AttributeError) as error:
+                raise UsageError(f"the strategy {name} ({target}) cannot be loaded: {error}") from error
         else:
             cls = target
     if not (isinstance(cls, type) and issubclass(cls, Strategy) and dataclasses.is_dataclass(cls)):
@@ -145,8 +148,18 @@ class StrategySpec:
 
 
 def split_list(text: str) -> list[str]:
-    """Split ``a,b[c=1,d=2],e(f,g)`` at the commas outside brackets."""
-    parts = re.findall(r"(?:[^,\[\](){}]|\[[^\]]*\]|\([^)]*\))+", text)
+    """Split ``a,b[c=1,d=2],e(f,g)`` at the commas outside brackets; UsageError where one is not closed."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "[(") - (character in "])")
+        if depth < 0:
+            break
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    if depth != 0:
+        raise UsageError(f"the brackets of {text!r} do not match")
     return [part.strip() for part in parts if part.strip()]
 
 

@@ -76,7 +76,7 @@ class MateKD(Strategy):
             objective=self.objective,
         )
         loss = -disagreement
-        loss.backward()
+        models.accelerator.backward(loss)
         torch.nn.utils.clip_grad_norm_(generator.parameters(), self.generator_clip)
         self.optimizer.step()
         self.optimizer.zero_grad()

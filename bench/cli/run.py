@@ -64,9 +64,13 @@ def run(
     extra = [f"data.max_train={max_train}"] * bool(max_train) + ["teacher.force=true"] * force
     settings, source = open_data(preset, [*overrides, *extra], data_dir)
     specs = list(dict.fromkeys(StrategySpec.parse(text) for text in split_list(strategies)))
+    if not specs:
+        raise UsageError("--strategy names no strategy; see: bench list strategies")
     files, names = [], []
     for name in split_list(tasks):
         (files if name.endswith(".toml") else names).append(name)
+    if not files + names:
+        raise UsageError("--tasks names no task; see: bench list tasks")
     wanted = {source: names} if names else {}
     wanted |= {own: list(own.tasks) for own in (load_task_file(Path(file)) for file in files)}
 
@@ -111,4 +115,4 @@ def _seeds(text: str) -> list[int]:
         raise UsageError(f"--seeds takes a number of seeds (3) or the seeds (0,3,7), not {text!r}") from None
     if min(numbers) < 0 or numbers == [0]:
         raise UsageError(f"--seeds takes a number of seeds (3) or the seeds (0,3,7), not {text!r}")
-    return numbers if len(numbers) > 1 else list(range(numbers[0]))
+    return list(dict.fromkeys(numbers)) if len(numbers) > 1 else list(range(numbers[0]))

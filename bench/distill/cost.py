@@ -26,12 +26,13 @@ class Cost:
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
-        """Add the wall-clock seconds spent inside to ``phase``."""
-        start = time.perf_counter()
+        """Add the wall-clock seconds spent inside to ``phase``, less those of phases timed within it."""
+        start, before = time.perf_counter(), self.seconds.total()
         try:
             yield
         finally:
-            self.seconds[phase] += time.perf_counter() - start
+            within = self.seconds.total() - before
+            self.seconds[phase] += time.perf_counter() - start - within
 
     @property
     def train_seconds(self) -> float:

@@ -27,6 +27,7 @@ from bench.settings import Generator
 
 # One text in fifty is kept for the perplexity, five hundred at most.
 _HELD_OUT_EVERY, _HELD_OUT_MOST = 50, 500
+_CHECKPOINT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _fit(
                 raise BenchError(f"the generator's loss is {mean} after {done} word pieces; lower generator.lr")
             observer.update("generator", min(done, settings.tokens), settings.tokens, mean)
             losses.clear()
-        if time.perf_counter() - last_saved > 120:
+        if time.perf_counter() - last_saved > _CHECKPOINT_SECONDS:
             last_saved = time.perf_counter()
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": rng.get_state()}
             state |= {"torch_rng": torch.get_rng_state(), "done": done, "position": position}

@@ -39,6 +39,10 @@ class Observer(Protocol):
         """Something a person should know happened."""
 
 
+Rewrites = Callable[[int], list[tuple[Encoded, np.ndarray | None]]]
+"""From an epoch to the rewritten training sets, in the clean rows' order, with the teacher's logits [N, C]."""
+
+
 @dataclass
 class Outcome:
     """What a run leaves: the chosen student's logits on every split, and how it got there."""
@@ -65,6 +69,9 @@ def term_weights(recipe: Recipe, *, teacher: bool, views: bool) -> tuple[float, 
     labels, distilled, perturbed = recipe.weights
     weights = (labels, distilled * teacher, perturbed * views)
     total = sum(weights)
+    if total == 0:
+        # Labels are always there: without a teacher they are learned from, whatever their weight beside one.
+        return 1.0, 0.0, 0.0
     return weights[0] / total, weights[1] / total, weights[2] / total
 
 
@@ -78,13 +85,13 @@ def distil(
     seed: int,
     observer: Observer,
     teacher_logits: np.ndarray | None = None,
-    rewrites: Callable[[int], list[tuple[Encoded, np.ndarray | None]]] | None = None,
+    rewrites: Rewrites | None = None,
     state_file: Path | None = None,
 ) -> Outcome:
     """Train ``models.student`` on ``splits["train"]``, choose a student by dev, predict every other split.
 
     ``teacher_logits`` [N, C] are the teacher's of the N clean training rows. ``rewrites(epoch)`` returns the
-    strategy's rewritten texts, each a whole training set in the same row order, with the teacher's logits.
+    strategy's rewritten texts.
     The run resumes from ``state_file`` and, on the CPU, goes on to the numbers of an uninterrupted one.
 
     Raises BenchError when the loss is no longer finite, naming the update and the batch's example ids.
@@ -95,7 +102,7 @@ def distil(
     # The adversary has batches of its own, so that it takes none of the student's.
     adversary_batches = BatchOrder(train.lengths, recipe.batch_size, seed + 1_000_003)
     every = max(1, round(recipe.evaluate_every * student_batches.per_epoch))
-    run = _Run(models, strategy, recipe, train, teacher_logits, rewrites, student_batches.per_epoch, observer)
+    trainer = Trainer(models, strategy, recipe, train, teacher_logits, rewrites, student_batches.per_epoch, observer)
     strategy.setup(models)
     chooser = selection.rows_to_choose(len(dev))
     best: tuple[float, int, dict[str, torch.Tensor] | None] = (-math.inf, total, None)
@@ -109,7 +116,7 @@ def distil(
             if problem:
                 observer.note(problem)
             if state is not None:
-                run.load_state_dict(state)
+                trainer.load_state_dict(state)
                 best, outcome.curve, outcome.resumed = state["best"], state["curve"], state["resumed"] + 1
         last_saved = cost.train_seconds
         while cost.student_updates < total:
@@ -117,17 +124,17 @@ def distil(
             turn = strategy.turn(step)
             if turn == "adversary":
                 with cost.timed("adversary"):
-                    batch = run.batch(adversary_batches[step.adversary])
+                    batch = trainer.batch(adversary_batches[step.adversary])
                     loss = strategy.fit_adversary(batch, models)
                     cost.adversary_updates += 1
             else:
                 with cost.timed("student"):
-                    batch = run.batch(student_batches[step.student])
-                    loss = run.student_update(batch, step.student, total)
+                    batch = trainer.batch(student_batches[step.student])
+                    loss = trainer.student_update(batch, step.student, total)
                     cost.student_updates += 1
-            run.watch(turn, batch, loss, total)
+            trainer.watch(turn, batch, loss, total)
             if turn == "student" and (cost.student_updates % every == 0 or cost.student_updates == total):
-                run.check_losses()
+                trainer.check_losses()
                 with cost.timed("evaluate"):
                     logits = predict(models.student, dev, models.accelerator)
                 rows = np.arange(len(dev)) if chooser is None else chooser
@@ -138,10 +145,10 @@ def distil(
                     weights = {k: v.detach().cpu().clone() for k, v in models.student.state_dict().items()}
                     best = (value, cost.student_updates, weights)
             if state_file is not None and cost.train_seconds - last_saved > recipe.checkpoint_seconds:
-                run.check_losses()
+                trainer.check_losses()
                 last_saved = cost.train_seconds
                 mine = {"best": best, "curve": outcome.curve, "resumed": outcome.resumed}
-                checkpoint.save(state_file, {**run.state_dict(), **mine})
+                checkpoint.save(state_file, {**trainer.state_dict(), **mine})
 
     if best[2] is not None:
         models.student.load_state_dict(best[2])
@@ -155,8 +162,8 @@ def distil(
     return outcome
 
 
-class _Run:
-    """The moving parts of one run: optimiser, current rewrites, losses not yet looked at."""
+class Trainer:
+    """The moving parts of one run, and its student updates: optimiser, current rewrites, losses not yet looked at."""
 
     def __init__(
         self,
@@ -165,7 +172,7 @@ class _Run:
         recipe: Recipe,
         train: Encoded,
         teacher_logits: np.ndarray | None,
-        rewrites: Callable[[int], list[tuple[Encoded, np.ndarray | None]]] | None,
+        rewrites: Rewrites | None,
         per_epoch: int,
         observer: Observer,
     ) -> None:
@@ -178,7 +185,8 @@ class _Run:
             models.student.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
         )
         self.pending: list[tuple[str, int, np.ndarray, torch.Tensor]] = []
-        self.rewritten_for, self.rewritten = -1, []
+        self.rewritten_for = -1
+        self.rewritten: list[tuple[Encoded, np.ndarray | None]] = []
 
     def batch(self, rows: np.ndarray) -> Batch:
         """Return the clean batch of ``rows``, with the teacher's logits and the rows' rewrites."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 import json
 import time
 from dataclasses import dataclass
@@ -109,7 +108,8 @@ def load_finetuned(
         raise UsageError(
             f"the teacher {where} has {model.config.num_labels} outputs, {task.name} needs {task.n_outputs}"
         )
-    names = [str(n).lower() for n in settings.labels or model.config.id2label.values()]
+    named = [model.config.id2label[i] for i in range(model.config.num_labels)]
+    names = [str(name).lower() for name in settings.labels or named]
     wanted = [label.lower() for label in task.labels]
     if wanted and sorted(names) == sorted(wanted) and names != wanted:
         observer.note(f"the teacher's classes come as {', '.join(names)}; put into {task.name}'s order")
@@ -133,14 +133,17 @@ def _reorder_outputs(model: PreTrainedModel, order: list[int]) -> None:
 
 def _check_order(where: str, task: Task, logits: np.ndarray, labels: np.ndarray) -> None:
     """Refuse a teacher whose nameless classes fit dev clearly better in another order."""
-    answers = logits.argmax(axis=1)
-    orders = list(itertools.permutations(range(task.n_outputs)))
-    right = {order: float(np.mean(np.asarray(order)[answers] == labels)) for order in orders}
-    best, as_is = max(orders, key=lambda order: right[order]), right[tuple(range(task.n_outputs))]
+    from scipy.optimize import linear_sum_assignment
+
+    # How often class i was answered where class j was right.
+    counts = np.zeros((task.n_outputs, task.n_outputs))
+    np.add.at(counts, (logits.argmax(axis=1), labels), 1)
+    _, best = linear_sum_assignment(counts, maximize=True)
+    as_is, at_best = np.trace(counts) / len(labels), counts[range(len(best)), best].sum() / len(labels)
     # Two standard errors of a share near one half: less could be chance.
-    if right[best] - as_is > 2 / np.sqrt(len(labels)):
+    if at_best - as_is > 2 / np.sqrt(len(labels)):
         raise UsageError(
-            f"the teacher {where} gets {as_is:.1%} of {task.name}'s dev rows right, but {right[best]:.1%} if its "
+            f"the teacher {where} gets {as_is:.1%} of {task.name}'s dev rows right, but {at_best:.1%} if its "
             f"classes come as {', '.join(task.labels[i] for i in best)}; if so, say it: "
             f"--set teacher.labels={','.join(task.labels[i] for i in best)}"
         )
@@ -160,17 +163,15 @@ def check_better_than_majority(teacher: TrainedTeacher, task: Task, *, force: bo
     observer.note(message)
 
 
-def teacher_logits(
-    teacher: TrainedTeacher, data: Encoded, accelerator: Any, cache: Path
-) -> tuple[np.ndarray, bool]:
-    """Return the teacher's logits [N, C] on ``data``, and whether they came from ``cache``."""
+def teacher_logits(teacher: TrainedTeacher, data: Encoded, accelerator: Any, cache: Path) -> np.ndarray:
+    """Return the teacher's logits [N, C] on ``data``, from ``cache`` if they were computed before."""
     path = cache / "logits" / f"{_digest(teacher.card['hash'], data_hash(data), accelerator.mixed_precision)}.npy"
     if path.is_file():
-        return np.load(path), True
+        return np.load(path)
     logits = predict(teacher.model, data, accelerator)
     with whole_file(path) as part:
         np.save(part, logits)
-    return logits, False
+    return logits
 
 
 def data_hash(data: Encoded) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from bench.data.encode import Encoded
+from bench.data.rewriting import rewrite_all
 from bench.distill.checkpoint import whole_file
 from bench.distill.cost import Cost
 from bench.distill.loop import Observer, distil
@@ -87,7 +88,7 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
     if "teacher" in strategy.needs:
         teacher = parts.checked_teacher(task)
         with cost.timed("teacher_logits"):
-            logits, _ = parts.teacher_logits(task)
+            logits = parts.logits_of(teacher, splits["train"])
     device = parts.accelerator.device
     models = Models(
         task=task,
@@ -99,6 +100,12 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         cost=cost,
         accelerator=parts.accelerator,
     )
+
+    def rewrites(epoch: int) -> list[tuple[Encoded, np.ndarray | None]]:
+        sets = rewrite_all(strategy, data.splits["train"], cell.seed, epoch, models)
+        encoded = [parts.encode(rows, task) for rows in sets]
+        return [(rows, parts.logits_of(teacher, rows) if teacher else None) for rows in encoded]
+
     rule = selection(settings.recipe.selection)
     outcome = distil(
         models,
@@ -109,6 +116,7 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         seed=cell.seed,
         observer=observer,
         teacher_logits=logits,
+        rewrites=None if strategy.refresh == "never" else rewrites,
         state_file=folder / "checkpoint" / "state.pt",
     )
     # A follower's rows (AX, predicted by MNLI's model) carry no labels in GLUE and are only predicted.

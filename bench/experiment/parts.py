@@ -15,13 +15,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bench.data.encode import Encoded, encode
 from bench.data.source import Source, TaskData
-from bench.data.tasks import Task
+from bench.data.tasks import Example, Task
 from bench.distill.generator import TrainedGenerator, train_generator
 from bench.distill.loop import Observer
 from bench.distill.models import (
     build_scratch,
     check_vocabularies,
     content_hash,
+    keep_layers,
     load_classifier,
     load_masked_lm,
     load_tokenizer,
@@ -74,7 +75,7 @@ class Parts:
         origin = self.origin(role)
         if origin == "generator" != role:
             # Not the checkpoint it started from: its encoder as trained here.
-            return str(self.generator.home)
+            return None if self.generator.home is None else str(self.generator.home)
         model = getattr(self.settings, origin).model
         return None if model == "scratch" else locate(model)
 
@@ -115,13 +116,13 @@ class Parts:
 
     def _encoded(self, task: str) -> dict[str, Encoded]:
         """Return every split of ``task``, tokenised."""
-        data, tokenizer = self.data(task), self.tokenizer("teacher")
-        return {
-            split: encode(
-                rows, tokenizer, self.settings.data.max_length, is_regression=data.task.is_regression
-            )
-            for split, rows in data.splits.items()
-        }
+        data = self.data(task)
+        return {split: self.encode(rows, data.task) for split, rows in data.splits.items()}
+
+    def encode(self, rows: Sequence[Example], task: Task) -> Encoded:
+        """Return ``rows`` of ``task``, tokenised."""
+        tokenizer, most = self.tokenizer("teacher"), self.settings.data.max_length
+        return encode(rows, tokenizer, most, is_regression=task.is_regression)
 
     def _teacher(self, name: str) -> TrainedTeacher:
         """Return the frozen teacher of task ``name``: given, cached or fine-tuned now."""
@@ -149,18 +150,22 @@ class Parts:
         )
         return teacher
 
-    def teacher_logits(self, task: Task) -> tuple[np.ndarray, bool]:
-        """Return the teacher's logits on the clean training rows, and whether they were cached."""
-        train = self.encoded(task.name)["train"]
-        return teacher_logits(self.teacher(task.name), train, self.accelerator, self.cache)
+    def logits_of(self, teacher: TrainedTeacher, rows: Encoded) -> np.ndarray:
+        """Return the teacher's logits [N, C] on ``rows``, computed once per teacher and text."""
+        return teacher_logits(teacher, rows, self.accelerator, self.cache)
 
     def classifier(self, role: str, task: Task, seed: int) -> PreTrainedModel:
         """Return a teacher or student for ``task`` before its training; what is new in it follows ``seed``."""
         settings = getattr(self.settings, role)
         where = self.where(role)
+        layers = getattr(settings, "layers", 0)
         if where is None:
-            return build_scratch(settings.shape, self.tokenizer(role), seed, task)
-        return load_classifier(where, task, seed, getattr(settings, "layers", 0))
+            return keep_layers(build_scratch(self.shape(role), self.tokenizer(role), seed, task), layers)
+        return load_classifier(where, task, seed, layers)
+
+    def shape(self, role: str) -> dict[str, Any]:
+        """Return the configuration of a ``role`` from scratch: its own keys over those of its origin."""
+        return {**getattr(self.settings, self.origin(role)).shape, **getattr(self.settings, role).shape}
 
     @cached_property
     def generator(self) -> TrainedGenerator:
@@ -169,7 +174,8 @@ class Parts:
         where = self.where("generator")
         tokenizer = self.tokenizer("generator")
         if where is None:
-            model, head_is_trained = build_scratch(settings.shape, tokenizer, settings.seed), False
+            model = build_scratch(self.shape("generator"), tokenizer, settings.seed)
+            model, head_is_trained = keep_layers(model, settings.layers), False
         else:
             model, head_is_trained = load_masked_lm(where, settings.seed, settings.layers)
         if settings.train == "never" or (settings.train == "auto" and head_is_trained):

@@ -91,7 +91,7 @@ def test_no_class_is_rare(name, split):
 
 def test_similarity_scores_are_graded_over_the_whole_range():
     scores = [example.label for example in rows("stsb", "train")]
-    assert min(scores) == 0 and max(scores) == 5
+    assert (min(scores), max(scores)) == (0, 5)
     assert all(score == round(score, 1) for score in scores)
     for low in range(5):
         assert sum(low <= score <= low + 1 for score in scores) > 0.05 * len(scores)
@@ -134,7 +134,7 @@ def test_the_vocabulary_is_bounded_and_dev_brings_few_new_words():
                 word for example in rows(name, split) for text in example.texts for word in words(text)
             )
     assert 400 <= len(seen["train"]) <= 850
-    assert len(seen["dev"] - seen["train"]) == 0
+    assert len(seen["dev"] - seen["train"]) <= 5
 
 
 def test_rare_words_of_training_are_common_on_dev():

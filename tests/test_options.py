@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pytest
+
+from bench.errors import UsageError
+from bench.options import build, coerce, fields_of, put
+
+
+@dataclass(frozen=True)
+class Inner:
+    rate: float = 0.5
+    name: str = "x"
+
+
+@dataclass(frozen=True)
+class Outer:
+    count: int
+    inner: Inner = field(default_factory=Inner)
+    shape: dict[str, Any] = field(default_factory=dict)
+    sizes: tuple[int, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "expected"),
+    [
+        ("7", int, 7),
+        (7, int, 7),
+        (7.0, int, 7),
+        ("1_000", int, 1000),
+        ("-3", int, -3),
+        ("0.5", float, 0.5),
+        ("5e-7", float, 5e-7),
+        (3, float, 3.0),
+        ("inf", float, math.inf),
+        ("true", bool, True),
+        ("False", bool, False),
+        (True, bool, True),
+        ("text, with comma", str, "text, with comma"),
+        ("kl", Literal["kl", "ce"], "kl"),
+        ("2", Literal[1, 2], 2),
+        (2, Literal[1, 2], 2),
+        ("none", int | None, None),
+        ("None", str | None, None),
+        ("", int | None, None),
+        (None, int | None, None),
+        ("4", int | None, 4),
+        ("a", str | None, "a"),
+        ("1,2,3", tuple[int, ...], (1, 2, 3)),
+        ("(1, 2)", tuple[int, ...], (1, 2)),
+        ("[1,2,]", tuple[int, ...], (1, 2)),
+        ("7", tuple[int, ...], (7,)),
+        ("", tuple[str, ...], ()),
+        ([1, 2.5], tuple[float, ...], (1.0, 2.5)),
+        ("3", int | tuple[int, ...], 3),
+        ("0,3", int | tuple[int, ...], (0, 3)),
+        ([0, 3], int | tuple[int, ...], (0, 3)),
+        ({"a": 1}, dict[str, Any], {"a": 1}),
+        ([1], Any, [1]),
+    ],
+)
+def test_a_value_becomes_its_field_s_type(value, kind, expected):
+    made = coerce(value, kind, "x.y")
+    assert made == expected
+    assert type(made) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "words"),
+    [
+        ("many", int, "x.y takes a whole number, not 'many'"),
+        ("2.5", int, "a whole number"),
+        (2.5, int, "a whole number"),
+        (math.inf, int, "a whole number"),
+        (True, int, "a whole number"),
+        (False, float, "a number"),
+        ("", float, "a number"),
+        ("yes", bool, "true or false"),
+        (1, bool, "true or false"),
+        (3, str, "text"),
+        ("kll", Literal["kl", "ce"], "unknown value for x.y: 'kll'; did you mean 'kl'?"),
+        (3, tuple[int, ...], "a list"),
+        ("1,b", tuple[int, ...], "a whole number, not 'b'"),
+        ("a", dict[str, Any], r"x.y.KEY=…"),
+        ("many", int | None, "not 'many'"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_an_error_that_names_field_and_value(value, kind, words):
+    with pytest.raises(UsageError) as caught:
+        coerce(value, kind, "x.y")
+    assert "x.y" in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_build_coerces_nested_dataclasses_and_keeps_defaults():
+    made = build(Outer, {"count": "3", "inner": {"rate": "1e-3"}, "shape": {"a": 1}, "sizes": "1,2"}, "")
+    assert made == Outer(count=3, inner=Inner(rate=0.001, name="x"), shape={"a": 1}, sizes=(1, 2))
+
+
+def test_unknown_keys_get_the_nearest_match_with_the_section_s_name():
+    with pytest.raises(UsageError, match=r"unknown section: 'iner'; did you mean 'inner'\?"):
+        build(Outer, {"count": 1, "iner": {}}, "")
+    with pytest.raises(UsageError, match=r"unknown option of inner: 'rat'; did you mean 'rate'\?"):
+        build(Outer, {"count": 1, "inner": {"rat": 1}}, "")
+    with pytest.raises(UsageError, match="known: name, rate"):
+        build(Inner, {"zzzzzz": 1}, "inner")
+
+
+def test_missing_keys_and_values_for_sections_are_errors():
+    with pytest.raises(UsageError, match="the file lacks count"):
+        build(Outer, {}, "")
+    with pytest.raises(UsageError, match=r"inner is a section, not 3; set one of its keys: inner\.KEY"):
+        build(Outer, {"count": 1, "inner": 3}, "")
+
+
+def test_fields_have_resolved_types_and_made_defaults():
+    assert fields_of(Inner) == {"rate": (float, 0.5), "name": (str, "x")}
+    assert fields_of(Outer)["inner"] == (Inner, Inner())
+
+
+def test_put_makes_sections_and_refuses_to_go_through_a_value():
+    tree: dict[str, Any] = {"a": {"b": 1}, "v": 2}
+    put(tree, "a.c", 3)
+    put(tree, "n.e.w", 4)
+    assert tree == {"a": {"b": 1, "c": 3}, "v": 2, "n": {"e": {"w": 4}}}
+    with pytest.raises(UsageError, match=r"cannot set 'v\.x': 'v' is a value"):
+        put(tree, "v.x", 5)

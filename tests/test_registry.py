@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+
+import pytest
+
+from bench import registry
+from bench.errors import UsageError
+from bench.registry import StrategySpec, load, register, split_list, targets
+from bench.strategy import Strategy
+from strategies.mate_kd import MateKD
+
+
+@dataclass
+class Many(Strategy):
+    """Options of every kind."""
+
+    words: tuple[str, ...] = ("a",)
+    sizes: tuple[int, ...] = ()
+    name: str | None = "x"
+    share: float = 0.1
+    loud: bool = False
+    inner: str = "none"
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    targets()
+    monkeypatch.setattr(registry, "_registered", {**registry._registered, "many": Many})
+
+
+@pytest.fixture
+def own_file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        textwrap.dedent("""
+        from __future__ import annotations
+        from dataclasses import dataclass
+        from bench import Strategy
+
+        @dataclass
+        class Mine(Strategy):
+            \"\"\"Mine.\"\"\"
+            times: int = 2
+
+        class NotADataclass(Strategy):
+            pass
+
+        something = 3
+        """)
+    )
+    return path
+
+
+def test_a_registered_name_loads_its_class():
+    assert load("mate-kd") is MateKD
+    assert {"none", "finetune", "mate-kd"} <= set(targets())
+
+
+def test_an_unknown_strategy_names_the_nearest():
+    with pytest.raises(UsageError, match=r"unknown strategy 'mate-dk'; did you mean 'mate-kd'\? .*bench list"):
+        StrategySpec.parse("mate-dk")
+
+
+def test_an_unknown_option_names_the_nearest_and_a_bad_value_the_option():
+    with pytest.raises(UsageError, match=r"unknown option of mate-kd: 'roh'; did you mean 'rho'\?"):
+        StrategySpec.parse("mate-kd[roh=0.4]")
+    with pytest.raises(UsageError, match=r"mate-kd\.rho takes a number, not 'big'"):
+        StrategySpec.parse("mate-kd[rho=big]")
+    with pytest.raises(UsageError, match=r"write options as name=value, not '0\.4'"):
+        StrategySpec.parse("mate-kd[0.4]")
+    with pytest.raises(UsageError, match="above 0 and at most 1, not 4"):
+        StrategySpec.parse("mate-kd[rho=4]")
+    with pytest.raises(UsageError, match="name is missing"):
+        StrategySpec.parse("  ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "spelling", "options"),
+    [
+        ("mate-kd", "mate-kd", {}),
+        ("mate-kd[]", "mate-kd", {}),
+        ("mate-kd[rho=0.3]", "mate-kd", {}),  # the default
+        ("mate-kd[tau=2,rho=.4]", "mate-kd[rho=0.4,tau=2.0]", {"rho": 0.4, "tau": 2.0}),
+        (" mate-kd[ rho = 0.40 ] ", "mate-kd[rho=0.4]", {"rho": 0.4}),
+        ("many[words=(b,c)]", "many[words=('b', 'c')]", {"words": ("b", "c")}),
+        ("many[sizes=[1,2],loud=true]", "many[loud=True,sizes=(1, 2)]", {"sizes": (1, 2), "loud": True}),
+        ("many[name=none]", "many[name=None]", {"name": None}),
+        ("many[share=1e-3]", "many[share=0.001]", {"share": 0.001}),
+        ("many[inner=mate-kd[rho=0.4,tau=2]]", "many[inner=mate-kd[rho=0.4,tau=2]]", None),
+    ],
+)
+@pytest.mark.usefixtures("registered")
+def test_a_spelling_is_canonical_and_reads_back_as_the_same_spec(typed, spelling, options):
+    spec = StrategySpec.parse(typed)
+    assert StrategySpec.parse(str(spec)) == spec
+    if options is None:
+        assert dict(spec.options) == {"inner": "mate-kd[rho=0.4,tau=2]"}
+    else:
+        assert dict(spec.options) == options
+        assert vars(spec.create()) == {**vars(load(spec.name)()), **options}
+    assert str(spec).replace("'", "") == spelling.replace("'", "")
+
+
+def test_lists_split_at_commas_outside_brackets():
+    assert split_list("a, b[c=1,d=2] ,e(f,g),,") == ["a", "b[c=1,d=2]", "e(f,g)"]
+    assert split_list("a[b=[1,2],c=(3,4)],d[e=f[g=1,h=2]]") == ["a[b=[1,2],c=(3,4)]", "d[e=f[g=1,h=2]]"]
+    assert split_list("") == []
+
+
+@pytest.mark.parametrize("text", ["a[b=1", "a]b[", "a[b=(1]),c)]]"])
+def test_brackets_that_do_not_match_are_an_error(text):
+    with pytest.raises(UsageError, match="brackets"):
+        split_list(text)
+
+
+def test_a_class_in_a_file(own_file):
+    spec = StrategySpec.parse(f"{own_file}:Mine[times=5]")
+    assert spec.create().times == 5
+    assert str(spec) == f"{own_file}:Mine[times=5]"
+    # One module, so that what the file defines is the same class everywhere.
+    assert load(f"{own_file}:Mine") is load(f"{own_file}:Mine")
+
+
+def test_what_can_be_wrong_with_a_file(own_file, tmp_path):
+    with pytest.raises(UsageError, match="no such strategy file: .*nowhere.py"):
+        load(f"{tmp_path}/nowhere.py:Mine")
+    with pytest.raises(UsageError, match=r"mine\.py has no class 'Mien'"):
+        load(f"{own_file}:Mien")
+    for attribute in ("something", "NotADataclass"):
+        with pytest.raises(UsageError, match="is not a dataclass derived from bench.Strategy"):
+            load(f"{own_file}:{attribute}")
+    broken = tmp_path / "broken.py"
+    broken.write_text("import no_such_module_here\n")
+    for _ in range(2):
+        with pytest.raises(UsageError, match="cannot be imported: ModuleNotFoundError"):
+            load(f"{broken}:Mine")
+
+
+def test_two_strategies_of_one_name_are_an_error(monkeypatch):
+    targets()
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    register("none", "strategies.none:Clean")
+    with pytest.raises(ValueError, match=r"two strategies are called 'none'.*strategies\.none.*elsewhere"):
+        register("none", "elsewhere:None")
+    with pytest.raises(ValueError, match="two strategies are called 'mate-kd'"):
+        register("mate-kd")(Many)
+
+
+def install(folder, package, *entries):
+    (folder / f"{package}.py").write_text(
+        "from dataclasses import dataclass\nfrom bench import Strategy\n\n"
+        "@dataclass\nclass Shout(Strategy):\n    '''From another package.'''\n    times: int = 2\n"
+    )
+    info = folder / f"{package}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    lines = "".join(f"{name} = {target}\n" for name, target in entries)
+    (info / "entry_points.txt").write_text(f"[bench.strategies]\n{lines}")
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    registry._installed.cache_clear()
+    yield tmp_path
+    registry._installed.cache_clear()
+
+
+def test_an_installed_package_s_entry_point_is_a_strategy(site):
+    install(site, "shouting_plugin", ("shout", "shouting_plugin:Shout"), ("broken", "shouting_plugin:Whisper"))
+    assert targets()["shout"] == "shouting_plugin:Shout"
+    assert str(StrategySpec.parse("shout[times=3]")) == "shout[times=3]"
+    with pytest.raises(UsageError, match=r"strategy broken \(shouting_plugin:Whisper\) cannot be loaded"):
+        load("broken")
+
+
+def test_two_packages_of_one_strategy_are_an_error(site):
+    install(site, "first_plugin", ("same", "first_plugin:Shout"))
+    install(site, "second_plugin", ("same", "second_plugin:Shout"))
+    with pytest.raises(UsageError, match=r"two installed packages register a strategy 'same'.*uninstall one"):
+        targets()
+
+
+def test_a_package_cannot_take_a_name_of_this_suite(site):
+    install(site, "taking_plugin", ("mate-kd", "taking_plugin:Shout"))
+    with pytest.raises(UsageError, match="an installed package registers 'mate-kd', which this suite already has"):
+        targets()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "from bench.registry import targets; assert 'mate-kd' in targets()",
+        "from bench.cli import main; main(['--help'], standalone_mode=False)",
+        "from bench.cli import main; main(['run', '--help'], standalone_mode=False)",
+        "from bench.cli import main; main(['list', 'strategies'], standalone_mode=False)",
+    ],
+)
+def test_names_and_help_import_nothing_heavy(program):
+    heavy = ("torch", "transformers", "datasets", "pandas", "evaluate", "sklearn", "scipy", "numpy")
+    report = f"import sys, json; print(json.dumps([m for m in {heavy} if m in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", f"{program}\n{report}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_a_listing_shows_options_with_type_and_default():
+    (row,) = [row for row in registry.listing() if row["name"] == "mate-kd"]
+    assert row["needs"] == ["teacher", "generator"]
+    assert row["options"]["rho"] == {"type": "float", "default": 0.3}
+    assert row["about"].startswith("Masked adversarial text")
