@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from bench.errors import UsageError, unknown
+from bench.toml import tomllib
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
     if origin is dict:
         if not isinstance(value, Mapping):
             raise UsageError(f"{where} is a table of keys, not {value!r}; set one of its keys: {where}.KEY=…")
-        return dict(value)
+        return {key: _toml_value(item) if isinstance(item, str) else item for key, item in value.items()}
     if kind is type(None):
         if value is None or str(value).lower() in ("none", "null", ""):
             return None
@@ -55,6 +56,14 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
         return value
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     raise UsageError(f"{where} takes {names.get(kind, kind)}, not {value!r}")
+
+
+def _toml_value(text: str) -> Any:
+    """Return what ``text``, a value from the command line, is in TOML; itself where it is none."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def _first_that_fits(value: Any, kinds: tuple[Any, ...], where: str) -> Any:
@@ -87,7 +96,7 @@ def build(cls: type[T], given: Mapping[str, Any], where: str) -> T:
     Unknown keys are errors with the nearest match; ``where`` prefixes names in messages ("student").
     """
     known = fields_of(cls)
-    values = {}
+    values: dict[str, Any] = {}
     for key, value in given.items():
         if key not in known:
             raise unknown(f"option of {where}:" if where else "section:", key, known)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import importlib.util
 import re
@@ -85,7 +84,8 @@ def load(name: str) -> type[Strategy]:
                 raise UsageError(f"the strategy {name} ({target}) cannot be loaded: {error}") from error
         else:
             cls = target
-    if not (isinstance(cls, type) and issubclass(cls, Strategy) and dataclasses.is_dataclass(cls)):
+    # Not is_dataclass: a class that lacks the decorator inherits Strategy's, and its options would be lost.
+    if not (isinstance(cls, type) and issubclass(cls, Strategy) and "__dataclass_fields__" in vars(cls)):
         raise UsageError(f"{name} is not a dataclass derived from bench.Strategy")
     return cls
 
@@ -143,8 +143,12 @@ class StrategySpec:
         return build(load(self.name), dict(self.options), self.name)
 
     def __str__(self) -> str:
-        inside = ",".join(f"{k}={v}" for k, v in self.options)
+        inside = ",".join(f"{k}={_spelled(v)}" for k, v in self.options)
         return f"{self.name}[{inside}]" if inside else self.name
+
+
+def _spelled(value: Any) -> str:
+    return f"({','.join(map(str, value))})" if isinstance(value, tuple) else str(value)
 
 
 def split_list(text: str) -> list[str]:
@@ -174,10 +178,8 @@ def listing() -> list[dict[str, Any]]:
     for name in targets():
         cls = load(name)
         options = {
-            key: {"type": getattr(kind, "__name__", str(kind)), "default": default}
+            key: {"type": type_name(kind), "default": default}
             for key, (kind, default) in fields_of(cls).items()
         }
         rows.append({"name": name, "about": about(cls), "needs": list(cls.needs), "options": options})
     return rows
-
-

@@ -13,6 +13,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+__all__ = ["read_toml", "tomllib"]
+
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the table in ``path``; UsageError if the file is missing or is not TOML."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -13,8 +11,6 @@ from typing import Any
 import click
 
 from bench.errors import BenchError, unknown
-
-_WIDTH_OF_A_FILE = 100
 
 
 @click.command(
@@ -72,9 +68,7 @@ def compare(
             err=True,
         )
     if not records:
-        raise BenchError(
-            f"no finished runs in {str(results)!r}; make some: bench run --strategy none,mate-kd"
-        )
+        raise BenchError(f"no finished runs in {str(results)!r}; make some: bench run --strategy none,mate-kd")
     for key, patterns in (("preset", preset), ("task", tasks)):
         records = _only(records, key, patterns)
 
@@ -96,7 +90,7 @@ def compare(
             content = f"{tables.markdown(grids)}\n{footer}\n"
         else:
             to_terminal = output is None and sys.stdout.isatty()
-            content = f"{tables.text(grids, _width(to_terminal), to_terminal)}\n{footer}\n"
+            content = f"{tables.text(grids, tables.page_width(to_terminal), to_terminal)}\n{footer}\n"
     else:
         content = tables.json_text(frame) if form == "json" else tables.csv_text(frame)
         for grid in grids:
@@ -127,12 +121,6 @@ def _match(patterns: str, known: Iterable[str], bases: dict[str, str], kind: str
     return chosen
 
 
-def _width(to_terminal: bool) -> int:
-    if to_terminal or os.environ.get("COLUMNS", "").isdigit():
-        return max(60, shutil.get_terminal_size().columns)
-    return _WIDTH_OF_A_FILE
-
-
 def _footer(results: Path, records: Sequence[dict[str, Any]]) -> str:
     count = {status: sum(r["status"] == status for r in records) for status in ("done", "failed", "skipped")}
     words = ", ".join(f"{n} {status}" for status, n in count.items() if n)
@@ -148,7 +136,5 @@ def _deliver(content: str, output: Path | None) -> None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(content, encoding="utf-8")
     except OSError as error:
-        raise BenchError(
-            f"cannot write {output}: {error.strerror}; name another file: --output FILE"
-        ) from error
+        raise BenchError(f"cannot write {output}: {error.strerror}; name another file: --output FILE") from error
     click.echo(f"wrote {output}", err=True)

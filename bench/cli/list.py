@@ -14,9 +14,7 @@ import click
 from bench.cli.options import data_dir_option, preset_option
 from bench.errors import unknown
 
-format_option = click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
+format_option = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
 
 class _Kinds(click.Group):
@@ -36,9 +34,7 @@ def list_() -> None:
     """List strategies, tasks or presets."""
 
 
-@list_.command(
-    short_help="Names, models needed, options.", epilog="Example: bench list strategies --format json"
-)
+@list_.command(short_help="Names, models needed, options.", epilog="Example: bench list strategies --format json")
 @format_option
 def strategies(form: str) -> None:
     """List the strategies: what each is, the models it needs, its options with type and default.

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import click
 
-preset_option = click.option(
-    "--preset", default="mini", show_default=True, help="Preset name, or your own FILE.toml."
-)
+preset_option = click.option("--preset", default="mini", show_default=True, help="Preset name, or your own FILE.toml.")
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),

@@ -102,7 +102,8 @@ def _show(records: list[dict[str, Any]], results: Path, ran: int) -> None:
 
     frame = leaderboard(records)
     grids = tables.grids(frame, averages(frame), failures(records))
-    click.echo(tables.text(grids))
+    to_terminal = sys.stdout.isatty()
+    click.echo(tables.text(grids, tables.page_width(to_terminal), to_terminal))
     done_before = f", {len(records) - ran} were there already" if ran < len(records) else ""
     click.echo(f"{ran} cells run{done_before}; records and predictions: {results / 'runs'}")
     click.echo("all results so far: bench compare" + (f" --results {results}" if str(results) != "results" else ""))

@@ -138,9 +138,7 @@ class FolderSource:
             elif split in task.required_splits:
                 if task.name == "mrpc" and _first(folder, _MSR_TRAIN):
                     return _msr_files(folder)
-                raise UsageError(
-                    f"no {split} file for {task.name} in {folder}: looked for {', '.join(names)}"
-                )
+                raise UsageError(f"no {split} file for {task.name} in {folder}: looked for {', '.join(names)}")
         return found
 
     def _tables(self, folder: Path, task: Task) -> dict[str, Table]:
@@ -163,8 +161,7 @@ def _msr_files(folder: Path) -> dict[str, Path]:
     train, test, dev_ids = (_first(folder, names) for names in (_MSR_TRAIN, _MSR_TEST, _MSR_DEV_IDS))
     if train is None or dev_ids is None:
         raise UsageError(
-            f"{folder} holds {_MSR_TRAIN[0]} but not GLUE's list of dev rows: "
-            f"looked for {', '.join(_MSR_DEV_IDS)}"
+            f"{folder} holds {_MSR_TRAIN[0]} but not GLUE's list of dev rows: looked for {', '.join(_MSR_DEV_IDS)}"
         )
     found = {"train": train, "dev_ids": dev_ids}
     return found if test is None else {**found, "test": test}

@@ -80,9 +80,7 @@ def read_tsv(path: Path, headerless: tuple[str, ...] = ()) -> Table:
     return Table(str(path), columns, len(lines) - start, _split(path, lines, start, columns))
 
 
-def _split(
-    path: Path, lines: list[str], start: int, columns: tuple[str, ...]
-) -> Iterator[tuple[int, list[str]]]:
+def _split(path: Path, lines: list[str], start: int, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
     # Lazily: the official MNLI has eight columns of parses a row that are dropped at once.
     tabs = len(columns) - 1
     for position in range(start, len(lines)):
@@ -145,9 +143,7 @@ def read_jsonl(path: Path) -> Table:
         columns = columns or tuple(record)
         missing = [name for name in columns if name not in record]
         if missing:
-            raise BenchError(
-                f"{path}:{number}: key {missing[0]!r} is missing; keys found: {', '.join(record)}"
-            )
+            raise BenchError(f"{path}:{number}: key {missing[0]!r} is missing; keys found: {', '.join(record)}")
         rows.append((number, [record[name] for name in columns]))
     return Table(str(path), columns, len(rows), rows)
 

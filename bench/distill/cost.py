@@ -41,9 +41,7 @@ class Cost:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counters, so that a resumed run goes on counting."""
-        return {
-            name: dict(value) if isinstance(value, Counter) else value for name, value in vars(self).items()
-        }
+        return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(self).items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what ``state_dict`` returned."""

@@ -184,12 +184,9 @@ def perplexity(
     return math.exp(total / max(1, count))
 
 
-def _encode(
-    texts: Sequence[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> Encoded:
+def _encode(texts: Sequence[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
     parts = []
     for n in sorted({len(text) for text in texts}):
         examples = [Example(i, text) for i, text in enumerate(texts) if len(text) == n]
         parts.append(encode(examples, tokenizer, max_length))
     return join(parts)
-

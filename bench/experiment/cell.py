@@ -171,5 +171,3 @@ def _write_predictions(path: Path, split: Encoded, logits: np.ndarray, is_regres
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-

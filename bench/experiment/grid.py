@@ -78,9 +78,7 @@ class Cell:
 
     def folder(self, results: Path) -> Path:
         """Return the folder of this run."""
-        return run_folder(
-            results, self.settings.preset, self.task.name, str(self.strategy), self.seed, self.id
-        )
+        return run_folder(results, self.settings.preset, self.task.name, str(self.strategy), self.seed, self.id)
 
     def __str__(self) -> str:
         return f"{self.task.name} · {self.strategy} · seed {self.seed}"

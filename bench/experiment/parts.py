@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from bench.data.encode import Encoded, encode
 from bench.data.source import Source, TaskData
 from bench.data.tasks import Example, Task
+from bench.distill.cost import Cost
 from bench.distill.generator import TrainedGenerator, train_generator
 from bench.distill.loop import Observer
 from bench.distill.models import (
@@ -38,6 +39,7 @@ from bench.distill.teacher import (
 )
 from bench.errors import BenchError, UsageError
 from bench.settings import Settings
+from bench.strategy import Models
 
 
 class Parts:
@@ -57,9 +59,7 @@ class Parts:
         from accelerate import Accelerator
 
         recipe = self.settings.recipe
-        return Accelerator(
-            cpu=recipe.device == "cpu", mixed_precision="bf16" if recipe.precision == "bf16" else "no"
-        )
+        return Accelerator(cpu=recipe.device == "cpu", mixed_precision="bf16" if recipe.precision == "bf16" else "no")
 
     def origin(self, role: str) -> str:
         """Return the role that ``role``'s model is its own in: "teacher" for a student with model = "teacher"."""
@@ -145,9 +145,7 @@ class Parts:
     def checked_teacher(self, task: Task) -> TrainedTeacher:
         """Return the teacher of ``task``; BenchError if it learned nothing (unless forced or excused)."""
         teacher = self.teacher(task.name)
-        check_better_than_majority(
-            teacher, task, force=self.settings.teacher.force, observer=self.observer
-        )
+        check_better_than_majority(teacher, task, force=self.settings.teacher.force, observer=self.observer)
         return teacher
 
     def logits_of(self, teacher: TrainedTeacher, rows: Encoded) -> np.ndarray:
@@ -164,32 +162,50 @@ class Parts:
         return load_classifier(where, task, seed, layers)
 
     def shape(self, role: str) -> dict[str, Any]:
-        """Return the configuration of a ``role`` from scratch: its own keys over those of its origin."""
-        return {**getattr(self.settings, self.origin(role)).shape, **getattr(self.settings, role).shape}
+        """Return the configuration of a ``role`` from scratch: its own, over its origin's if of one family."""
+        own, origin = getattr(self.settings, role).shape, getattr(self.settings, self.origin(role)).shape
+        return own if "model_type" in own else {**origin, **own}
 
     @cached_property
     def generator(self) -> TrainedGenerator:
         """The masked LM: the checkpoint's own where its head is trained, else trained here and cached."""
         settings = self.settings.generator
         where = self.where("generator")
-        tokenizer = self.tokenizer("generator")
-        if where is None:
-            model = build_scratch(self.shape("generator"), tokenizer, settings.seed)
-            model, head_is_trained = keep_layers(model, settings.layers), False
-        else:
-            model, head_is_trained = load_masked_lm(where, settings.seed, settings.layers)
+        model, head_is_trained = self.starting_generator()
         if settings.train == "never" or (settings.train == "auto" and head_is_trained):
             card = {"hash": content_hash(model), "perplexity": None}
             return TrainedGenerator(model, None if where is None else Path(where), card)
         return train_generator(
             model,
-            tokenizer,
+            self.tokenizer("generator"),
             self.texts,
             settings,
             self.settings.data.max_length,
             self.accelerator,
             self.cache,
             self.observer,
+        )
+
+    def starting_generator(self) -> tuple[PreTrainedModel, bool]:
+        """Return the masked LM before any training here, and whether its head came trained."""
+        settings, where = self.settings.generator, self.where("generator")
+        if where is None:
+            model = build_scratch(self.shape("generator"), self.tokenizer("generator"), settings.seed)
+            return keep_layers(model, settings.layers), False
+        return load_masked_lm(where, settings.seed, settings.layers)
+
+    def untrained(self, task: Task) -> Models:
+        """Return the models of ``task`` as they are before any training: enough to time them."""
+        device = self.accelerator.device
+        return Models(
+            task=task,
+            tokenizer=self.tokenizer("teacher"),
+            student=self.classifier("student", task, seed=0).to(device),
+            teacher=self.classifier("teacher", task, seed=0).to(device).eval().requires_grad_(False),
+            generator=self.starting_generator()[0].to(device),
+            rng=rng_for(0, device),
+            cost=Cost(),
+            accelerator=self.accelerator,
         )
 
     def fresh_generator(self) -> PreTrainedModel:

@@ -40,9 +40,7 @@ def load_settings(preset: str, overrides: Sequence[str] = ()) -> Settings:
     return build(Settings, {"preset": name, **tree}, "")
 
 
-def open_data(
-    preset: str, overrides: Sequence[str] = (), data_dir: Path | None = None
-) -> tuple[Settings, Source]:
+def open_data(preset: str, overrides: Sequence[str] = (), data_dir: Path | None = None) -> tuple[Settings, Source]:
     """Return the settings of ``preset`` and its data source; ``data_dir`` makes that source a folder."""
     if data_dir is not None:
         overrides = [*overrides, "data.source=folder"]

@@ -29,9 +29,7 @@ def pad_to(batch: Batch, length: int, pad_id: int) -> dict[str, Tensor]:
     """The batch with every text padded on the right to `length` pieces (the authors' 128 for every text)."""
     missing = length - batch["input_ids"].shape[1]
     if missing < 0:
-        raise ValueError(
-            f"texts of {batch['input_ids'].shape[1]} pieces do not fit in {length}: truncate first"
-        )
+        raise ValueError(f"texts of {batch['input_ids'].shape[1]} pieces do not fit in {length}: truncate first")
     fill = {"input_ids": pad_id, "attention_mask": 0, "token_type_ids": 0}
     return {k: F.pad(v, (0, missing), value=fill[k]) if k in fill else v for k, v in batch.items()}
 
@@ -154,9 +152,7 @@ class PlainMateKD:
         teacher, student = self.on_text(self.teacher, batch), self.on_text(self.student, batch)
         label = self.label_loss(student, batch["labels"])
         clean = self.divergence(teacher, student)
-        adversarial = self.divergence(
-            self.on_one_hot(self.teacher, batch, x), self.on_one_hot(self.student, batch, x)
-        )
+        adversarial = self.divergence(self.on_one_hot(self.teacher, batch, x), self.on_one_hot(self.student, batch, x))
         return self.weights[0] * label + self.weights[1] * clean + self.weights[2] * adversarial
 
     def generator_step(self, batch: Batch, uniform: Tensor, gumbel: Tensor) -> Tensor:

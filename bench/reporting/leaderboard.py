@@ -58,9 +58,7 @@ def _labels(records: Sequence[Record]) -> list[str]:
             given[where][key] += 1
     varying: dict[tuple[str, str], set[str]] = defaultdict(set)
     for where, options in values.items():
-        varying[where[:2]] |= {
-            key for key, seen in options.items() if len(seen) > 1 or given[where][key] < runs[where]
-        }
+        varying[where[:2]] |= {key for key, seen in options.items() if len(seen) > 1 or given[where][key] < runs[where]}
     return [_label(record, varying[record["preset"], record["strategy"]]) for record in records]
 
 
@@ -193,9 +191,7 @@ def _mean_known(values: Iterable[float | None]) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-def _row(
-    by_seed: Mapping[int, Record], against: Mapping[int, Record], plain: Mapping[int, Record]
-) -> dict[str, Any]:
+def _row(by_seed: Mapping[int, Record], against: Mapping[int, Record], plain: Mapping[int, Record]) -> dict[str, Any]:
     """Return the figures of one group of runs, which differ in nothing but the seed."""
     scores, theirs = _scores(by_seed), _scores(against)
     shared = sorted(scores.keys() & theirs.keys())
@@ -295,10 +291,7 @@ def averages(frame: pd.DataFrame) -> pd.DataFrame:
         kinds = [WITH_WNLI, WITHOUT_WNLI] if "wnli" in set(of_preset["task"]) else [WITHOUT_WNLI]
         for kind in kinds:
             chosen = of_preset if kind == WITH_WNLI else of_preset[of_preset["task"] != "wnli"]
-            sets = {
-                strategy: group.to_dict("records")
-                for strategy, group in chosen.groupby("strategy", sort=True)
-            }
+            sets = {strategy: group.to_dict("records") for strategy, group in chosen.groupby("strategy", sort=True)}
             if not sets:
                 continue
             baseline = str(frame["baseline"].iloc[0])
@@ -335,9 +328,7 @@ def _sd_of_averages(group: Sequence[Mapping[str, Any]]) -> float | None:
     seeds = group[0]["seeds"]
     if len(seeds) < 2 or any(row["seeds"] != seeds for row in group):
         return None
-    return statistics.stdev(
-        statistics.fmean(scores) for scores in zip(*(row["scores"] for row in group), strict=True)
-    )
+    return statistics.stdev(statistics.fmean(scores) for scores in zip(*(row["scores"] for row in group), strict=True))
 
 
 def failures(records: Iterable[Record]) -> list[dict[str, Any]]:

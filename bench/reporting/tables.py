@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.reporting.leaderboard import PLAIN_KD, REFERENCE, WITH_WNLI, WITHOUT_WNLI, Setting, task_order
+from bench.reporting.notes import (
+    AVERAGE_LABELS,
+    LESS_DATA,
+    NOT_COMPARABLE,
+    OPTIMISTIC,
+    OTHER_TASKS,
+    SECOND_DEV,
+    column_order,
+    line_name,
+    notes,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OPTIMISTIC, NOT_COMPARABLE, OTHER_TASKS, LESS_DATA = "*", "†", "‡", "§"
-_AVERAGE_LABELS = {WITH_WNLI: "average", WITHOUT_WNLI: "avg, no WNLI"}
-_ODD_TASKS = (("without", "missing"), ("with", "extra"))
-_SECOND_DEV = "dev_mismatched"
+_WIDTH_OF_A_FILE = 100
 
 
 class Cell(NamedTuple):
@@ -66,9 +75,7 @@ def _dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of ``frame``, with None for what is missing and ints that pandas made floats of."""
     rows = []
     for row in frame.to_dict("records"):
-        plain: dict[str, Any] = {
-            str(key): None if isinstance(v, float) and v != v else v for key, v in row.items()
-        }
+        plain: dict[str, Any] = {str(key): None if isinstance(v, float) and v != v else v for key, v in row.items()}
         if isinstance(plain.get("max_train"), float):
             plain["max_train"] = int(plain["max_train"])
         rows.append(plain)
@@ -78,7 +85,7 @@ def _dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def _grid(
     preset: str, rows: list[dict[str, Any]], averages: list[dict[str, Any]], failures: list[dict[str, Any]]
 ) -> Grid:
-    strategies = _columns(rows, averages)
+    strategies = column_order(rows, averages)
     lost = {(f["task"], f["strategy"]): f["status"] for f in failures}
     has_baseline = any(row["comparable"] for row in rows)
     lines: dict[tuple[str, str], dict[str, dict[str, Any]]] = defaultdict(dict)
@@ -87,32 +94,19 @@ def _grid(
     table = []
     for (task, _), by_strategy in lines.items():
         first = next(iter(by_strategy.values()))
-        label = _line(first)
+        label = line_name(first)
         marks = OPTIMISTIC * first["optimistic"] + NOT_COMPARABLE * (has_baseline and not first["comparable"])
         marks += LESS_DATA * (first["partial"] is not None or first["max_train"] is not None)
         nothing = {s: Cell(lost.get((task, s), "–") if first["main"] else "–") for s in strategies}
         cells = [_score(by_strategy[s]) if s in by_strategy else nothing[s] for s in strategies]
         teachers = [row["teacher"] for row in by_strategy.values() if row["teacher"] is not None]
         table.append(Row(label + marks, _points(sum(teachers) / len(teachers)) if teachers else "–", cells))
-        second = {s: row["metrics"].get(f"{_SECOND_DEV}.{row['metric']}") for s, row in by_strategy.items()}
+        second = {s: row["metrics"].get(f"{SECOND_DEV}.{row['metric']}") for s, row in by_strategy.items()}
         if any(value is not None for value in second.values()):
             cells = [Cell("–" if second.get(s) is None else _points(second[s])) for s in strategies]
             table.append(Row(label.replace(task, f"{task}-mm") + marks, "–", cells))
     table += _summary(averages, strategies, len({row["task"] for row in rows if row["main"]}))
     return Grid(preset, strategies, table, notes(rows, averages, failures))
-
-
-def _line(row: dict[str, Any]) -> str:
-    """Return what the table calls the line of a row: its task, and the setting where that is not the main."""
-    return row["task"] if row["main"] else f"{row['task']} [{row['setting']}]"
-
-
-def _columns(rows: list[dict[str, Any]], averages: list[dict[str, Any]]) -> list[str]:
-    """Return the strategies in order: baseline, reference, then by average, then those without one."""
-    baseline = rows[0]["baseline"] if rows else PLAIN_KD
-    rank = {a["strategy"]: -a["mean"] for a in averages if a["average"] == WITHOUT_WNLI and a["same_tasks"]}
-    bases = {row["strategy"]: row["base"] for row in rows}
-    return sorted(bases, key=lambda s: (s != baseline, bases[s] != REFERENCE, rank.get(s, 1.0), s))
 
 
 def _points(fraction: float) -> str:
@@ -131,14 +125,14 @@ def _score(row: dict[str, Any], mark: str = "") -> Cell:
 
 def _summary(averages: list[dict[str, Any]], strategies: list[str], n_tasks: int) -> list[Row]:
     rows = []
-    kinds = [kind for kind in _AVERAGE_LABELS if any(a["average"] == kind for a in averages)]
+    kinds = [kind for kind in AVERAGE_LABELS if any(a["average"] == kind for a in averages)]
     for kind in kinds if n_tasks > 1 else []:
         of_kind = {a["strategy"]: a for a in averages if a["average"] == kind}
         cells = [
             _score(of_kind[s], "" if of_kind[s]["same_tasks"] else OTHER_TASKS) if s in of_kind else Cell("–")
             for s in strategies
         ]
-        rows.append(Row(_AVERAGE_LABELS[kind], "", cells, summary=True))
+        rows.append(Row(AVERAGE_LABELS[kind], "", cells, summary=True))
     widest = {a["strategy"]: a for kind in reversed(kinds) for a in averages if a["average"] == kind}
     if any(a["cost_ratio"] is not None for a in widest.values()):
         ratios = [widest[s]["cost_ratio"] if s in widest else None for s in strategies]
@@ -148,144 +142,11 @@ def _summary(averages: list[dict[str, Any]], strategies: list[str], n_tasks: int
     return rows
 
 
-def notes(
-    rows: list[dict[str, Any]], averages: list[dict[str, Any]], failures: list[dict[str, Any]]
-) -> list[str]:
-    """Return what must stand under one preset's table: how its numbers came about, and what they are not."""
-    lines = _notes_on_scores(rows) + _notes_on_settings(rows) + _notes_on_averages(averages) if rows else []
-    lost: dict[tuple[str, str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for failure in failures:
-        lost[failure["status"], failure["strategy"], failure["reason"]][failure["task"]].append(
-            failure["seed"]
-        )
-    for (status, strategy, reason), tasks in sorted(lost.items()):
-        where = _by_value({task: _ranges(seeds) for task, seeds in tasks.items()}, "seed {}")
-        lines.append(f"{status}: {strategy} on {where}: {reason}")
-    return lines
-
-
-def _by_value(values: dict[str, Any], form: str = "{}") -> str:
-    """Return ``{"rte": 1, "cola": 1, "qqp": 2}`` as ``"cola, rte (1); qqp (2)"``."""
-    groups: dict[Any, list[str]] = defaultdict(list)
-    for name in sorted(values, key=task_order):
-        groups[values[name]].append(name)
-    return "; ".join(f"{', '.join(names)} ({form.format(value)})" for value, names in groups.items())
-
-
-def _ranges(values: Iterable[int]) -> str:
-    """Return ``[0, 1, 2, 5]`` as ``"0-2, 5"``."""
-    runs: list[list[int]] = []
-    for value in sorted(set(values)):
-        if runs and value == runs[-1][-1] + 1:
-            runs[-1].append(value)
-        else:
-            runs.append([value])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
-
-
-def _notes_on_scores(rows: list[dict[str, Any]]) -> list[str]:
-    baseline = rows[0]["baseline"]
-    strategies, seeds = _columns(rows, []), [row["n_seeds"] for row in rows]
-    lines = [
-        "scores: points of 100, mean ± sd over seeds"
-        + (
-            f", then the difference to {baseline!r} over the seeds that both have"
-            if any(row["comparable"] for row in rows)
-            else f"; no differences, as nothing was run with {baseline!r}"
-        ),
-        "metric: " + _by_value({_line(row): row["metric"] for row in rows}),
-    ]
-    usual = max(seeds, key=seeds.count)
-    odd = {
-        name: {_line(r): r["n_seeds"] for r in rows if r["strategy"] == name and r["n_seeds"] != usual}
-        for name in strategies
-    }
-    but = "; ".join(f"{strategy} on {_by_value(counts)}" for strategy, counts in odd.items() if counts)
-    lines.append(f"seeds: {usual}" + (f", but {but}" if but else ""))
-    paired = {row["task"] for row in rows if row["comparable"] and row["n_paired"] == 0}
-    if paired:
-        lines.append(
-            f"no difference on {', '.join(sorted(paired))} where no seed is shared with {baseline!r}"
-        )
-    if any(f"{_SECOND_DEV}.{row['metric']}" in row["metrics"] for row in rows):
-        lines.append("mnli-mm: MNLI's mismatched dev set, in no average")
-    for name in strategies:
-        options = [row["options"] for row in rows if row["strategy"] == name]
-        if any(one != options[0] for one in options):
-            lines.append(f"{name}: its options are not the same on every task")
-    if any(row["reference"] for row in rows):
-        lines.append(f"{REFERENCE}: the student without a teacher, a reference and not a strategy")
-    return lines
-
-
-def _notes_on_settings(rows: list[dict[str, Any]]) -> list[str]:
-    main = {row["task"]: row for row in rows if row["main"]}
-    plain = sorted({row["selection"] for row in rows if not row["optimistic"]})
-    optimistic = sorted({row["selection"] for row in rows if row["optimistic"]})
-    lines = []
-    if plain:
-        lines.append(f"selection: {', '.join(plain)}")
-    if optimistic:
-        lines.append(
-            f"{OPTIMISTIC} selection {', '.join(optimistic)}: chosen on the very data reported, so optimistic"
-        )
-    for row in {(row["task"], row["partial"]): row for row in rows if row["partial"]}.values():
-        lines.append(
-            f"{LESS_DATA} {row['task']}: {row['partial']} official rows; not comparable with published scores"
-        )
-    cut = {row["task"]: row["max_train"] for row in rows if row["max_train"] is not None}
-    if cut:
-        lines.append(f"{LESS_DATA} trained on a subset (max_train): {_by_value(cut, 'at most {} rows')}")
-    updates = {_line(row): row["student_updates"] for row in rows}
-    lines.append("student updates, the same for every strategy: " + _by_value(updates))
-    taught = [row for row in rows if row["teacher"] is not None and row["majority"] is not None]
-    weak = sorted({row["task"] for row in taught if row["teacher"] <= row["majority"]}, key=task_order)
-    if weak:
-        lines.append(f"the teacher is no better than the most frequent class on {', '.join(weak)}")
-    if main:
-        lines.append("signature: " + ", ".join(f"{task} {row['setting']}" for task, row in main.items()))
-    others = {(row["task"], row["setting"]): row for row in rows if not row["main"]}
-    for (task, setting), row in others.items():
-        mark = "" if row["comparable"] else f"{NOT_COMPARABLE} "
-        line = f"{mark}{task} [{setting}]: in no average"
-        if task in main:
-            line += f"; not comparable with {task} {main[task]['setting']}, from which it differs in "
-            line += _differences(main[task], row)
-        lines.append(line)
-    alone = [t for t, r in main.items() if not r["comparable"]]
-    if alone and len(alone) < len(main):
-        lines.append(f"{NOT_COMPARABLE} {', '.join(alone)}: no {rows[0]['baseline']!r} run to compare with")
-    hardware = {name for row in rows for name in row["hardware"]}
-    lines.append(
-        f"cost: training seconds over those of {PLAIN_KD!r}, mean over tasks"
-        + (f"; seconds come from unlike machines: {'; '.join(sorted(hardware))}" if len(hardware) > 1 else "")
-    )
-    return lines
-
-
-def _differences(one: dict[str, Any], other: dict[str, Any]) -> str:
-    mine, theirs = (Setting(*(row[name] for name in Setting._fields)).parts() for row in (one, other))
-    keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
-    return ", ".join(f"{key} ({theirs.get(key, 'none')}, not {mine.get(key, 'none')})" for key in keys)
-
-
-def _notes_on_averages(averages: list[dict[str, Any]]) -> list[str]:
-    lines = []
-    odd: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for kind, label in _AVERAGE_LABELS.items():
-        of_kind = [a for a in averages if a["average"] == kind]
-        if of_kind:
-            usual = {*of_kind[0]["tasks"], *of_kind[0]["missing"]} - {*of_kind[0]["extra"]}
-            if len(usual) > 1:
-                lines.append(f"{label}: {len(usual)} tasks, {', '.join(sorted(usual, key=task_order))}")
-        for a in of_kind:
-            words = [f"{word} {', '.join(a[key])}" for word, key in _ODD_TASKS if a[key]]
-            if words:
-                odd[a["strategy"], " and ".join(words)].append(label)
-    for (strategy, what), labels in odd.items():
-        which = " and ".join(map(repr, labels))
-        lines.append(f"{OTHER_TASKS} {strategy}: {which} {what}: not comparable with the others")
-    return lines
+def page_width(to_terminal: bool) -> int:
+    """Return how many columns a text table may take: the terminal's, or 100 in a file or pipe."""
+    if to_terminal or os.environ.get("COLUMNS", "").isdigit():
+        return max(60, shutil.get_terminal_size().columns)
+    return _WIDTH_OF_A_FILE
 
 
 def text(tables: Sequence[Grid], width: int = 100, colour: bool = False) -> str:
@@ -337,9 +198,7 @@ def _blocks(grid: Grid, width: int) -> list[tuple[Any, int]]:
         if len(blocks[-1]) > 1 + (len(blocks) == 1) and sum(needs[j] for j in (*blocks[-1], i)) > width:
             blocks.append([0])
         blocks[-1].append(i)
-    return [
-        (_rich_table(grid, [columns[i] for i in block]), sum(needs[i] for i in block)) for block in blocks
-    ]
+    return [(_rich_table(grid, [columns[i] for i in block]), sum(needs[i] for i in block)) for block in blocks]
 
 
 def _column(cells: list[Cell]) -> list[str]:
@@ -409,7 +268,6 @@ def csv_text(frame: pd.DataFrame) -> str:
     import pandas as pd
 
     rows = [
-        {key: json.dumps(v) if isinstance(v, dict | tuple) else v for key, v in row.items()}
-        for row in _dicts(frame)
+        {key: json.dumps(v) if isinstance(v, dict | tuple) else v for key, v in row.items()} for row in _dicts(frame)
     ]
     return pd.DataFrame(rows, columns=list(frame.columns)).to_csv(index=False)

@@ -53,9 +53,11 @@ class Grammar:
         return ends
 
     def break_sentence(self, words: list[str], rng: Random) -> list[str]:
-        """Return ``words`` with one fault, so that the grammar no longer accepts it."""
+        """Return ``words`` with one or two faults, so that the grammar no longer accepts it."""
         while True:
-            broken = rng.choice(_FAULTS)(list(words), self, rng)
+            broken = list(words)
+            for _ in range(rng.choice((1, 2))):
+                broken = rng.choice(_FAULTS)(broken, self, rng)
             if not self.accepts(broken):
                 return broken
 
@@ -101,7 +103,7 @@ def _intrude(words: list[str], grammar: Grammar, rng: Random) -> list[str]:
     return words
 
 
-_FAULTS = (_wrong_form, _wrong_form, _wrong_form, _swap, _drop, _intrude)
+_FAULTS = (_wrong_form, _wrong_form, _swap, _drop, _intrude)
 
 
 @cache

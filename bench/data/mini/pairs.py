@@ -11,7 +11,7 @@ _WEIGHTS = {slot: 1 if slot in EXTRAS else 3 for slot in SLOTS}
 
 
 # Share of the "no" rows that differ in theme: the others differ in one or two slots and are hard.
-EASY = 0.8
+EASY = 0.88
 
 
 def mrpc(voice: Voice) -> Row:
@@ -142,21 +142,10 @@ def mnli_mismatched(voice: Voice) -> Row:
 def _inference(voice: Voice, genres: Genres) -> Row:
     wrappings, styles = genres[voice.pick(sorted(genres))]
     event = voice.event(keep=0.5)
-    while not _contradictions(voice, event) or len(event.present(*EXTRAS)) in (0, len(EXTRAS)):
+    while len(event.present(*EXTRAS)) in (0, len(EXTRAS)) or not _opposable(voice, event):
         event = voice.event(keep=0.5)
     label = voice.pick((0, 1, 2))
-    said = reduced(voice, event, 0.6)
-    if label == 0 and voice.chance(0.3):
-        hypothesis = f"someone {voice.word(said.did, 1)} {voice.noun(said.what, said.what_is)}"
-    elif label == 1 and voice.chance(EASY):
-        hypothesis = voice.clause(voice.unlike(said), voice.pick((0, 0, 2)))
-    elif label == 1:
-        missing = [slot for slot in EXTRAS if getattr(event, slot) is None]
-        hypothesis = voice.clause(voice.changed(said, voice.pick(missing)), 0)
-    elif label == 2:
-        hypothesis = voice.pick(_contradictions(voice, event))
-    else:
-        hypothesis = voice.clause(said, voice.pick((0, 0, 2)))
+    hypothesis = (_entailed, _neutral, _contradiction)[label](voice, event)
     premise = voice.pick(wrappings).format(voice.clause(event, voice.pick(styles)))
     return (sentence(premise), sentence(hypothesis)), label
 
@@ -166,18 +155,31 @@ def reduced(voice: Voice, event: Event, drop: float) -> Event:
     return event.without(*(slot for slot in EXTRAS if voice.chance(drop)))
 
 
-def _contradictions(voice: Voice, event: Event) -> list[str]:
-    """Return hypotheses that cannot hold beside ``event``: an opposite, or a denial."""
-    opposite = voice.lexicon.opposite
-    slots = [slot for slot in ("did", "who_is", "what_is", "how") if getattr(event, slot) in opposite]
-    found = []
-    for slot in slots:
-        turned = reduced(voice, event, 0.6).having(**{slot: opposite[getattr(event, slot)]})
-        found.append(voice.clause(turned, voice.pick((0, 0, 2))))
-    if found:
-        who, what = voice.noun(event.who), voice.noun(event.what)
-        found.append(f"{who} did not {voice.word(event.did)} {what}")
-    return found
+def _entailed(voice: Voice, event: Event) -> str:
+    said = reduced(voice, event, 0.6)
+    if voice.chance(0.3):
+        return f"someone {voice.word(said.did, 1)} {voice.noun(said.what, said.what_is)}"
+    return voice.clause(said, voice.pick((0, 0, 2)))
+
+
+def _neutral(voice: Voice, event: Event) -> str:
+    said = reduced(voice, event, 0.6)
+    if voice.chance(EASY):
+        return voice.clause(voice.unlike(said), voice.pick((0, 0, 2)))
+    missing = [slot for slot in EXTRAS if getattr(event, slot) is None]
+    return voice.clause(voice.changed(said, voice.pick(missing)), 0)
+
+
+def _contradiction(voice: Voice, event: Event) -> str:
+    if voice.chance(0.6):
+        return f"{voice.noun(event.who)} did not {voice.word(event.did)} {voice.noun(event.what)}"
+    slot = voice.pick(_opposable(voice, event))
+    opposite = voice.lexicon.opposite[getattr(event, slot)]
+    return voice.clause(reduced(voice, event, 0.6).having(**{slot: opposite}), voice.pick((0, 0, 2)))
+
+
+def _opposable(voice: Voice, event: Event) -> list[str]:
+    return [slot for slot in ("did", "who_is", "what_is", "how") if getattr(event, slot) in voice.lexicon.opposite]
 
 
 def rte(voice: Voice) -> Row:
@@ -242,7 +244,7 @@ def wnli(voice: Voice) -> Row:
     """Coreference: 1 the second text says of the right one what was said of "he", 0 of the other one."""
     verbs, doer_is, other_is = (part.strip() for part in voice.pick(voice.lexicon.because).split(">"))
     verb = voice.tailed(verbs.split("|"))
-    of_doer, label = voice.chance(0.5), int(voice.chance(0.5))
+    of_doer, label = voice.chance(0.7), int(voice.chance(0.5))  # uneven for the reason of THEME_SHARES
     said = doer_is if of_doer else other_is
     people = [person for theme in voice.lexicon.themes for person in voice.lexicon.people[theme]]
     doer, other = (voice.noun(person) for person in voice.rng.sample(people, 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.data.mini.grammar import mini_grammar
 from bench.data.mini.world import Voice, sentence
 
-MAX_WORDS = 18
+MAX_WORDS = 12
 
 
 def cola(voice: Voice) -> tuple[tuple[str, ...], int]:
@@ -30,11 +30,7 @@ def sst2(voice: Voice) -> tuple[tuple[str, ...], int]:
 def _quality(voice: Voice, good: bool) -> str:
     """Return words that say ``good`` of something: "truly witty", "not at all dull"."""
     if voice.chance(0.3):
-        return (
-            voice.pick(("not", "never", "hardly", "far from", "not at all"))
-            + " "
-            + _adjective(voice, not good)
-        )
+        return voice.pick(("not", "never", "hardly", "far from", "not at all")) + " " + _adjective(voice, not good)
     very = voice.pick(voice.lexicon.sentiment["very"]) + " " if voice.chance(0.4) else ""
     return very + _adjective(voice, good)
 

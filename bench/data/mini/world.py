@@ -38,9 +38,7 @@ class Concept:
 
 
 def _concepts(table: dict[str, list[str]], prefix: str = "") -> dict[str, tuple[Concept, ...]]:
-    return {
-        kind: tuple(Concept(tuple(text.split("|")), prefix + kind) for text in table[kind]) for kind in table
-    }
+    return {kind: tuple(Concept(tuple(text.split("|")), prefix + kind) for text in table[kind]) for kind in table}
 
 
 def _kind(concepts: tuple[Concept, ...], kind: str) -> tuple[Concept, ...]:
@@ -66,12 +64,8 @@ class Lexicon:
         self.because: list[str] = table["winograd"]["because"]
         self.themes: tuple[str, ...] = tuple(table["themes"])
         kinds = table["themes"].items()
-        self.things = {
-            theme: tuple(n for kind in members for n in self.nouns[kind]) for theme, members in kinds
-        }
-        every = [c for group in (self.verbs, self.adjectives) for cs in group.values() for c in cs] + list(
-            self.how
-        )
+        self.things = {theme: tuple(n for kind in members for n in self.nouns[kind]) for theme, members in kinds}
+        every = [c for group in (self.verbs, self.adjectives) for cs in group.values() for c in cs] + list(self.how)
         by_key = {concept.key: concept for concept in every}
         pairs = [pair.split() for group in table["opposites"].values() for pair in group]
         self.opposite = {by_key[a]: by_key[b] for pair in pairs for a, b in (pair, pair[::-1])}
@@ -159,9 +153,7 @@ class Voice:
         forms = said.split()
         return forms[min(form, len(forms) - 1)]
 
-    def event(
-        self, extras: Sequence[str] = EXTRAS, keep: float = 0.5, theme: str = "", people: bool = True
-    ) -> Event:
+    def event(self, extras: Sequence[str] = EXTRAS, keep: float = 0.5, theme: str = "", people: bool = True) -> Event:
         """Return a random event; ``keep`` is each extra's chance to be there, ``theme`` any if not given.
 
         Without ``people`` it is done to a thing, never to a person.
@@ -188,9 +180,7 @@ class Voice:
         options: Sequence[Concept] = {
             "who": words.people[event.theme],
             "did": words.verbs_for(event.what),
-            "what": words.people[event.theme]
-            if event.what.kind == "person"
-            else words.nouns[event.what.kind],
+            "what": words.people[event.theme] if event.what.kind == "person" else words.nouns[event.what.kind],
             "who_is": words.adjectives["person"],
             "what_is": words.adjectives_for(event.what),
             "how": words.how,

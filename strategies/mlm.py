@@ -1,0 +1,28 @@
+"""MATE-KD's generator left untrained: the paper's ablation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bench import Batch, Models, Strategy, View
+from strategies.mate_kd import MateKD
+
+
+@dataclass
+class MaskedLM(Strategy):
+    """Words refilled by a masked LM that never learns: MATE-KD's ablation (Rashid et al., 2021, section 5).
+
+    A share ``rho`` of the tokens is masked anew for every batch and filled by a sample at temperature ``tau``.
+    """
+
+    rho: float = 0.3
+    tau: float = 1.0
+
+    needs = ("teacher", "generator")
+
+    def __post_init__(self) -> None:
+        self._refill = MateKD(rho=self.rho, tau=self.tau, generator_steps=0)
+
+    def views(self, batch: Batch, models: Models) -> Iterator[View]:
+        yield from self._refill.views(batch, models)

@@ -1,0 +1,33 @@
+"""Token cutoff: some words are erased, and the student must still agree with the teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bench import Batch, Models, Strategy, View
+from bench.errors import UsageError
+
+
+@dataclass
+class TokenCutoff(Strategy):
+    """Word embeddings set to zero at random tokens (Shen et al., 2020, arXiv 2009.13818).
+
+    Each ordinary token is erased with probability ``rate`` from the student's view; the target is what the
+    teacher says of the whole text.
+    """
+
+    rate: float = 0.15
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate < 1:
+            raise UsageError(f"token-cutoff.rate is a share of the tokens, between 0 and 1, not {self.rate}")
+
+    def views(self, batch: Batch, models: Models) -> Iterator[View]:
+        from bench.distill.masked_lm import draw_mask
+
+        erased = draw_mask(batch.inputs, models.tokenizer, self.rate, models.rng)
+        words = models.student.get_input_embeddings()(batch.inputs["input_ids"])
+        inputs = {**batch.inputs, "inputs_embeds": words.masked_fill(erased.unsqueeze(2), 0.0)}
+        del inputs["input_ids"]
+        yield View(student=inputs)

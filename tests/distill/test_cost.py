@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from bench.distill.cost import Cost
+
+
+def test_a_phase_within_another_is_counted_once():
+    cost = Cost()
+    start = time.perf_counter()
+    with cost.timed("student"):
+        time.sleep(0.02)
+        with cost.timed("rewrite"):
+            time.sleep(0.04)
+    spent = time.perf_counter() - start
+    assert cost.seconds["rewrite"] >= 0.04
+    assert cost.seconds["student"] >= 0.02
+    assert cost.train_seconds == pytest.approx(spent, abs=0.005)
+
+
+def test_what_goes_wrong_is_timed_too():
+    cost = Cost()
+    with pytest.raises(RuntimeError, match="stop"), cost.timed("student"):
+        time.sleep(0.01)
+        raise RuntimeError("stop")
+    assert cost.seconds["student"] >= 0.01
+
+
+def test_counters_go_on_where_they_were():
+    cost, again = Cost(student_updates=3, tokens=7), Cost()
+    cost.forwards["student"] += 8
+    cost.seconds["evaluate"] += 1.5
+    cost.seconds["student"] += 2.25
+    again.load_state_dict(cost.state_dict())
+    again.forwards["student"] += 8
+    again.forwards["teacher"] += 1
+    assert again.forwards == {"student": 16, "teacher": 1}
+    assert cost.forwards == {"student": 8}
+    assert again.train_seconds == 2.25
+    summary = again.summary()
+    assert summary["student_updates"] == 3
+    assert summary["seconds"] == {"evaluate": 1.5, "student": 2.25}
+    assert summary["peak_memory_mb"]["process"] > 10

@@ -1,0 +1,481 @@
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from families import every_family
+from tiny import CLASSES, SCORES, Notes, make_models, rows
+
+from bench.data.encode import BatchOrder
+from bench.distill.loop import concatenate, distil, learning_rate, term_weights, total_updates
+from bench.distill.models import accepted, content_hash
+from bench.errors import BenchError
+from bench.evaluation.metrics import score
+from bench.evaluation.predict import predict
+from bench.evaluation.selection import SELECTIONS, selection
+from bench.settings import Recipe
+from bench.strategy import Strategy, View
+from strategies.finetune import Finetune
+from strategies.mate_kd import MateKD
+from strategies.none import Clean
+
+RECIPE = Recipe(epochs=3, batch_size=8, lr=1e-3, warmup=0.2, weight_decay=0.01, checkpoint_seconds=math.inf)
+SPLITS = {"train": rows(40), "dev": rows(30, seed=1), "test": rows(12, seed=2)}
+SCORED = {name: rows(len(split), SCORES, seed=i) for i, (name, split) in enumerate(SPLITS.items())}
+
+
+def train(models, strategy, recipe=RECIPE, *, rule="last", splits=SPLITS, observer=None, **options):
+    logits = predict(models.teacher, splits["train"], models.accelerator) if "teacher" in strategy.needs else None
+    observer = observer or Notes()
+    options = {"seed": 5, "observer": observer, "teacher_logits": logits} | options
+    return distil(models, strategy, recipe, selection(rule), splits, **options)
+
+
+def mate_kd():
+    return MateKD(generator_steps=2, student_steps=3, generator_lr=1e-2)
+
+
+def without_seconds(cost):
+    return {key: value for key, value in cost.state_dict().items() if key != "seconds"}
+
+
+def same_weights(first, second):
+    return all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+
+
+# --- schedule, weights, budget
+
+
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_almost_nothing():
+    factors = [learning_rate(step, 100, 0.06) for step in range(100)]
+    assert factors[:6] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
+    assert factors[5:] == pytest.approx([(100 - step) / 95 for step in range(5, 100)])
+    assert learning_rate(100, 100, 0.06) == 0
+    flat = [learning_rate(step, 10, 0.0) for step in range(10)]
+    assert all(0 < later < earlier <= 1 for earlier, later in zip(flat, flat[1:], strict=False))
+    assert 0 < learning_rate(0, 1, 0.06) <= 1
+
+
+def test_the_budget_is_a_number_of_updates():
+    assert total_updates(40, RECIPE) == 15
+    assert total_updates(41, RECIPE) == 18
+    assert total_updates(41, dataclasses.replace(RECIPE, epochs=0.5)) == 3
+    assert total_updates(1, dataclasses.replace(RECIPE, epochs=0.1)) == 1
+
+
+def test_weights_sum_to_one_over_the_terms_present():
+    assert term_weights(RECIPE, teacher=True, views=True) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    assert term_weights(RECIPE, teacher=True, views=False) == (0.5, 0.5, 0)
+    assert term_weights(RECIPE, teacher=False, views=False) == (1, 0, 0)
+    uneven = dataclasses.replace(RECIPE, weights=(0, 1, 3))
+    assert term_weights(uneven, teacher=True, views=True) == (0, 0.25, 0.75)
+    assert term_weights(uneven, teacher=True, views=False) == (0, 1, 0)
+    # Distillation alone, asked of a strategy (or a teacher's own training) that has only labels.
+    assert term_weights(uneven, teacher=False, views=False) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("strategy", [Finetune, Clean, mate_kd])
+def test_every_strategy_makes_the_same_student_updates_on_the_same_batches(strategy):
+    made = strategy()
+    seen, original = [], type(made).views
+    models = make_models()
+
+    def watched(batch, models):
+        seen.append(batch.rows.tolist())
+        return original(made, batch, models)
+
+    made.views = watched
+    train(models, made)
+    order = BatchOrder(SPLITS["train"].lengths, 8, seed=5)
+    assert models.cost.student_updates == 15
+    assert seen == [order[i].tolist() for i in range(15)]
+    # The cycle is 2 and 3, and the run ends with its last student update.
+    assert models.cost.adversary_updates == (10 if strategy is mate_kd else 0)
+    views = 2 if strategy is mate_kd else 1
+    assert models.cost.backwards["student"] == 3 * 40 * views
+    assert models.cost.tokens == 3 * SPLITS["train"].lengths.sum()
+
+
+def test_one_update_is_the_formula():
+    models = make_models()
+    student = copy.deepcopy(models.student)
+    recipe = dataclasses.replace(RECIPE, epochs=0.2, temperature=2.0, weights=(1, 3, 0), clip=0.01)
+    train(models, Clean(), recipe)
+
+    batch = BatchOrder(SPLITS["train"].lengths, 8, seed=5)[0]
+    inputs, labels = SPLITS["train"].inputs(batch), torch.from_numpy(SPLITS["train"].labels[batch])
+    optimizer = torch.optim.AdamW(student.parameters(), lr=1e-3 * learning_rate(0, 1, 0.2), weight_decay=0.01)
+    logits, teacher = (model(**accepted(model, inputs)).logits for model in (student.train(), models.teacher))
+    p, q = (teacher / 2).softmax(1), (logits / 2).softmax(1)
+    divergence = 4 * (p * (p / q).log()).sum(1).mean()
+    (F.cross_entropy(logits, labels) / 4 + 3 / 4 * divergence).backward()
+    norm = torch.nn.utils.clip_grad_norm_(student.parameters(), 0.01)
+    assert norm > 0.01
+    optimizer.step()
+    for name, value in student.state_dict().items():
+        torch.testing.assert_close(models.student.state_dict()[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_distillation_learns():
+    models, notes = make_models(), Notes()
+    outcome = train(models, Finetune(), dataclasses.replace(RECIPE, epochs=24, lr=1e-2, evaluate_every=2), observer=notes)
+    fitted = predict(models.student, SPLITS["train"], models.accelerator)
+    assert score(CLASSES, fitted, SPLITS["train"].labels)["accuracy"] > 0.9
+    assert [point["accuracy"] for point in outcome.curve] == notes.scores
+    assert [point["step"] for point in outcome.curve] == list(range(10, 121, 10))
+    assert notes.updates[-1][:3] == ("student", 120, 120)
+    assert notes.updates[-1][3] < 0.5 * notes.updates[0][3]
+
+
+# --- resuming
+
+
+class Cut(Exception):
+    pass
+
+
+def cut_at(strategy, turn):
+    """The strategy, stopped by an exception when it is asked for its turn number ``turn``."""
+    original = strategy.turn
+
+    def counted(step):
+        if step.student + step.adversary == turn:
+            raise Cut
+        return original(step)
+
+    strategy.turn = counted
+    return strategy
+
+
+@pytest.mark.parametrize(
+    ("strategy", "cuts"),
+    # With 2 adversary and 3 student turns a cycle: turn 6 is the adversary's second of a cycle, turn 13 the
+    # student's second.
+    [(Clean, (4, 11)), (mate_kd, (6, 13))],
+    ids=["none", "mate-kd"],
+)
+@pytest.mark.parametrize("rule", ["last", "best-dev"])
+def test_a_run_cut_off_twice_ends_bitwise_like_one_that_was_not(strategy, cuts, rule, tmp_path):
+    recipe = dataclasses.replace(RECIPE, evaluate_every=0.4)
+    straight = make_models(dropout=0.1)
+    expected = train(straight, strategy(), recipe, rule=rule)
+
+    # A checkpoint after every update; evaluations fall between them.
+    often = dataclasses.replace(recipe, checkpoint_seconds=0.0)
+    state = tmp_path / "state.pt"
+    for number, cut in enumerate(cuts):
+        with pytest.raises(Cut):
+            train(make_models(dropout=0.1), cut_at(strategy(), cut), often, rule=rule, state_file=state)
+        assert torch.load(state, weights_only=True)["resumed"] == number
+    resumed = make_models(dropout=0.1)
+    outcome = train(resumed, strategy(), often, rule=rule, state_file=state)
+
+    assert outcome.resumed == len(cuts)
+    assert same_weights(resumed.student, straight.student)
+    assert same_weights(resumed.generator, straight.generator)
+    assert outcome.curve == expected.curve
+    assert outcome.step == expected.step
+    assert outcome.logits.keys() == expected.logits.keys() == {"dev", "test"}
+    assert all(np.array_equal(outcome.logits[name], expected.logits[name]) for name in expected.logits)
+    assert without_seconds(resumed.cost) == without_seconds(straight.cost)
+    # Not because nothing was drawn: without dropout the student is another.
+    plain = make_models(dropout=0.0)
+    train(plain, strategy(), recipe, rule=rule)
+    assert not same_weights(plain.student, straight.student)
+
+
+@pytest.mark.parametrize("damage", ["cut", "noise", "format", "empty"])
+def test_a_checkpoint_that_cannot_be_used_is_reported_set_aside_and_started_over(damage, tmp_path):
+    often = dataclasses.replace(RECIPE, checkpoint_seconds=0.0)
+    state = tmp_path / "state.pt"
+    with pytest.raises(Cut):
+        train(make_models(), cut_at(Clean(), 4), often, state_file=state)
+    if damage == "format":
+        torch.save({**torch.load(state, weights_only=True), "format": 99}, state)
+    else:
+        content = state.read_bytes()
+        state.write_bytes({"cut": content[: len(content) // 2], "noise": b"\x80\x02garbage", "empty": b""}[damage])
+    spoiled = state.read_bytes()
+
+    notes, models, straight = Notes(), make_models(), make_models()
+    outcome = train(models, Clean(), RECIPE, observer=notes, state_file=state)
+    (note,) = notes.notes
+    assert f"unusable checkpoint set aside as {state}.corrupt" in note
+    assert (tmp_path / "state.pt.corrupt").read_bytes() == spoiled
+    assert outcome.resumed == 0
+    train(straight, Clean())
+    assert same_weights(models.student, straight.student)
+
+
+def test_the_same_seed_gives_the_same_student_and_the_global_random_state_is_left_alone():
+    first, again, other = (make_models(dropout=0.1) for _ in range(3))
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    train(first, mate_kd())
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    train(again, mate_kd())
+    train(other, mate_kd(), seed=6)
+    assert same_weights(first.student, again.student)
+    assert not same_weights(first.student, other.student)
+
+
+# --- losses that are not finite
+
+
+def test_a_loss_that_is_no_number_names_the_update_and_the_examples():
+    poisoned = dataclasses.replace(SCORED["train"], labels=SCORED["train"].labels.copy())
+    poisoned.labels[17] = math.nan
+    order = BatchOrder(poisoned.lengths, 8, seed=5)
+    (position,) = [i for i in range(5) if 17 in order[i]]
+    with pytest.raises(BenchError) as caught:
+        train(make_models(task=SCORES), Finetune(), splits={**SCORED, "train": poisoned})
+    message = str(caught.value)
+    assert message.startswith(f"the student's loss is nan at its update {position + 1}; ")
+    ids = ", ".join(str(100 + row) for row in order[position])
+    assert f"the batch holds examples {ids}. " in message
+    assert "--set recipe.lr=0.0003" in message
+
+
+def test_weights_that_are_no_numbers_are_noticed_before_anything_is_saved(tmp_path):
+    models = make_models()
+    with torch.no_grad():
+        models.student.get_input_embeddings().weight[10] = math.nan
+    often = dataclasses.replace(RECIPE, checkpoint_seconds=0.0)
+    train_ids, train_rows = SPLITS["train"].ids, BatchOrder(SPLITS["train"].lengths, 8, seed=5)
+    row_of = np.searchsorted(SPLITS["train"].offsets, np.flatnonzero(train_ids == 10), side="right") - 1
+    first = min(i for i in range(5) if set(train_rows[i]) & set(row_of))
+    with pytest.raises(BenchError, match=f"student's loss is nan at its update {first + 1};"):
+        train(models, Clean(), often, state_file=tmp_path / "state.pt")
+    saved = torch.load(tmp_path / "state.pt", weights_only=True)["cost"]["student_updates"] if first else 0
+    assert saved == first
+
+
+@dataclass
+class DivergingAdversary(Strategy):
+    """An adversary whose third loss is infinite."""
+
+    def turn(self, step):
+        return "adversary" if step.adversary <= 2 * step.student else "student"
+
+    def fit_adversary(self, batch, models):
+        return torch.tensor(math.inf if models.cost.adversary_updates == 2 else 1.0)
+
+
+def test_the_adversary_s_loss_is_watched_too():
+    with pytest.raises(BenchError, match="the adversary's loss is inf at its update 3; "):
+        train(make_models(), DivergingAdversary())
+
+
+# --- views
+
+
+@dataclass
+class Shifts(Strategy):
+    """Two views of other lengths than the clean batch: the words shifted, and cut to the first six."""
+
+    def views(self, batch, models):
+        longer = {k: torch.cat([v, v[:, -1:] if k == "attention_mask" else v[:, :1]], 1) for k, v in batch.inputs.items()}
+        shorter = {k: v[:, :6] for k, v in batch.inputs.items()}
+        yield View(student=longer, teacher=longer, weight=0.75)
+        yield View(student=shorter, weight=0.25)
+
+
+@dataclass
+class ShiftsOneByOne(Shifts):
+    """The same, each view forward and backward by itself."""
+
+    sequential = True
+
+
+@dataclass
+class ShiftsEmbedded(Shifts):
+    """The same, as the student's word embeddings."""
+
+    def views(self, batch, models):
+        for view in super().views(batch, models):
+            embedded = models.student.get_input_embeddings()(view.student["input_ids"])
+            rest = {k: v for k, v in view.student.items() if k != "input_ids"}
+            yield dataclasses.replace(view, student={**rest, "inputs_embeds": embedded})
+
+
+@every_family
+def test_one_forward_for_all_views_is_the_same_as_one_each(family):
+    students = []
+    for strategy in (Shifts(), ShiftsOneByOne(), ShiftsEmbedded()):
+        models = make_models(family)
+        models.student.double()
+        models.teacher.double()
+        train(models, strategy, dataclasses.replace(RECIPE, epochs=1))
+        assert models.cost.forwards["student"] == 3 * 40
+        assert models.cost.forwards["teacher"] == 40
+        assert models.cost.backwards["student"] == 3 * 40
+        students.append(models.student)
+    clean = make_models(family)
+    clean.student.double()
+    train(clean, Clean(), dataclasses.replace(RECIPE, epochs=1))
+    together, *others = (student.state_dict() for student in students)
+    for other in others:
+        for name, value in together.items():
+            torch.testing.assert_close(other[name], value, rtol=1e-5, atol=1e-8)
+    assert any(not torch.allclose(value, clean.student.state_dict()[name]) for name, value in together.items())
+
+
+def test_parts_are_concatenated_with_their_own_padding():
+    parts = [
+        {"input_ids": torch.tensor([[5, 6, 7]]), "attention_mask": torch.tensor([[1, 1, 1]])},
+        {"input_ids": torch.tensor([[8], [9]]), "attention_mask": torch.tensor([[1], [1]])},
+    ]
+    whole = concatenate(parts, pad_id=4)
+    assert whole["input_ids"].tolist() == [[5, 6, 7], [8, 4, 4], [9, 4, 4]]
+    assert whole["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0], [1, 0, 0]]
+
+
+@dataclass
+class Ascent(Strategy):
+    """Two steps up the gradient of the student's loss in a shift of its embeddings, as FreeLB's views depend."""
+
+    rate: float = 0.5
+    sequential = True
+
+    def views(self, batch, models):
+        self.gradients = getattr(self, "gradients", [])
+        embedded = models.student.get_input_embeddings()(batch.inputs["input_ids"]).detach()
+        rest = {k: v for k, v in batch.inputs.items() if k != "input_ids"}
+        delta = torch.zeros_like(embedded)
+        for _ in range(2):
+            delta = delta.detach().requires_grad_()
+            yield View(student={**rest, "inputs_embeds": embedded + delta}, weight=0.5)
+            self.gradients.append(delta.grad.clone())
+            delta = delta + self.rate * delta.grad
+
+
+def test_a_sequential_strategy_finds_the_gradient_of_its_view_when_it_is_resumed():
+    models, strategy = make_models(), Ascent()
+    models.student.double()
+    models.teacher.double()
+    student = copy.deepcopy(models.student)
+    train(models, strategy, dataclasses.replace(RECIPE, epochs=0.2, clip=1e9))
+
+    batch = BatchOrder(SPLITS["train"].lengths, 8, seed=5)[0]
+    inputs, labels = SPLITS["train"].inputs(batch), torch.from_numpy(SPLITS["train"].labels[batch])
+    optimizer = torch.optim.AdamW(student.parameters(), lr=1e-3 * learning_rate(0, 1, 0.2), weight_decay=0.01)
+    with torch.no_grad():
+        target = models.teacher(**accepted(models.teacher, inputs)).logits.log_softmax(1)
+
+    def divergence(logits):
+        return F.kl_div(logits.log_softmax(1), target, reduction="batchmean", log_target=True)
+
+    student.train()
+    logits = student(**accepted(student, inputs)).logits
+    ((F.cross_entropy(logits, labels) + divergence(logits)) / 3).backward()
+    embedded = student.get_input_embeddings()(inputs["input_ids"]).detach()
+    rest = {k: v for k, v in inputs.items() if k != "input_ids"}
+    delta = torch.zeros_like(embedded)
+    for gradient in strategy.gradients:
+        delta = delta.detach().requires_grad_()
+        (divergence(student(**rest, inputs_embeds=embedded + delta).logits) / 6).backward()
+        torch.testing.assert_close(gradient, delta.grad, rtol=1e-4, atol=1e-8)
+        delta = delta + 0.5 * delta.grad
+    assert len(strategy.gradients) == 2
+    assert strategy.gradients[1].abs().max() > 1e-4
+    optimizer.step()
+    for name, value in student.state_dict().items():
+        torch.testing.assert_close(models.student.state_dict()[name], value, rtol=1e-4, atol=1e-8)
+    assert models.cost.backwards["student"] == 3 * len(batch)
+
+
+@dataclass
+class NeedsNobody(Strategy):
+    """Asks the student to agree with a teacher that there is not."""
+
+    needs = ()
+
+    def views(self, batch, models):
+        yield View(student=batch.inputs)
+
+
+def test_a_view_without_anything_to_agree_with_is_an_error():
+    with pytest.raises(ValueError, match="needs a strategy with 'teacher' in its needs"):
+        train(make_models(), NeedsNobody())
+
+
+@dataclass
+class Rewriting(Strategy):
+    """Takes the harness's rewrites as they come."""
+
+
+@pytest.mark.parametrize(("refresh", "epochs"), [("never", []), ("once", [0]), ("epoch", [0, 1, 2])])
+def test_rewritten_texts_are_asked_for_when_they_are_due_and_are_the_batch_s_own_rows(refresh, epochs):
+    asked, seen = [], []
+
+    @dataclass
+    class Watching(Rewriting):
+        def views(self, batch, models):
+            seen.append(batch)
+            yield from batch.rewrites
+
+    Watching.refresh = refresh
+    models = make_models()
+    sets = [rows(40, seed=8), rows(40, seed=9)]
+    logits = [predict(models.teacher, encoded, models.accelerator) for encoded in sets]
+
+    def rewrites(epoch):
+        asked.append(epoch)
+        return list(zip(sets, logits, strict=True))
+
+    train(models, Watching(), rewrites=rewrites)
+    assert asked == epochs
+    for batch in seen:
+        assert len(batch.rewrites) == (2 if epochs else 0)
+        for view, encoded, known in zip(batch.rewrites, sets, logits, strict=False):
+            assert view.weight == 0.5
+            assert torch.equal(view.student["input_ids"], encoded.inputs(batch.rows)["input_ids"])
+            assert torch.equal(view.teacher_logits, torch.from_numpy(known[batch.rows]))
+    assert ("rewrite" in models.cost.seconds) == bool(epochs)
+
+
+# --- choosing a student
+
+
+class Keeps(Notes):
+    """Keeps the student's weights at every evaluation."""
+
+    def __init__(self, models):
+        super().__init__()
+        self.models, self.students = models, []
+
+    def evaluated(self, metric, value):
+        super().evaluated(metric, value)
+        self.students.append(copy.deepcopy(self.models.student.state_dict()))
+
+
+@pytest.mark.parametrize("rule", SELECTIONS)
+def test_the_student_reported_is_the_one_the_rule_chooses(rule):
+    models = make_models()
+    notes = Keeps(models)
+    recipe = dataclasses.replace(RECIPE, epochs=5, lr=3e-3, evaluate_every=0.4)
+    outcome = train(models, Finetune(), recipe, rule=rule, observer=notes)
+    chosen_by = {"last": slice(None), "split-dev": selection(rule).rows_to_choose(30), "best-dev": slice(None)}[rule]
+    dev = SPLITS["dev"]
+    values = []
+    judge = make_models().student
+    for weights in notes.students:
+        judge.load_state_dict(weights)
+        logits = predict(judge, dev, models.accelerator)
+        values.append(score(CLASSES, logits[chosen_by], dev.labels[chosen_by])["accuracy"])
+    assert notes.scores == values == [point["accuracy"] for point in outcome.curve]
+    best = len(values) - 1 if rule == "last" else int(np.argmax(values))
+    if rule != "last":
+        assert values[best] > values[-1], "the last student must not be the best, or this test shows nothing"
+    assert outcome.step == outcome.curve[best]["step"]
+    judge.load_state_dict(notes.students[best])
+    assert content_hash(models.student) == content_hash(judge)
+    for name in ("dev", "test"):
+        np.testing.assert_array_equal(outcome.logits[name], predict(judge, SPLITS[name], models.accelerator))
