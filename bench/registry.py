@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 from bench.errors import UsageError, unknown
 from bench.options import build, fields_of
@@ -62,13 +62,19 @@ def targets() -> dict[str, str | type]:
     return {**_registered, **_installed()}
 
 
+def strategy_file(name: str) -> Path | None:
+    """Return the file that ``path/to/file.py:Class`` names, or None for a registered name."""
+    path, colon, _ = name.rpartition(":")
+    return Path(path) if colon and path.endswith(".py") else None
+
+
 def load(name: str) -> type[Strategy]:
     """Return the strategy class called ``name``, or the class in ``path/to/file.py:Class``."""
     from bench.strategy import Strategy
 
-    path, colon, attribute = name.rpartition(":")
-    if colon and path.endswith(".py"):
-        cls = getattr(_import_file(Path(path)), attribute, None)
+    if (path := strategy_file(name)) is not None:
+        attribute = name.rpartition(":")[2]
+        cls = getattr(_import_file(path), attribute, None)
         if cls is None:
             raise UsageError(f"{path} has no class {attribute!r}")
     else:
@@ -172,14 +178,19 @@ def about(cls: type[Strategy]) -> str:
     return (cls.__doc__ or "").strip().partition("\n")[0]
 
 
+def _type_name(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(map(str, get_args(kind)))
+    return str(getattr(kind, "__name__", kind) if isinstance(kind, type) else kind)
+
+
 def listing() -> list[dict[str, Any]]:
     """Return one row a strategy: name, description, needs, options with type and default."""
     rows = []
     for name in targets():
         cls = load(name)
         options = {
-            key: {"type": type_name(kind), "default": default}
-            for key, (kind, default) in fields_of(cls).items()
+            key: {"type": _type_name(kind), "default": default} for key, (kind, default) in fields_of(cls).items()
         }
         rows.append({"name": name, "about": about(cls), "needs": list(cls.needs), "options": options})
     return rows

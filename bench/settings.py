@@ -97,7 +97,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if len(self.weights) != 3 or min(self.weights) < 0 or sum(self.weights[:2]) <= 0:
             raise UsageError(f"recipe.weights are three numbers of 0 or more, not {self.weights}")
-        if self.epochs <= 0 or self.batch_size < 1 or self.temperature <= 0:
+        if not 0 < self.epochs < float("inf") or self.batch_size < 1 or self.temperature <= 0:
             raise UsageError("recipe.epochs, recipe.batch_size and recipe.temperature must be above 0")
 
 

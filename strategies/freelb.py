@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench import Batch, Models, Strategy, View
 from bench.errors import UsageError
 
-# (lr, steps, initial magnitude, largest norm) by task: Zhu et al., 2020, appendix, table of hyper-parameters.
+# (lr, steps, initial magnitude, largest norm) by task: Zhu et al., 2020.
 PUBLISHED = {
     "mnli": (0.1, 2, 0.1, 0.3),
     "sst2": (0.1, 2, 1.0, 0.6),

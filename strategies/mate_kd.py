@@ -53,7 +53,7 @@ class MateKD(Strategy):
         return "adversary" if at < self.generator_steps else "student"
 
     def fit_adversary(self, batch: Batch, models: Models) -> Any:
-        """Take one step up D(T(X'), S(X')) in the generator's parameters (equation 2 of the paper)."""
+        """Take one step up D(T(X'), S(X')) in the generator's parameters: the paper's inner maximisation."""
         import torch
 
         from bench.distill.losses import divergence

@@ -11,7 +11,7 @@ from strategies.mate_kd import MateKD
 
 @dataclass
 class MaskedLM(Strategy):
-    """Words refilled by a masked LM that never learns: MATE-KD's ablation (Rashid et al., 2021, section 5).
+    """Words refilled by a masked LM that never learns: MATE-KD's ablation (Rashid et al., 2021).
 
     A share ``rho`` of the tokens is masked anew for every batch and filled by a sample at temperature ``tau``.
     """

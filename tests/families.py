@@ -97,4 +97,5 @@ def tokenizer() -> PreTrainedTokenizerFast:
         sep_token="</s>",
         unk_token="<unk>",
         mask_token="<mask>",
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )

@@ -58,7 +58,11 @@ class Outer:
         ("3", int | tuple[int, ...], 3),
         ("0,3", int | tuple[int, ...], (0, 3)),
         ([0, 3], int | tuple[int, ...], (0, 3)),
-        ({"a": 1}, dict[str, Any], {"a": 1}),
+        (
+            {"a": 1, "b": "2", "c": "0.5", "d": "true", "e": "x y"},
+            dict[str, Any],
+            {"a": 1, "b": 2, "c": 0.5, "d": True, "e": "x y"},
+        ),
         ([1], Any, [1]),
     ],
 )

@@ -66,7 +66,8 @@ def run(
     specs = list(dict.fromkeys(StrategySpec.parse(text) for text in split_list(strategies)))
     if not specs:
         raise UsageError("--strategy names no strategy; see: bench list strategies")
-    files, names = [], []
+    files: list[str] = []
+    names: list[str] = []
     for name in split_list(tasks):
         (files if name.endswith(".toml") else names).append(name)
     if not files + names:

@@ -23,6 +23,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     part = Path(tempfile.mkdtemp(dir=path.parent, suffix=".part"))
     try:
         yield part
+        # mkdtemp makes folders for their owner alone; a cache may be shared.
+        part.chmod(0o755)
         if path.exists():
             shutil.rmtree(path)
         os.replace(part, path)

@@ -32,7 +32,7 @@ class Cost:
             yield
         finally:
             within = self.seconds.total() - before
-            self.seconds[phase] += time.perf_counter() - start - within
+            self.seconds[phase] += time.perf_counter() - start - within  # type: ignore[assignment]  # Counter is typed for int
 
     @property
     def train_seconds(self) -> float:

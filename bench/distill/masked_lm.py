@@ -135,7 +135,7 @@ def soft_inputs(
     ``probabilities`` [M, V] is the relaxed (Gumbel-softmax) sample and ``ids`` [M] its arg-max; the straight-
     through one-hot of the two is multiplied with ``model``'s own word embeddings (section 1, "how X' enters").
     """
-    matrix = model.get_input_embeddings().weight.detach()
+    matrix = model.get_input_embeddings().get_parameter("weight").detach()
     vocabulary = probabilities.shape[1]
     embedded = matrix[inputs["input_ids"]]
     filled = _StraightThrough.apply(probabilities, ids, matrix[:vocabulary])

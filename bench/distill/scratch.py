@@ -14,12 +14,14 @@ from bench.distill.models import load_tokenizer
 
 SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
 MASK = {"mask_token": "[MASK]"}
+# transformers 5 leaves the segments out unless they are asked for.
+INPUTS = ["input_ids", "token_type_ids", "attention_mask"]
 
 
 def word_tokenizer(texts: Iterable[str], folder: Path, limit: int = 30_000) -> PreTrainedTokenizerBase:
     """Return a lower-casing tokenizer whose vocabulary is the ``limit`` most frequent words of ``texts``.
 
-    Saved under ``folder``/<hash of the vocabulary>, where a second call finds it.
+    Saved under ``folder``/<hash of inputs and vocabulary>, where a second call finds it.
     """
     split = pre_tokenizers.BertPreTokenizer()
     counts = Counter(word for text in texts for word, _ in split.pre_tokenize_str(text.lower()))
@@ -27,7 +29,7 @@ def word_tokenizer(texts: Iterable[str], folder: Path, limit: int = 30_000) -> P
     # Ties in frequency are broken by spelling, so that the numbering is a function of the texts.
     words = sorted(counts, key=lambda word: (-counts[word], word))[: limit - len(names)]
     vocabulary = {word: i for i, word in enumerate([*names, *words])}
-    home = folder / hashlib.sha256("\n".join(vocabulary).encode()).hexdigest()[:16]
+    home = folder / hashlib.sha256("\n".join([*INPUTS, *vocabulary]).encode()).hexdigest()[:16]
     if not (home / "tokenizer_config.json").is_file():
         core = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL["unk_token"]))
         core.normalizer = normalizers.Lowercase()
@@ -37,5 +39,6 @@ def word_tokenizer(texts: Iterable[str], folder: Path, limit: int = 30_000) -> P
             pair="[CLS] $A [SEP] $B:1 [SEP]:1",
             special_tokens=[(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")],
         )
-        PreTrainedTokenizerFast(tokenizer_object=core, **SPECIAL, **MASK).save_pretrained(home)
+        made = PreTrainedTokenizerFast(tokenizer_object=core, model_input_names=INPUTS, **SPECIAL, **MASK)
+        made.save_pretrained(home)
     return load_tokenizer(str(home))

@@ -38,6 +38,17 @@ class TrainedTeacher:
     card: dict[str, Any]
 
 
+class _OfTeacher:
+    """Passes on what happens to the model in training, and says that it is the teacher."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.evaluated, self.note, self._update = observer.evaluated, observer.note, observer.update
+
+    def update(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
+        """Pass on the progress of the teacher, who is the student of this fine-tuning."""
+        self._update("teacher", done, total, loss)
+
+
 def fine_tune(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -84,7 +95,7 @@ def fine_tune(
     )
     labelled = {name: splits[name] for name in ("train", "dev")}
     finetune = StrategySpec.parse("finetune").create()
-    outcome = distil(models, finetune, plan, selection("last"), labelled, seed=0, observer=observer)
+    outcome = distil(models, finetune, plan, selection("last"), labelled, seed=0, observer=_OfTeacher(observer))
     card = _card(model, task, splits, outcome.logits["dev"])
     card["seconds"] = round(time.perf_counter() - start, 1)
     with whole_folder(home) as part:
@@ -128,7 +139,8 @@ def _reorder_outputs(model: PreTrainedModel, order: list[int]) -> None:
         last.weight.copy_(last.weight[order])
         if last.bias is not None:
             last.bias.copy_(last.bias[order])
-    model.config.id2label = {i: model.config.id2label[old] for i, old in enumerate(order)}
+    names = model.config.id2label or {}
+    model.config.id2label = {i: names[old] for i, old in enumerate(order)}
 
 
 def _check_order(where: str, task: Task, logits: np.ndarray, labels: np.ndarray) -> None:

@@ -15,10 +15,12 @@ from bench import __version__
 from bench.data.source import Source
 from bench.data.tasks import Task
 from bench.errors import BenchError, UsageError, unknown
-from bench.registry import StrategySpec
+from bench.registry import StrategySpec, strategy_file
 from bench.reporting.records import run_folder
 from bench.settings import Settings
 from bench.strategy import Strategy
+
+_PARTS = ("teacher", "student", "generator")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Cell:
     seed: int
     source: str
     fingerprint: str
+    corpus: str = ""
+    """Identity of all texts of the source: generators and tokenizers are made on them."""
 
     @cached_property
     def made(self) -> Strategy:
@@ -48,16 +52,22 @@ class Cell:
         del tree["about"]
         for section, key in (("recipe", "device"), ("recipe", "checkpoint_seconds"), ("teacher", "force")):
             del tree[section][key]
-        parts = ("teacher", "student", "generator")
-        used = {*self.made.needs, "student"}
-        for _ in parts:
-            # A part may start from another's model ("student.model = teacher"), and that from a third's.
-            used |= {tree[part]["model"] for part in parts if part in used}
+        used = self._with_origins({*self.made.needs, "student"})
+        if "generator" in used or any(tree[role]["model"] == "scratch" for role in used):
+            tree["corpus"] = self.corpus
+        if (file := strategy_file(self.strategy.name)) is not None:
+            tree["code"] = hashlib.sha256(file.read_bytes()).hexdigest()
         return {
-            **{name: value for name, value in tree.items() if name not in parts or name in used},
+            **{name: value for name, value in tree.items() if name not in _PARTS or name in used},
             "task": self.task.name,
             "fingerprint": self.fingerprint,
         }
+
+    def _with_origins(self, roles: set[str]) -> set[str]:
+        """Return ``roles`` and those whose models they start from ("student.model = teacher")."""
+        for _ in _PARTS:
+            roles = roles | {getattr(self.settings, role).model for role in _PARTS if role in roles}
+        return roles & set(_PARTS)
 
     @property
     def signature(self) -> str:
@@ -71,6 +81,8 @@ class Cell:
             "max_train": self.settings.data.max_train or "all",
             "teacher": _digest({k: v for k, v in tree["teacher"].items() if k != "force"})[:8],
             "student": _digest(tree["student"])[:8],
+            # Only where the models compared are made of it; what a strategy makes of it is the strategy's own.
+            **{role: _digest(tree[role])[:8] for role in self._with_origins({"teacher", "student"}) & {"generator"}},
             "recipe": _digest(recipe)[:8],
             "selection": self.settings.recipe.selection,
         }
@@ -122,6 +134,22 @@ def choose_tasks(wanted: Sequence[str], source: Source) -> tuple[list[Task], lis
     return list(chosen.values()), notes
 
 
+def _corpus(source: Source) -> dict[str, str]:
+    """Return the fingerprints of all tasks with training texts that ``source`` has at hand."""
+    if source.name == "hub":
+        # Every task would have to be downloaded to know; the hub's data set has one content.
+        return {"hub": "nyu-mll/glue"}
+    prints = {}
+    for name, task in source.tasks.items():
+        if task.trained_on is None:
+            try:
+                prints[name] = source.fingerprint(name)
+            except BenchError:
+                # A folder without this task: its texts are not at hand.
+                continue
+    return prints
+
+
 def make_grid(
     settings: Settings,
     source: Source,
@@ -131,8 +159,9 @@ def make_grid(
 ) -> list[Cell]:
     """Return the cells in the order in which they run: seed by seed, task by task, so that tables fill evenly."""
     prints = {task.name: source.fingerprint(task.name) for task in tasks}
+    corpus = _digest(_corpus(source))[:16]
     return [
-        Cell(settings, task, strategy, seed, source.name, prints[task.name])
+        Cell(settings, task, strategy, seed, source.name, prints[task.name], corpus)
         for seed in seeds
         for task in tasks
         for strategy in strategies

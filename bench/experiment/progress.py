@@ -16,24 +16,22 @@ class Progress:
 
     def __init__(self, show: Any = None, task: Any = None) -> None:
         self._show, self._task = show, task
-        self._where, self._score = "", ""
-        self._start, self._first, self._last_line = time.monotonic(), 0, time.monotonic()
+        self._where, self._score, self._model = "", "", ""
+        self._start, self._first, self._last_line = 0.0, 0, time.monotonic()
 
     def cell(self, number: int, of: int, name: str) -> None:
         """Cell ``number`` of ``of`` begins."""
-        self._where, self._score = f"[{number}/{of}] {name}", ""
-        self._restart()
+        self._where, self._model = f"[{number}/{of}] {name}", ""
         if self._show is None:
             self.note(self._where)
 
-    def _restart(self) -> None:
-        self._start, self._first = time.monotonic(), -1
-
     def update(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
-        """``done`` of ``total`` steps of ``phase`` are made."""
-        if done < self._first or self._first < 0:
-            self._restart()
-            self._first = done
+        """``done`` of ``total`` steps are made; ``phase`` is what was just worked on."""
+        # The student and its adversary take turns on one clock; another model starts a new one.
+        model = "student" if phase == "adversary" else phase
+        if model != self._model or done < self._first:
+            self._model, self._score = model, ""
+            self._start, self._first = time.monotonic(), done
         seconds = time.monotonic() - self._start
         speed = (done - self._first) / seconds if seconds > 0 else 0.0
         left = f"{_clock((total - done) / speed)} left" if speed else ""
@@ -53,8 +51,6 @@ class Progress:
         """Say ``text`` above the display, and keep it there."""
         if self._show is not None:
             self._show.console.print(text, highlight=False, markup=False)
-            if not text.startswith("["):
-                self._first = -1
         else:
             print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 

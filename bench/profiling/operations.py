@@ -79,7 +79,7 @@ def necessary_generator_step(
     need = 3 * (encoder_forward(generator, lengths) + head_forward(generator, masked))
     for model in (teacher, student):
         need += 2 * encoder_forward(model, lengths)
-        need += 2.0 * model.get_input_embeddings().weight.numel() * masked
+        need += 2.0 * model.get_input_embeddings().get_parameter("weight").numel() * masked
     return need
 
 

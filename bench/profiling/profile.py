@@ -46,7 +46,7 @@ class _Phases:
         start = time.perf_counter()
         yield
         self._wait()
-        self.seconds[phase] += time.perf_counter() - start
+        self.seconds[phase] += time.perf_counter() - start  # type: ignore[assignment]  # Counter is typed for int
 
     def _wait(self) -> None:
         if self.device.type == "cuda":
@@ -251,6 +251,7 @@ def _operations(subject: _Subject, batches: list[np.ndarray], has_adversary: boo
         )
         found |= {"operations_necessary": need, "operations_ratio": done / need}
         if has_adversary and generator is not None:
+            assert models.teacher is not None
             done = counted(lambda: subject.adversary(rows))
             need = necessary_generator_step(models.student, models.teacher, generator, lengths, masked)
             found |= {"operations_adversary_step": done, "operations_ratio_adversary": done / need}
@@ -261,9 +262,11 @@ class _Reference:
     """The plain reference on copies of the same models."""
 
     def __init__(self, models: Models, recipe: Recipe, subject: _Subject, max_length: int) -> None:
-        tokenizer, options = models.tokenizer, subject.strategy
+        tokenizer, options = models.tokenizer, vars(subject.strategy)
         around = [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id]
         student, generator = copy.deepcopy(models.student), copy.deepcopy(models.generator)
+        assert generator is not None
+        assert models.teacher is not None
         student.train()
         generator.train()
         self.game = PlainMateKD(
@@ -273,7 +276,9 @@ class _Reference:
             special_ids=around,
             mask_id=tokenizer.mask_token_id,
             forbidden_ids=tokenizer.all_special_ids,
-            rho=getattr(options, "rho"),  # noqa: B009 - the strategy is mate-kd, which the types do not say
+            rho=options["rho"],
+            tau=options["tau"],
+            objective=options["objective"],
             regression=models.task.is_regression,
         )
         self.batch, self.max_length, self.pad_id = subject.trainer.batch, max_length, tokenizer.pad_token_id

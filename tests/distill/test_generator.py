@@ -16,10 +16,10 @@ from bench.distill.models import build_scratch, content_hash
 from bench.errors import BenchError
 from bench.settings import Generator
 
-SETTINGS = Generator(tokens=30_000, batch_tokens=512, lr=1e-2)
+SETTINGS = Generator(tokens=60_000, batch_tokens=512, lr=1e-2)
 SHAPE = {
     "model_type": "bert",
-    "hidden_size": 16,
+    "hidden_size": 32,
     "num_hidden_layers": 1,
     "num_attention_heads": 2,
     "intermediate_size": 32,
@@ -63,7 +63,7 @@ def test_training_lowers_the_perplexity_and_is_done_once(tmp_path):
     assert first.card["hash"] == content_hash(first.model)
     assert first.card["held_out_texts"] + first.card["train_texts"] == len(set(texts()))
     assert first.card["held_out_texts"] == len(set(texts())) // 50
-    assert 30_000 <= first.card["tokens"] < 30_000 + 512
+    assert 60_000 <= first.card["tokens"] < 60_000 + 512
     assert "training the generator" in notes.notes[0]
     assert notes.updates[-1][3] < notes.updates[0][3]
     assert json.loads((first.home / "card.json").read_text()) == first.card
@@ -157,8 +157,11 @@ def test_perplexity_is_that_of_the_full_head(family):
         ordinary = ~torch.isin(inputs["input_ids"], torch.tensor([0, 1, 2]))
         hidden = inputs["input_ids"].masked_fill(ordinary, MASK)
         with torch.no_grad():
-            logits = models.generator(input_ids=hidden, attention_mask=inputs["attention_mask"],
-                **({"token_type_ids": inputs["token_type_ids"]} if family in ("bert", "electra") else {})).logits
+            logits = models.generator(
+                input_ids=hidden,
+                attention_mask=inputs["attention_mask"],
+                **({"token_type_ids": inputs["token_type_ids"]} if family in ("bert", "electra") else {}),
+            ).logits
         total -= float(logits.log_softmax(-1).gather(-1, inputs["input_ids"][..., None])[..., 0][ordinary].sum())
         count += int(ordinary.sum())
     assert found == pytest.approx(float(np.exp(total / count)), rel=1e-4)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -46,7 +47,9 @@ def without_seconds(cost):
 
 
 def same_weights(first, second):
-    return all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+    return all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
 
 
 # --- schedule, weights, budget
@@ -58,7 +61,7 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_almost_nothing():
     assert factors[5:] == pytest.approx([(100 - step) / 95 for step in range(5, 100)])
     assert learning_rate(100, 100, 0.06) == 0
     flat = [learning_rate(step, 10, 0.0) for step in range(10)]
-    assert all(0 < later < earlier <= 1 for earlier, later in zip(flat, flat[1:], strict=False))
+    assert all(0 < later < earlier <= 1 for earlier, later in itertools.pairwise(flat))
     assert 0 < learning_rate(0, 1, 0.06) <= 1
 
 
@@ -124,7 +127,9 @@ def test_one_update_is_the_formula():
 
 def test_distillation_learns():
     models, notes = make_models(), Notes()
-    outcome = train(models, Finetune(), dataclasses.replace(RECIPE, epochs=24, lr=1e-2, evaluate_every=2), observer=notes)
+    outcome = train(
+        models, Finetune(), dataclasses.replace(RECIPE, epochs=24, lr=1e-2, evaluate_every=2), observer=notes
+    )
     fitted = predict(models.student, SPLITS["train"], models.accelerator)
     assert score(CLASSES, fitted, SPLITS["train"].labels)["accuracy"] > 0.9
     assert [point["accuracy"] for point in outcome.curve] == notes.scores
@@ -281,7 +286,9 @@ class Shifts(Strategy):
     """Two views of other lengths than the clean batch: the words shifted, and cut to the first six."""
 
     def views(self, batch, models):
-        longer = {k: torch.cat([v, v[:, -1:] if k == "attention_mask" else v[:, :1]], 1) for k, v in batch.inputs.items()}
+        longer = {
+            k: torch.cat([v, v[:, -1:] if k == "attention_mask" else v[:, :1]], 1) for k, v in batch.inputs.items()
+        }
         shorter = {k: v[:, :6] for k, v in batch.inputs.items()}
         yield View(student=longer, teacher=longer, weight=0.75)
         yield View(student=shorter, weight=0.25)

@@ -175,3 +175,11 @@ def test_soft_inputs_with_nothing_masked_are_the_plain_embeddings():
     nothing = torch.zeros_like(IDS, dtype=torch.bool)
     soft = soft_inputs(model, INPUTS, nothing, torch.zeros(0, VOCAB), torch.zeros(0, dtype=torch.long))
     assert torch.equal(soft["inputs_embeds"], model.get_input_embeddings().weight[IDS])
+
+
+@pytest.mark.parametrize(("uniform", "drawn"), [(0.0, 300), (1 - 2**-53, 420)])
+def test_the_ends_of_the_uniform_draw_are_words_that_are_possible(monkeypatch, uniform, drawn):
+    monkeypatch.setattr(torch, "rand", lambda *shape, **kind: torch.full(shape, uniform, dtype=kind["dtype"]))
+    logits = torch.full((5, 1000), float("-inf"))
+    logits[:, [300, 420]] = torch.tensor([0.1, 0.2])
+    assert sample(logits, rng()).tolist() == [drawn] * 5

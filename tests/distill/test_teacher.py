@@ -39,7 +39,7 @@ def test_a_teacher_is_fine_tuned_once(tmp_path):
     notes = Notes()
     first = tune(tmp_path, notes)
     assert notes.notes == ["fine-tuning the teacher for tiny"]
-    assert notes.updates[-1][:3] == ("student", 20, 20)
+    assert notes.updates[-1][:3] == ("teacher", 20, 20)
     assert first.card["hash"] == content_hash(first.model) != content_hash(start())
     assert first.card["metric"] == "accuracy"
     assert not first.model.training
@@ -74,7 +74,10 @@ def test_what_the_teacher_depends_on_makes_another_one(tmp_path):
         tune(tmp_path, notes, **change)
         assert notes.notes, change
     # How often a run is saved, and how the student is trained, are no matter of the teacher's.
-    for change in ({"recipe": Recipe(lr=9.0, epochs=77, checkpoint_seconds=1.0)}, {"settings": dataclasses.replace(SETTINGS, force=True)}):
+    for change in (
+        {"recipe": Recipe(lr=9.0, epochs=77, checkpoint_seconds=1.0)},
+        {"settings": dataclasses.replace(SETTINGS, force=True)},
+    ):
         notes = Notes()
         tune(tmp_path, notes, **change)
         assert not notes.notes, change
@@ -243,7 +246,9 @@ def test_logits_are_computed_once_per_teacher_and_text(tmp_path, monkeypatch):
     assert calls == [40]
     teacher_logits(teacher, SPLITS["dev"], ACCELERATOR, tmp_path)
     other = build("bert", "classifier", seed=4).float().eval()
-    second = teacher_logits(TrainedTeacher(other, {"hash": content_hash(other)}), SPLITS["train"], ACCELERATOR, tmp_path)
+    second = teacher_logits(
+        TrainedTeacher(other, {"hash": content_hash(other)}), SPLITS["train"], ACCELERATOR, tmp_path
+    )
     assert calls == [40, 60, 40]
     assert not np.array_equal(first, second)
     assert first.shape == (40, 3)

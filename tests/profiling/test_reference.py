@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from families import CLASSES, END, FAMILIES, LENGTH, MASK, PAD, SPECIAL, START, UNK, VOCAB, build, every_family
+from families import CLASSES, END, LENGTH, MASK, PAD, SPECIAL, START, UNK, VOCAB, build, every_family
 from torch import Tensor
 
 from bench.profiling.reference import Batch, PlainMateKD, pad_to
+
 
 def make_batch(family: str = "bert", labels: int = CLASSES) -> dict[str, Tensor]:
     """Three texts of 9, 6 and 4 pieces, padded on the right, the first two of them pairs."""

@@ -10,8 +10,8 @@ import torch
 from families import END, PAD, SPECIAL, START
 from tiny import CLASSES, SCORES, Notes, make_models, rows
 
-from bench.distill.losses import divergence
 from bench.distill.loop import distil
+from bench.distill.losses import divergence
 from bench.errors import UsageError
 from bench.evaluation.selection import selection
 from bench.registry import StrategySpec

@@ -1,0 +1,337 @@
+"""`bench run` from command line to records, with models of a few thousand weights on the embedded tasks."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from bench.cli import main
+from bench.data.mini import MiniSource
+from bench.evaluation.metrics import compute, score
+from bench.reporting.records import read_record
+
+TINY = {
+    "data.max_length": 24,
+    "student.model": "teacher",
+    "student.layers": 1,
+    "teacher.epochs": 1,
+    "recipe.epochs": 1,
+    "generator.tokens": 2000,
+    "generator.shape.hidden_size": 16,
+    "generator.shape.num_hidden_layers": 2,
+    "generator.shape.num_attention_heads": 2,
+    "generator.shape.intermediate_size": 16,
+}
+
+
+def bench(*arguments, results=None, tiny=True):
+    settings = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}")] if tiny else []
+    where = [] if results is None else ["--results", str(results)]
+    return CliRunner().invoke(main, ["run", *settings, "--max-train", "64", "--force", *where, *map(str, arguments)])
+
+
+def records(results):
+    return [read_record(path.parent) for path in sorted(results.rglob("record.json"))]
+
+
+@pytest.fixture(scope="module")
+def caches(tmp_path_factory):
+    """Results whose caches hold the tiny generator, so that it is trained once for all tests."""
+    folder = tmp_path_factory.mktemp("shared")
+    done = bench("--strategy", "none", "--tasks", "rte", results=folder)
+    assert done.exit_code == 0, done.output
+    return folder / "cache"
+
+
+@pytest.fixture
+def results(caches, tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "cache").symlink_to(caches)
+    return folder
+
+
+def test_a_grid_is_run_recorded_and_not_run_again(results):
+    command = ("--strategy", "none,mate-kd[generator_steps=1,student_steps=1],finetune", "--tasks", "rte,stsb")
+    first = bench(*command, results=results)
+    assert first.exit_code == 0, first.output
+    assert f"6 cells run; records and predictions: {results / 'runs'}" in first.output
+    assert f"bench compare --results {results}" in first.output
+    paths = sorted(results.rglob("record.json"))
+    assert len(paths) == 6
+    for path in paths:
+        record = read_record(path.parent)
+        assert record["status"] == "done"
+        assert record["data"]["rows"]["train"] == 64
+        assert record["data"]["max_train"] == 64
+        assert record["cost"]["student_updates"] == 2
+        metric = {"rte": "accuracy", "stsb": "pearson"}[record["task"]]
+        assert record["main"] == {"split": "dev", "metric": metric, "value": record["metrics"]["dev"][metric]}
+        assert record["provenance"]["packages"]["torch"]
+        assert json.loads((path.parent / "spec.json").read_text())["id"] == record["id"]
+        assert path.parent.name == f"seed-0-{record['id']}"
+        assert len((path.parent / "curve.jsonl").read_text().splitlines()) == 1
+        assert not (path.parent / "checkpoint").exists()
+        is_mate, is_finetune = (record["strategy"].startswith(name) for name in ("mate-kd", "finetune"))
+        assert (record["teacher"] is None) == is_finetune
+        assert (record["generator"] is None) == (not is_mate)
+        assert record["cost"]["adversary_updates"] == (2 if is_mate else 0)
+    for task in ("rte", "stsb"):
+        rows = [record for record in records(results) if record["task"] == task]
+        assert len({row["signature"] for row in rows}) == 1
+        assert len({row["teacher"]["hash"] for row in rows if row["teacher"]}) == 1
+
+    before = {path: path.stat().st_mtime_ns for path in paths}
+    again = bench(*command, results=results)
+    assert again.exit_code == 0, again.output
+    assert "0 cells run, 6 were there already" in again.output
+
+    paths[2].unlink()
+    third = bench(*command, results=results)
+    assert third.exit_code == 0, third.output
+    assert "1 cells run, 5 were there already" in third.output
+    after = {path: path.stat().st_mtime_ns for path in sorted(results.rglob("record.json"))}
+    assert [path for path in paths if after[path] != before[path]] == [paths[2]]
+
+
+def test_predictions_score_to_the_record_s_numbers(results):
+    assert bench("--strategy", "none", "--tasks", "mnli,stsb", results=results).exit_code == 0
+    source = MiniSource()
+    for path in results.rglob("record.json"):
+        record, task = read_record(path.parent), source.tasks[read_record(path.parent)["task"]]
+        data = source.load(task.name)
+        labelled = {"dev", "dev_mismatched"} if task.name == "mnli" else {"dev"}
+        assert set(record["metrics"]) == labelled
+        files = {file.stem: pd.read_parquet(file) for file in (path.parent / "predictions").iterdir()}
+        assert set(files) == {"test", "test_mismatched"} | labelled if task.name == "mnli" else {"test", "dev"}
+        for split, table in files.items():
+            assert table["id"].tolist() == [example.id for example in data.splits[split]]
+            logits = table[[f"logit_{i}" for i in range(task.n_outputs)]].to_numpy()
+            if split in labelled:
+                assert table["label"].to_numpy() == pytest.approx([e.label for e in data.splits[split]])
+                assert score(task, logits, table["label"]) == pytest.approx(record["metrics"][split])
+                assert compute(task, table["prediction"], table["label"]) == pytest.approx(record["metrics"][split])
+
+
+def test_redo_runs_again_and_gives_the_same_numbers(results):
+    command = ("--strategy", "mate-kd[generator_steps=1,student_steps=1]", "--tasks", "rte")
+    bench(*command, results=results)
+    (path,) = results.rglob("dev.parquet")
+    first = pd.read_parquet(path)
+    path.unlink()
+    assert "1 cells run;" in bench(*command, "--redo", results=results).output
+    pd.testing.assert_frame_equal(pd.read_parquet(path), first)
+
+
+def test_a_corrupt_record_is_said_set_aside_and_run_again(results):
+    command = ("--strategy", "finetune", "--tasks", "rte")
+    bench(*command, results=results)
+    (path,) = results.rglob("record.json")
+    path.write_text(path.read_text()[:100])
+    again = bench(*command, results=results)
+    assert again.exit_code == 0, again.output
+    assert "1 cells run;" in again.output
+    assert f"{path} is corrupt" in again.stderr
+    aside = results / "aside" / path.relative_to(results)
+    assert f"moved to {aside}" in again.stderr
+    assert len(aside.read_text()) == 100
+    assert read_record(path.parent)["status"] == "done"
+
+
+def write_strategy(folder, body, name="mine.py"):
+    path = folder / name
+    path.write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\nfrom bench import Strategy, View\n"
+        + textwrap.dedent(body)
+    )
+    return path
+
+
+def test_a_strategy_file_of_one_s_own(results, tmp_path):
+    mine = write_strategy(
+        tmp_path,
+        '''
+        @dataclass
+        class Twice(Strategy):
+            """The same text again."""
+            weight: float = 1.0
+            def supports(self, task):
+                return "it is about scores" if task.is_regression else None
+            def views(self, batch, models):
+                yield View(student=batch.inputs, weight=self.weight)
+        ''',
+    )
+    done = bench("--strategy", f"none,{mine}:Twice[weight=0.5]", "--tasks", "rte,stsb", results=results)
+    assert done.exit_code == 0, done.output
+    found = {(record["task"], record["strategy"]): record for record in records(results)}
+    spelled = f"{mine}:Twice[weight=0.5]"
+    assert found["rte", spelled]["status"] == "done"
+    assert found["rte", spelled]["strategy_options"] == {"weight": 0.5}
+    twice, once = (found["rte", name]["cost"]["forwards"]["student"] for name in (spelled, "none"))
+    assert twice == 2 * once
+    assert found["stsb", spelled]["status"] == "skipped"
+    assert found["stsb", spelled]["reason"] == "it is about scores"
+    # Skipped is settled: nothing is left to do.
+    again = bench("--strategy", f"none,{mine}:Twice[weight=0.5]", "--tasks", "rte,stsb", results=results)
+    assert "0 cells run, 4 were there already" in again.output
+
+
+def test_a_cell_that_fails_is_recorded_the_others_go_on_and_it_is_tried_again(results, tmp_path):
+    body = """
+    @dataclass
+    class Breaks(Strategy):
+        '''Breaks.'''
+        def views(self, batch, models):
+            raise RuntimeError("out of words")
+            yield
+    """
+    broken = write_strategy(tmp_path, body, "broken.py")
+    command = ("--strategy", f"{broken}:Breaks,finetune", "--tasks", "rte", "--seeds", "2")
+    done = bench(*command, results=results)
+    assert done.exit_code == 1
+    assert "2 of 4 cells failed; the same command tries them again" in done.stderr
+    found = records(results)
+    failed = [record for record in found if record["status"] == "failed"]
+    assert len(failed) == 2
+    assert {record["reason"] for record in failed} == {"RuntimeError: out of words"}
+    assert {record["strategy"] for record in failed} == {f"{broken}:Breaks"}
+    assert [record["status"] for record in found if record["strategy"] == "finetune"] == ["done", "done"]
+    assert "out of words" in done.output
+    (trace, _) = sorted(results.rglob("error.txt"))
+    assert "broken.py" in trace.read_text()
+    again = bench(*command, results=results)
+    assert again.exit_code == 1
+    assert "2 cells run, 2 were there already" in again.output
+
+
+def test_a_run_that_is_interrupted_goes_on_where_it_was(results, tmp_path):
+    switch = tmp_path / "interrupt"
+    body = f"""
+    from pathlib import Path
+    import torch
+
+    @dataclass
+    class Noise(Strategy):
+        '''Random words; interrupted by the keyboard at the third update while a file is there.'''
+        def views(self, batch, models):
+            if models.cost.student_updates == 2 and Path({str(switch)!r}).exists():
+                raise KeyboardInterrupt
+            ids = batch.inputs["input_ids"]
+            other = torch.randint(5, 60, ids.shape, generator=models.rng)
+            inputs = {{**batch.inputs, "input_ids": torch.where(ids > 4, other, ids)}}
+            yield View(student=inputs, teacher=inputs)
+    """
+    noise = write_strategy(tmp_path, body, "noise.py")
+    command = ("--strategy", f"{noise}:Noise", "--tasks", "rte", "--set", "recipe.epochs=2")
+    often = (*command, "--set", "recipe.checkpoint_seconds=0")
+    switch.touch()
+    cut = bench(*often, results=results)
+    assert cut.exit_code == 130
+    assert "Interrupted. Issue the same command again to go on." in cut.stderr
+    assert list(results.rglob("record.json")) == []
+    (state,) = results.rglob("state.pt")
+    switch.unlink()
+    resumed = bench(*often, results=results)
+    assert resumed.exit_code == 0, resumed.output
+    (path,) = results.rglob("record.json")
+    record = read_record(path.parent)
+    assert (record["status"], record["resumed"], record["cost"]["student_updates"]) == ("done", 1, 4)
+    assert not state.exists()
+    (parquet,) = results.rglob("dev.parquet")
+    first = pd.read_parquet(parquet)
+    straight = bench(*command, "--redo", results=results)
+    assert straight.exit_code == 0, straight.output
+    assert read_record(path.parent)["resumed"] == 0
+    pd.testing.assert_frame_equal(pd.read_parquet(parquet), first)
+
+
+def test_a_task_of_one_s_own(results, tmp_path):
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 150), ("dev", 40)):
+        words = [" ".join(rng.choice(["fine", "dull", "film", "plot", "cast"], 6)) for _ in range(count)]
+        rows = [f"{text}\t{'good' if 'fine' in text else 'bad'}" for text in words]
+        (tmp_path / f"{split}.tsv").write_text("text\trating\n" + "\n".join(rows) + "\n")
+    (tmp_path / "reviews.toml").write_text(
+        'name = "reviews"\ntexts = ["text"]\nlabel = "rating"\nlabels = ["bad", "good"]\n'
+        'metrics = ["f1", "accuracy"]\n[files]\ntrain = "train.tsv"\ndev = "dev.tsv"\n'
+    )
+    done = bench("--strategy", "none", "--tasks", f"rte,{tmp_path}/reviews.toml", results=results)
+    assert done.exit_code == 0, done.output
+    found = {record["task"]: record for record in records(results)}
+    assert set(found) == {"rte", "reviews"}
+    assert found["reviews"]["main"]["metric"] == "f1"
+    assert found["reviews"]["data"]["source"] == "file"
+    assert found["reviews"]["data"]["rows"] == {"train": 64, "dev": 40}
+
+
+def test_seeds_are_a_number_or_a_list(results):
+    done = bench("--strategy", "finetune", "--tasks", "rte", "--seeds", "3,1,3", results=results)
+    assert done.exit_code == 0, done.output
+    assert sorted(record["seed"] for record in records(results)) == [1, 3]
+    assert "2 cells run;" in done.output
+
+
+# --- requests that make no sense
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--strategy", "mate-dk"], "unknown strategy 'mate-dk'; did you mean 'mate-kd'?"),
+        (["--strategy", "mate-kd[roh=1]"], "unknown option of mate-kd: 'roh'; did you mean 'rho'?"),
+        (["--strategy", "mate-kd[rho=1"], "brackets"),
+        (["--strategy", ""], "names no strategy"),
+        (["--strategy", "./nowhere.py:Mine"], "no such strategy file: nowhere.py"),
+        (["--tasks", "rtee"], "unknown task 'rtee'; did you mean 'rte'?"),
+        (["--tasks", ","], "names no task"),
+        (["--tasks", "./nowhere.toml"], "no such file: nowhere.toml"),
+        (["--preset", "minni"], "unknown preset 'minni'; did you mean 'mini'?"),
+        (["--preset", "./nowhere.toml"], "no such file: nowhere.toml"),
+        (["--set", "recipe.lrr=1"], "unknown option of recipe: 'lrr'; did you mean 'lr'?"),
+        (["--set", "generator.shape.hiden_size=8"], "unknown shape key 'hiden_size'; did you mean 'hidden_size'?"),
+        (["--set", "teacher.model=student", "--set", "student.model=teacher"], "leads back to itself"),
+        (["--set", "student.model=./nowhere"], "no such model folder: ./nowhere"),
+        (["--seeds", "0"], "--seeds takes a number of seeds (3) or the seeds (0,3,7), not '0'"),
+        (["--seeds", "one"], "not 'one'"),
+        (["--seeds", "-1"], "not '-1'"),
+        (["--data-dir", "./nowhere"], "nowhere"),
+        (["--max-train", "0"], "--max-train"),
+        (["--no-such-option"], "No such option"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused_with_a_hint(arguments, words, tmp_path):
+    done = bench(*arguments, results=tmp_path / "results")
+    assert words in done.stderr
+    assert done.exit_code == 2
+    assert "Traceback" not in done.output
+    assert not list(tmp_path.rglob("record.json"))
+
+
+def test_a_results_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    done = bench("--tasks", "rte", results=tmp_path / "file" / "results")
+    assert done.exit_code == 2
+    assert "cannot make the results folder" in done.stderr
+    assert "--results DIR" in done.stderr
+
+
+def test_a_teacher_that_learned_nothing_fails_its_cells_with_the_reason(results):
+    settings = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}")]
+    # With a learning rate of zero it answers what its random head says: nearly always the same.
+    arguments = ["--strategy", "none,finetune", "--tasks", "cola", "--set", "teacher.lr=0", "--results", str(results)]
+    done = CliRunner().invoke(main, ["run", *settings, "--max-train", "64", *arguments])
+    assert done.exit_code == 1
+    clean, finetune = sorted(records(results), key=lambda record: record["status"], reverse=True)
+    assert (finetune["strategy"], finetune["status"]) == ("finetune", "done")
+    assert (clean["strategy"], clean["status"]) == ("none", "failed")
+    assert "no better than always answering the most frequent class" in clean["reason"]
+    assert "--force" in clean["reason"]
+    # Insisting is no other experiment: the cell that failed is run, the one that is done is not.
+    forced = bench(*arguments, results=results)
+    assert forced.exit_code == 0, forced.output
+    assert "1 cells run, 1 were there already" in forced.output

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import pytest
+
+from bench.data.mini import MiniSource
+from bench.data.tasks import GLUE, Task
+from bench.errors import BenchError, UsageError
+from bench.experiment.grid import Cell, choose_tasks, make_grid
+from bench.experiment.presets import load_settings
+from bench.registry import StrategySpec
+
+
+def cell(*overrides, preset="bert", strategy="none", task="rte", seed=0, source="folder", fingerprint="f" * 16):
+    settings = load_settings(preset, overrides)
+    return Cell(settings, GLUE[task], StrategySpec.parse(strategy), seed, source, fingerprint)
+
+
+MATTERS = [
+    "recipe.lr=1e-3",
+    "recipe.epochs=9",
+    "recipe.selection=best-dev",
+    "recipe.weights=1,1,2",
+    "recipe.precision=bf16",
+    "data.max_length=64",
+    "data.max_train=100",
+    "teacher.model=other/teacher",
+    "teacher.epochs=9",
+    "teacher.finetuned=./mine",
+    "student.model=other/student",
+    "student.layers=2",
+]
+INDIFFERENT = ["recipe.device=cpu", "recipe.checkpoint_seconds=1", "teacher.force=true", "about=something else"]
+GENERATOR = ["generator.tokens=5", "generator.model=other/generator", "generator.seed=3"]
+
+
+@pytest.mark.parametrize("override", MATTERS)
+def test_what_matters_changes_id_and_signature(override):
+    assert cell(override).id != cell().id
+    assert cell(override).signature != cell().signature
+
+
+@pytest.mark.parametrize("override", INDIFFERENT)
+def test_what_does_not_matter_changes_neither(override):
+    assert cell(override).id == cell().id
+    assert cell(override).signature == cell().signature
+
+
+@pytest.mark.parametrize("override", GENERATOR)
+def test_the_generator_matters_only_to_who_uses_it(override):
+    assert cell(override).id == cell().id
+    assert cell(override, strategy="mate-kd").id != cell(strategy="mate-kd").id
+    # The generator is the strategy's own affair: rows with another one are still comparable.
+    assert cell(override, strategy="mate-kd").signature == cell().signature
+    # Unless the teacher is made of it.
+    for made_of_it in (["teacher.model=generator"], ["student.model=generator"]):
+        assert cell(override, *made_of_it).id != cell(*made_of_it).id
+        assert cell(override, *made_of_it).signature != cell(*made_of_it).signature
+
+
+def test_the_teacher_matters_to_a_student_without_one_only_if_it_starts_from_it():
+    for strategy, model, differs in (
+        ("finetune", "a/b", False),
+        ("finetune", "teacher", True),
+        ("none", "a/b", True),
+    ):
+        ids = {cell(f"student.model={model}", f"teacher.model={t}", strategy=strategy).id for t in ("x/y", "z/w")}
+        assert (len(ids) == 2) == differs
+
+
+def test_strategy_task_seed_and_content_matter():
+    first = cell()
+    others = [
+        cell(strategy="finetune"),
+        cell(strategy="mate-kd"),
+        cell(strategy="mate-kd[rho=0.4]"),
+        cell(task="mrpc"),
+        cell(seed=1),
+        cell(fingerprint="0" * 16),
+    ]
+    assert len({c.id for c in [first, *others]}) == 7
+    assert all(len(c.id) == 8 for c in others)
+    # Comparable are other strategies and seeds, not other data.
+    assert [c.signature == first.signature for c in others] == [True, True, True, True, True, False]
+    assert cell(strategy="mate-kd[rho=0.30]").id == cell(strategy="mate-kd").id
+
+
+def test_a_cell_has_a_readable_folder_and_name(tmp_path):
+    one = cell(strategy="mate-kd[tau=2]", seed=3)
+    assert one.folder(tmp_path) == tmp_path / f"runs/bert/rte/mate-kd-tau=2.0/seed-3-{one.id}"
+    assert str(one) == "rte · mate-kd[tau=2.0] · seed 3"
+
+
+class Partial:
+    """GLUE of which only some tasks are there."""
+
+    name = "folder"
+    tasks: Mapping[str, Task] = GLUE
+
+    def __init__(self, *there):
+        self.there = there
+
+    def count(self, task):
+        if task not in self.there:
+            raise BenchError(f"no files for {task}")
+        return {"train": 2, "dev": 2}
+
+    def load(self, task):
+        raise NotImplementedError
+
+    def fingerprint(self, task):
+        return f"{task:0>16}"
+
+
+def names(wanted, source):
+    chosen, notes = choose_tasks(wanted, source)
+    return [task.name for task in chosen], notes
+
+
+def test_all_and_globs_take_what_is_there_and_note_what_is_not():
+    source = Partial("rte", "mrpc", "qqp", "qnli")
+    chosen, notes = names(["all"], source)
+    assert chosen == ["mrpc", "qqp", "qnli", "rte"]
+    assert notes == [f"{name} is left out: no files for {name}" for name in ("cola", "sst2", "stsb", "mnli", "wnli")]
+    assert names(["q*"], source) == (["qqp", "qnli"], [])
+    assert names(["[rm]*", "rte"], source)[0] == ["mrpc", "rte"]
+    assert names(["q?p"], source)[0] == ["qqp"]
+
+
+def test_every_mini_task_is_there():
+    source = MiniSource()
+    assert names(["all"], source) == (list(source.tasks), [])
+
+
+def test_a_task_that_is_named_must_be_there():
+    with pytest.raises(BenchError, match="no files for cola"):
+        choose_tasks(["cola"], Partial("rte"))
+    with pytest.raises(UsageError, match=r"no task to run in folder: .*cola is left out: no files for cola"):
+        choose_tasks(["c*"], Partial("rte"))
+
+
+def test_ax_is_predicted_not_trained():
+    assert "ax" not in names(["all"], Partial(*GLUE))[0]
+    with pytest.raises(UsageError, match="AX has no training rows: run mnli, whose model predicts it"):
+        choose_tasks(["ax"], Partial(*GLUE))
+
+
+@pytest.mark.parametrize("name", ["rtee", "zz*"])
+def test_an_unknown_task_or_a_glob_without_match_is_an_error(name):
+    with pytest.raises(UsageError, match="unknown task"):
+        choose_tasks([name], Partial("rte"))
+
+
+def test_a_grid_fills_seed_by_seed_task_by_task():
+    settings = load_settings("bert")
+    specs = [StrategySpec.parse(text) for text in ("none", "mate-kd")]
+    cells = make_grid(settings, Partial("rte", "mrpc"), [GLUE["rte"], GLUE["mrpc"]], specs, [0, 2])
+    assert [(c.seed, c.task.name, str(c.strategy)) for c in cells] == [
+        (seed, task, strategy) for seed in (0, 2) for task in ("rte", "mrpc") for strategy in ("none", "mate-kd")
+    ]
+    assert {c.fingerprint for c in cells} == {f"{'rte':0>16}", f"{'mrpc':0>16}"}
+    assert len({c.id for c in cells}) == 8
+    assert dataclasses.replace(cells[0], seed=2).id == cells[4].id
