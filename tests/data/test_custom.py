@@ -103,9 +103,7 @@ def test_classes_written_as_numbers(tmp_path):
     assert numbered.load("reviews").splits["train"] == EXAMPLES
     # Numbers that are names are only names: class "1" of the labels 1, 2 has index 0.
     stars = TASK.replace('"bad", "good"', '"1", "2"')
-    source = load_task_file(
-        task_file(tmp_path, stars, train="text\trating\na\t1\nb\t2\n", dev="text\trating\na\t0\n")
-    )
+    source = load_task_file(task_file(tmp_path, stars, train="text\trating\na\t1\nb\t2\n", dev="text\trating\na\t0\n"))
     with pytest.raises(BenchError, match=r"dev\.tsv:2: rating '0' is not allowed; allowed: 1, 2"):
         source.load("reviews")
 
@@ -120,9 +118,7 @@ train = "t.jsonl"
 dev = "t.jsonl"
 test = "test.jsonl"
 """
-    (tmp_path / "t.jsonl").write_text(
-        '{"a": "x", "b": "y", "label": 2.5}\n\n{"a": "x", "b": "z", "label": 5}\n'
-    )
+    (tmp_path / "t.jsonl").write_text('{"a": "x", "b": "y", "label": 2.5}\n\n{"a": "x", "b": "z", "label": 5}\n')
     (tmp_path / "test.jsonl").write_text('{"a": "x", "b": "y"}\n')
     path = tmp_path / "sim.toml"
     path.write_text(toml)

@@ -27,9 +27,7 @@ def put(folder: Path, **files: str) -> Path:
     return folder
 
 
-def rte(
-    root: Path, train: str = "", dev: str = "", header: str = "index\tsentence1\tsentence2\tlabel"
-) -> FolderSource:
+def rte(root: Path, train: str = "", dev: str = "", header: str = "index\tsentence1\tsentence2\tlabel") -> FolderSource:
     row = "0\ta\tb\tentailment\n"
     put(root / "RTE", train=f"{header}\n{train or row}", dev=f"{header}\n{dev or row}")
     return FolderSource(root)
@@ -132,18 +130,14 @@ def test_describe_lists_every_task_and_why_one_is_missing(tmp_path):
 
 def test_quotes_and_odd_line_separators_are_text(tmp_path):
     odd = "a \x0b b \x0c c \x1c d \x85 e \u2028 f"
-    data = rte(tmp_path, train=f'0\t"open\tb\tentailment\r\n1\t{odd}\tsay ""x""\tnot_entailment\r\n').load(
-        "rte"
-    )
+    data = rte(tmp_path, train=f'0\t"open\tb\tentailment\r\n1\t{odd}\tsay ""x""\tnot_entailment\r\n').load("rte")
     assert texts(data.splits["train"]) == [('"open', "b"), (odd, 'say ""x""')]
     assert [example.label for example in data.splits["train"]] == [0, 1]
 
 
 def test_columns_are_found_by_name(tmp_path):
     header = "label\textra\tsentence2\tsentence1\tindex"
-    data = rte(
-        tmp_path, train="entailment\t?\tsecond\tfirst\t9\n", dev="entailment\t?\tb\ta\t0\n", header=header
-    )
+    data = rte(tmp_path, train="entailment\t?\tsecond\tfirst\t9\n", dev="entailment\t?\tb\ta\t0\n", header=header)
     assert data.load("rte").splits["train"] == [Example(0, ("first", "second"), 0)]
 
 
@@ -260,9 +254,7 @@ def test_scores_outside_the_range_are_refused(tmp_path, score):
 
 def test_missing_column_empty_file_and_no_rows(tmp_path):
     source = rte(tmp_path, header="index\tsentence1\tsentence2\tgold")
-    with pytest.raises(
-        BenchError, match=r"train\.tsv: column 'label' is missing; columns found: index, sent.* gold"
-    ):
+    with pytest.raises(BenchError, match=r"train\.tsv: column 'label' is missing; columns found: index, sent.* gold"):
         source.load("rte")
     for content, message in (("index\tsentence1\tsentence2\tlabel\n", "has no rows"), ("", "is empty")):
         (tmp_path / "RTE" / "train.tsv").write_text(content)

@@ -31,8 +31,7 @@ def as_dataset_dict(data: TaskData, names: tuple[str, ...] = ()) -> Any:
     names = names or task.labels
     kind = datasets.Value("float32") if task.is_regression else datasets.ClassLabel(names=list(names))
     features = datasets.Features(
-        {column: datasets.Value("string") for column in task.texts}
-        | {"label": kind, "idx": datasets.Value("int32")}
+        {column: datasets.Value("string") for column in task.texts} | {"label": kind, "idx": datasets.Value("int32")}
     )
 
     def number(label: int | float | None) -> int | float:
@@ -95,9 +94,7 @@ def test_class_numbers_in_another_order_are_translated_by_name(mnli):
 def test_other_class_names_and_unlabelled_training_rows_are_refused(mnli):
     data = as_dataset_dict(mnli)
     renamed = data["train"].cast_column("label", datasets.ClassLabel(names=["yes", "maybe", "no"]))
-    with pytest.raises(
-        BenchError, match=r"here, train, row 1: label 'no' is not allowed; allowed: entailment, n"
-    ):
+    with pytest.raises(BenchError, match=r"here, train, row 1: label 'no' is not allowed; allowed: entailment, n"):
         dataset_examples(datasets.DatasetDict({**data, "train": renamed}), GLUE["mnli"], "here")
     unlabelled = data["train"].map(lambda row: {**row, "label": -1})
     with pytest.raises(BenchError, match="row 1: label '-1' is not allowed"):
@@ -110,9 +107,7 @@ def test_other_class_names_and_unlabelled_training_rows_are_refused(mnli):
 def test_missing_columns_and_splits_are_named(mnli):
     data = as_dataset_dict(mnli)
     short = datasets.DatasetDict({name: rows.remove_columns("premise") for name, rows in data.items()})
-    with pytest.raises(
-        BenchError, match="column 'premise' is missing; columns found: hypothesis, label, idx"
-    ):
+    with pytest.raises(BenchError, match="column 'premise' is missing; columns found: hypothesis, label, idx"):
         dataset_examples(short, GLUE["mnli"], "here")
     del data["validation_matched"]
     with pytest.raises(BenchError, match="here has no dev split; splits found: train, validation_mismatched"):

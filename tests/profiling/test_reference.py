@@ -52,9 +52,7 @@ def make_game(
         options["student_optimizer"] = optimizer(student.parameters())
         options["generator_optimizer"] = optimizer(generator.parameters())
     options = {"rho": 0.5, **options}
-    return PlainMateKD(
-        teacher, student, generator, special_ids=SPECIAL, mask_id=MASK, forbidden_ids=SPECIAL, **options
-    )
+    return PlainMateKD(teacher, student, generator, special_ids=SPECIAL, mask_id=MASK, forbidden_ids=SPECIAL, **options)
 
 
 def gradients(loss: Tensor, model: Any) -> list[Tensor]:
@@ -126,12 +124,8 @@ def test_padding_to_a_fixed_length_changes_nothing(family: str) -> None:
     assert not longer["attention_mask"][:, LENGTH:].any()
     wide = torch.zeros(3, 5, dtype=torch.float64), torch.zeros(3, 5, VOCAB, dtype=torch.float64)
     padded_noise = torch.cat([uniform, wide[0]], dim=1), torch.cat([gumbel, wide[1]], dim=1)
-    torch.testing.assert_close(
-        game.student_loss(longer, *padded_noise), game.student_loss(batch, uniform, gumbel)
-    )
-    torch.testing.assert_close(
-        game.generator_loss(longer, *padded_noise), game.generator_loss(batch, uniform, gumbel)
-    )
+    torch.testing.assert_close(game.student_loss(longer, *padded_noise), game.student_loss(batch, uniform, gumbel))
+    torch.testing.assert_close(game.generator_loss(longer, *padded_noise), game.generator_loss(batch, uniform, gumbel))
 
 
 def test_pad_to_refuses_to_truncate() -> None:
@@ -147,13 +141,9 @@ def test_mask_takes_ordinary_pieces_below_rho_only() -> None:
     game.special_ids.remove(PAD)  # padding is told by the attention mask, whatever piece fills it
     uniform = torch.full((3, LENGTH), 0.3)
     uniform[:, ::2] = 0.29
-    ordinary = torch.tensor(
-        [[0, 1, 1, 1, 0, 1, 0, 1, 0], [0, 1, 1, 0, 1, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0, 0, 0, 0]]
-    )
+    ordinary = torch.tensor([[0, 1, 1, 1, 0, 1, 0, 1, 0], [0, 1, 1, 0, 1, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0, 0, 0, 0]])
     even = torch.arange(LENGTH) % 2 == 0
-    assert torch.equal(
-        game.mask(batch["input_ids"], batch["attention_mask"], uniform), (ordinary == 1) & even
-    )
+    assert torch.equal(game.mask(batch["input_ids"], batch["attention_mask"], uniform), (ordinary == 1) & even)
 
 
 @every_family
@@ -165,9 +155,7 @@ def test_only_masked_positions_change_and_never_to_a_forbidden_id(family: str) -
         uniform, gumbel = noise(seed)
         masked = game.mask(batch["input_ids"], batch["attention_mask"], uniform)
         one_hot, ids = game.perturb(batch, uniform, gumbel)
-        assert torch.equal(
-            one_hot.detach(), torch.nn.functional.one_hot(ids, VOCAB).double()
-        )  # exactly, no rounding
+        assert torch.equal(one_hot.detach(), torch.nn.functional.one_hot(ids, VOCAB).double())  # exactly, no rounding
         assert torch.equal(ids[~masked], batch["input_ids"][~masked])
         assert ((ids[masked] >= 40) & (ids[masked] < MASK)).all()
         changed += int((ids != batch["input_ids"]).sum())
@@ -197,9 +185,7 @@ def test_samples_follow_the_generators_distribution() -> None:
     """A sample, not the argmax, of the distribution that G gives to the *masked* text."""
     game, batch = make_game(rho=1.0), make_batch()
     draws = 20_000
-    row = {
-        k: v[2:3, :4] for k, v in batch.items() if k != "labels"
-    }  # START a b END: both ordinary pieces masked
+    row = {k: v[2:3, :4] for k, v in batch.items() if k != "labels"}  # START a b END: both ordinary pieces masked
     masked = row["input_ids"].clone()
     masked[0, 1:3] = MASK
     scores = on_ids(game.generator, row, masked)[0].detach()
@@ -227,9 +213,7 @@ def test_tau_sharpens_the_gradient_and_leaves_the_sample() -> None:
 # --- the generator's step
 
 
-def soft_sample(
-    game: PlainMateKD, batch: Batch, uniform: Tensor, gumbel: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def soft_sample(game: PlainMateKD, batch: Batch, uniform: Tensor, gumbel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The Gumbel-softmax, its hard choice and where it applies, written a second time."""
     ids = batch["input_ids"]
     masked = (uniform < game.rho) & (batch["attention_mask"] == 1) & ~torch.isin(ids, torch.tensor(SPECIAL))
@@ -238,9 +222,7 @@ def soft_sample(
     return (scores / game.tau).softmax(-1), torch.nn.functional.one_hot(scores.argmax(-1), VOCAB), masked
 
 
-def relaxed_divergence(
-    game: PlainMateKD, batch: Batch, uniform: Tensor, gumbel: Tensor, anchor: Tensor
-) -> Tensor:
+def relaxed_divergence(game: PlainMateKD, batch: Batch, uniform: Tensor, gumbel: Tensor, anchor: Tensor) -> Tensor:
     """KL at hard + (soft(phi) - anchor), whose true slope where soft = anchor is the straight-through one."""
     soft, hard, masked = soft_sample(game, batch, uniform, gumbel)
     original = torch.nn.functional.one_hot(batch["input_ids"], VOCAB).double()
@@ -383,9 +365,7 @@ def test_regression_is_squared_error_in_every_term() -> None:
     t, s = (on_ids(m, batch, batch["input_ids"])[:, 0] for m in (game.teacher, game.student))
     t_adv, s_adv = (on_ids(m, batch, ids)[:, 0] for m in (game.teacher, game.student))
     parts = [((a - b) ** 2).mean() for a, b in ((s, batch["labels"]), (t, s), (t_adv, s_adv))]
-    torch.testing.assert_close(
-        game.student_loss(batch, uniform, gumbel), (parts[0] + parts[1] + parts[2]) / 3
-    )
+    torch.testing.assert_close(game.student_loss(batch, uniform, gumbel), (parts[0] + parts[1] + parts[2]) / 3)
     loss = game.generator_loss(batch, uniform, gumbel)
     torch.testing.assert_close(loss, -parts[2])
     assert flat(gradients(loss, game.generator)).norm() > 1e-4

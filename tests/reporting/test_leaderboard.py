@@ -254,17 +254,13 @@ def test_cells_read_as_points_with_sd_and_difference():
 
 
 def test_strategies_stand_in_the_order_of_their_averages_after_baseline_and_reference():
-    records = [
-        run(strategy=s, value=v) for s, v in (("a", 0.1), ("b", 0.9), ("finetune", 0.2), ("none", 0.3))
-    ]
+    records = [run(strategy=s, value=v) for s, v in (("a", 0.1), ("b", 0.9), ("finetune", 0.2), ("none", 0.3))]
     assert grid(records).strategies == ["none", "finetune", "b", "a"]
 
 
 def test_what_a_reader_must_know_stands_below_the_table():
     records = [
-        run(
-            "qqp", data={"rows": {"train": 363846, "dev": 7600}, "official": {"train": 363846, "dev": 40430}}
-        ),
+        run("qqp", data={"rows": {"train": 363846, "dev": 7600}, "official": {"train": 363846, "dev": 40430}}),
         run(
             "sst2",
             data={"rows": {"train": 500, "dev": 9}, "official": {"train": 67349, "dev": 9}, "max_train": 500},
@@ -327,6 +323,4 @@ def test_nothing_at_all_is_still_a_table():
     records = [run(status="failed", reason="why", main=None)]
     frame = leaderboard(records)
     assert json.loads(tables.json_text(frame)) == []
-    assert "failed: none on rte (seed 0): why" in tables.text(
-        tables.grids(frame, averages(frame), failures(records))
-    )
+    assert "failed: none on rte (seed 0): why" in tables.text(tables.grids(frame, averages(frame), failures(records)))

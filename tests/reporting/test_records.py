@@ -76,9 +76,7 @@ def test_long_names_that_begin_alike_stay_apart():
 
 def test_write_json_makes_folders_and_plain_numbers(tmp_path):
     path = tmp_path / "a" / "b" / "record.json"
-    write_json(
-        path, {"n": np.int64(3), "x": np.float32(0.5), "v": np.arange(2), "p": Path("q"), "bad": float("nan")}
-    )
+    write_json(path, {"n": np.int64(3), "x": np.float32(0.5), "v": np.arange(2), "p": Path("q"), "bad": float("nan")})
     assert json.loads(path.read_text()) == {"n": 3, "x": 0.5, "v": [0, 1], "p": "q", "bad": None}
     assert os.listdir(path.parent) == ["record.json"]
 

@@ -168,9 +168,7 @@ def test_cycles_of_both_phases_equal_the_reference(family: str, regression: bool
     """Two cycles of 2 generator and 3 student updates, through the real loop, padded to 40 in the reference."""
     models = make_models(family, regression)
     recipe = Recipe(epochs=2, batch_size=4, lr=1e-3, warmup=0.5, clip=0.5)
-    strategy = Recorded(
-        rho=0.5, generator_steps=2, student_steps=3, generator_lr=1e-3, generator_clip=0.5
-    )
+    strategy = Recorded(rho=0.5, generator_steps=2, student_steps=3, generator_lr=1e-3, generator_clip=0.5)
     train = texts(10, regression)
     reference = reference_of(models, recipe, strategy)
     start = {name: flat(getattr(models, name).parameters()) for name in ("student", "generator")}
@@ -206,9 +204,7 @@ def test_cycles_of_both_phases_equal_the_reference(family: str, regression: bool
             reference.student_step(wide, uniform, noise)
             updates += 1
     for name in ("student", "generator"):
-        moved, expected = (
-            flat(getattr(side, name).parameters()) - start[name] for side in (models, reference)
-        )
+        moved, expected = (flat(getattr(side, name).parameters()) - start[name] for side in (models, reference))
         assert expected.norm() > 0
         assert relative(moved, expected) < 1e-5, name
 
