@@ -18,7 +18,11 @@ class Data:
     max_length: int = 128
     """Word pieces a row at most; longer rows are cut."""
     max_train: int | None = None
-    """Train on this many rows only, a fixed sample (marked in the record)."""
+    """Train on this many rows only, a fixed sample (marked in the record). A generator trained here reads all."""
+
+    def __post_init__(self) -> None:
+        if self.max_length < 8 or (self.max_train is not None and self.max_train < 1):
+            raise UsageError("data.max_length must be 8 or more and data.max_train 1 or more")
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ class Teacher:
     batch_size: int = 32
     lr: float = 3e-5
     warmup: float = 0.06
+
+    def __post_init__(self) -> None:
+        if not 0 < self.epochs < float("inf") or self.batch_size < 1:
+            raise UsageError("teacher.epochs must be a number above 0 and teacher.batch_size 1 or more")
 
 
 @dataclass(frozen=True)

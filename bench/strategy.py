@@ -6,8 +6,10 @@ counting; a strategy perturbs. See CONTRIBUTING.md for one in twenty lines.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
@@ -26,13 +28,28 @@ Inputs = dict[str, "torch.Tensor"]
 and ``token_type_ids`` [B, L] where the tokenizer makes them."""
 
 
+@lru_cache(maxsize=32)
+def _parameters(forward: Any) -> frozenset[str]:
+    return frozenset(inspect.signature(forward).parameters)
+
+
+def accepted(model: PreTrainedModel, inputs: Inputs) -> Inputs:
+    """Return ``inputs`` without the keys that this family's forward does not take."""
+    known = _parameters(type(model).forward)
+    if getattr(model.config, "type_vocab_size", 2) < 2:
+        # RoBERTa takes token types but knows a single one.
+        known = known - {"token_type_ids"}
+    return {key: value for key, value in inputs.items() if key in known}
+
+
 @dataclass
 class View:
     """One perturbed form of a batch, on which the student is asked to agree with the teacher.
 
     The teacher's side is either ``teacher`` (inputs for the harness to run it on, without gradient) or
     ``teacher_logits`` [B, C] that are already known; with neither, the target is what the teacher says of
-    the clean batch. The weights of one batch's views sum to one.
+    the clean batch. Of several views each counts with its share of their weights' sum; the weights of a
+    sequential strategy's views must sum to one.
     """
 
     student: Inputs
@@ -84,8 +101,6 @@ class Models:
         Keys the model's family does not know (``token_type_ids`` on DistilBERT, say) are left out. Gradient
         and train/eval mode are as the caller set them.
         """
-        from bench.distill.models import accepted
-
         model = getattr(self, role)
         self.cost.forwards[role] += len(inputs["attention_mask"])
         with self.accelerator.autocast():

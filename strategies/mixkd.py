@@ -1,4 +1,4 @@
-"""MixKD: teacher and student are asked about the mean of two texts' embeddings."""
+"""MixKD: teacher and student are asked about a random interpolation of two texts' embeddings."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench import Batch, Models, Strategy, View
+from bench.errors import UsageError
 from strategies.mate_kd import MateKD
 
 
@@ -22,6 +23,8 @@ class MaskedLM(Strategy):
     needs = ("teacher", "generator")
 
     def __post_init__(self) -> None:
+        if not 0 < self.rho <= 1 or self.tau <= 0:
+            raise UsageError(f"mlm.rho is a share of the tokens and mlm.tau above 0, not {self.rho} and {self.tau}")
         self._refill = MateKD(rho=self.rho, tau=self.tau, generator_steps=0)
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench.cli.options import data_dir_option, preset_option, results_option, set_option
-from bench.errors import UsageError
+from bench.errors import UsageError, unknown
 
 
 @click.command(epilog="Example: bench profile --strategy mate-kd --preset minilm --data-dir glue --tasks rte,sst2")
@@ -57,8 +57,7 @@ def profile(
     Plain KD and the plain reference implementation take turns with it on the same batches in one run.
     """
     if compare is not None:
-        before, after = (json.loads(path.read_text()) for path in compare)
-        click.echo(_compared(before, after))
+        click.echo(_compared(*map(_read, compare)))
         return
     from bench.experiment.grid import choose_tasks
     from bench.experiment.parts import Parts
@@ -74,9 +73,10 @@ def profile(
             from bench.data.tasks import GLUE
 
             settings = load_settings(preset, overrides)
-            chosen = [GLUE[name] for name in split_list(tasks) if name in GLUE]
-            if not chosen:
-                raise UsageError(f"no GLUE task in --tasks {tasks}; with --random-weights give names: rte,stsb")
+            for name in split_list(tasks):
+                if name not in GLUE:
+                    raise unknown("task", name, GLUE)
+            chosen = [GLUE[name] for name in split_list(tasks)]
             parts = None
         else:
             settings, source = open_data(preset, overrides, data_dir)
@@ -86,7 +86,9 @@ def profile(
             if parts is None:
                 from accelerate import Accelerator
 
-                accelerator = Accelerator(mixed_precision="bf16" if settings.recipe.precision == "bf16" else "no")
+                recipe = settings.recipe
+                precision = "bf16" if recipe.precision == "bf16" else "no"
+                accelerator = Accelerator(cpu=recipe.device == "cpu", mixed_precision=precision)
                 models, train = random_models(settings, task, length, accelerator, results / "cache")
             else:
                 models, train = parts.untrained(task), parts.encoded(task.name)["train"]
@@ -104,6 +106,13 @@ def profile(
                 | {"preset": settings.preset, "random_weights": random_weights}
             )
     click.echo(json.dumps(found, indent=1) if form == "json" else "\n\n".join(map(_text, found)))
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UsageError(f"{path} is no profile: {error}; make one with --format json") from error
 
 
 def _text(row: dict[str, Any]) -> str:

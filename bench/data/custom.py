@@ -66,7 +66,7 @@ class FileSource:
         """Return the hash of the files, decompressed, and of how the task file reads them."""
         self._known(task)
         spec = self._task
-        reading = (spec.texts, spec.label_column, spec.labels, self._quoting)
+        reading = (spec.texts, spec.label_column, spec.labels, spec.metrics, self._quoting)
         digest = hashlib.sha256(repr(reading).encode())
         for split, path in self._files.items():
             content = hashlib.sha256(read_bytes(path)).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -43,6 +43,16 @@ class Encoded:
     def lengths(self) -> np.ndarray:
         """Word pieces of every row, [N]."""
         return np.diff(self.offsets)
+
+    def tensors(self) -> dict[str, torch.Tensor | int | None]:
+        """Return the fields as a checkpoint keeps them."""
+        return {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Any]) -> Encoded:
+        """Return what ``tensors`` was made of."""
+        fields: dict[str, Any] = {k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in tensors.items()}
+        return cls(**fields)
 
     def inputs(self, rows: np.ndarray, device: torch.device | str = "cpu") -> Inputs:
         """Return what a model reads for ``rows``, padded on the right to the longest of them."""

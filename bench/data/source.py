@@ -76,6 +76,15 @@ def open_source(kind: str, data_dir: Path | None = None, seed: int = 0) -> Sourc
     return MiniSource(seed=seed)
 
 
+def at_hand(source: Source, task: str) -> bool:
+    """Return whether ``source`` has files of ``task``; a hub that cannot be reached is an error, not a no."""
+    try:
+        source.count(task)
+    except UsageError:
+        return False
+    return True
+
+
 def differences(task: Task, found: Mapping[str, int]) -> dict[str, tuple[int, int]]:
     """Return, for the splits found whose size is not the official one, (found, official)."""
     return {

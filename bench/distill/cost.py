@@ -24,6 +24,13 @@ class Cost:
     backwards: Counter[str] = field(default_factory=Counter)
     seconds: Counter[str] = field(default_factory=Counter)
 
+    def forget_peak(self) -> None:
+        """Let the GPU's peak memory count from here."""
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
         """Add the wall-clock seconds spent inside to ``phase``, less those of phases timed within it."""
@@ -59,7 +66,7 @@ class Cost:
 
 
 def peak_memory_mb() -> dict[str, int]:
-    """Return this process's highest resident memory so far and, with a GPU, the highest allocated there."""
+    """Return the process's highest resident memory since its start and, with a GPU, the run's highest there."""
     import torch
 
     # Linux counts kilobytes, macOS bytes.

@@ -21,9 +21,10 @@ from bench.data.tasks import Example
 from bench.distill import checkpoint
 from bench.distill.loop import Observer, learning_rate
 from bench.distill.masked_lm import draw_mask, gathered
-from bench.distill.models import accepted, content_hash, explained, seeded
+from bench.distill.models import content_hash, explained, seeded
 from bench.errors import BenchError
 from bench.settings import Generator
+from bench.strategy import accepted
 
 # One text in fifty is kept for the perplexity, five hundred at most.
 _HELD_OUT_EVERY, _HELD_OUT_MOST = 50, 500

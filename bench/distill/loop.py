@@ -87,11 +87,12 @@ def distil(
     teacher_logits: np.ndarray | None = None,
     rewrites: Rewrites | None = None,
     state_file: Path | None = None,
+    trains: str = "student",
 ) -> Outcome:
     """Train ``models.student`` on ``splits["train"]``, choose a student by dev, predict every other split.
 
     ``teacher_logits`` [N, C] are the teacher's of the N clean training rows. ``rewrites(epoch)`` returns the
-    strategy's rewritten texts.
+    strategy's rewritten texts. ``trains`` is what messages call the model in training (the teacher, when it is).
     The run resumes from ``state_file`` and, on the CPU, goes on to the numbers of an uninterrupted one.
 
     Raises BenchError when the loss is no longer finite, naming the update and the batch's example ids.
@@ -102,7 +103,7 @@ def distil(
     # The adversary has batches of its own, so that it takes none of the student's.
     adversary_batches = BatchOrder(train.lengths, recipe.batch_size, seed + 1_000_003)
     every = max(1, round(recipe.evaluate_every * student_batches.per_epoch))
-    trainer = Trainer(models, strategy, recipe, train, teacher_logits, rewrites, student_batches.per_epoch, observer)
+    trainer = Trainer(models, strategy, recipe, train, teacher_logits, rewrites, observer, trains)
     strategy.setup(models)
     chooser = selection.rows_to_choose(len(dev))
     best: tuple[float, int, dict[str, torch.Tensor] | None] = (-math.inf, total, None)
@@ -113,6 +114,8 @@ def distil(
         torch.manual_seed(seed)
         if state_file is not None:
             state, problem = checkpoint.load(state_file)
+            if state is not None and state["device"] != models.accelerator.device.type:
+                problem, state = f"{state_file} was written on another kind of device: starting over", None
             if problem:
                 observer.note(problem)
             if state is not None:
@@ -127,12 +130,13 @@ def distil(
                     batch = trainer.batch(adversary_batches[step.adversary])
                     loss = strategy.fit_adversary(batch, models)
                     cost.adversary_updates += 1
+                    trainer.watch(turn, batch, loss)
             else:
                 with cost.timed("student"):
                     batch = trainer.batch(student_batches[step.student])
                     loss = trainer.student_update(batch, step.student, total)
                     cost.student_updates += 1
-            trainer.watch(turn, batch, loss)
+                    trainer.watch(turn, batch, loss)
             if turn == "student" and (cost.student_updates % every == 0 or cost.student_updates == total):
                 trainer.check_losses()
                 with cost.timed("evaluate"):
@@ -171,11 +175,12 @@ class Trainer:
         train: Encoded,
         teacher_logits: np.ndarray | None,
         rewrites: Rewrites | None,
-        per_epoch: int,
         observer: Observer,
+        trains: str = "student",
     ) -> None:
         self.models, self.strategy, self.recipe, self.train = models, strategy, recipe, train
-        self.observer, self.rewrites, self.per_epoch = observer, rewrites, per_epoch
+        self.observer, self.rewrites, self.trains = observer, rewrites, trains
+        self.per_epoch = BatchOrder(train.lengths, recipe.batch_size, 0).per_epoch
         self.device = models.accelerator.device
         self.teacher_logits = None if teacher_logits is None else torch.from_numpy(teacher_logits)
         self.labels = torch.from_numpy(train.labels)
@@ -229,8 +234,9 @@ class Trainer:
         clean, *perturbed = self._student_logits([batch.inputs, *(view.student for view in views)])
         weights = term_weights(self.recipe, teacher=batch.teacher_logits is not None, views=bool(views))
         loss = self._clean_loss(batch, clean, weights)
+        share = weights[2] / (sum(view.weight for view in views) or 1.0)
         for view, logits in zip(views, perturbed, strict=True):
-            loss = loss + weights[2] * self._view_loss(view, logits, batch)
+            loss = loss + share * self._view_loss(view, logits, batch)
         models.accelerator.backward(loss)
         models.cost.backwards["student"] += len(batch.rows) * (1 + len(views))
         return loss.detach()
@@ -241,9 +247,17 @@ class Trainer:
         weights = term_weights(self.recipe, teacher=batch.teacher_logits is not None, views=True)
         parts = [self._clean_loss(batch, models.logits("student", batch.inputs), weights)]
         models.accelerator.backward(parts[0])
+        given = 0.0
         for view in self.strategy.views(batch, models):
+            given += view.weight
             parts.append(weights[2] * self._view_loss(view, models.logits("student", view.student), batch))
             models.accelerator.backward(parts[-1])
+        if not math.isclose(given, 1.0, rel_tol=1e-6):
+            # Known only after the last backward, when it is too late to divide by it.
+            raise BenchError(
+                f"the weights of {type(self.strategy).__name__}'s views sum to {given:g}; as it is sequential, they "
+                f"must sum to 1: give each of n views weight=1/n"
+            )
         models.cost.backwards["student"] += len(batch.rows) * len(parts)
         return torch.stack([part.detach() for part in parts]).sum()
 
@@ -286,11 +300,15 @@ class Trainer:
         for (turn, step, rows, _), value in zip(self.pending, values, strict=True):
             if not math.isfinite(value):
                 ids = ", ".join(str(self.train.example_ids[row]) for row in rows)
+                who = self.trains if turn == "student" else turn
+                section = {"student": "recipe", "teacher": "teacher"}.get(who)
+                rate = f"--set {section}.lr={self.recipe.lr / 3:.1g}" if section else "an option of the strategy"
                 raise BenchError(
-                    f"the {turn}'s loss is {value} at its update {step}; the batch holds examples {ids}. "
-                    f"Try a smaller learning rate: --set recipe.lr={self.recipe.lr / 3:.1g}"
+                    f"the {who}'s loss is {value} at its update {step}; the batch holds examples {ids}. "
+                    f"Try a smaller learning rate: {rate}"
                 )
-        phase, total = self.pending[-1][0], total_updates(len(self.train), self.recipe)
+        turn, total = self.pending[-1][0], total_updates(len(self.train), self.recipe)
+        phase = self.trains if turn == "student" else turn
         self.pending.clear()
         self.observer.update(phase, self.models.cost.student_updates, total, float(np.mean(values)))
 
@@ -303,6 +321,13 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "generator": None if generator is None else generator.state_dict(),
             "strategy": self.strategy.state_dict(),
+            # Made again, they would be made with the student as it is now, not as it was then.
+            "rewritten": [
+                (encoded.tensors(), None if known is None else torch.from_numpy(known))
+                for encoded, known in self.rewritten
+            ],
+            "rewritten_for": self.rewritten_for,
+            "device": models.accelerator.device.type,
             "cost": models.cost.state_dict(),
             "rng": models.rng.get_state(),
             "torch_rng": torch.get_rng_state(),
@@ -318,6 +343,11 @@ class Trainer:
             assert models.generator is not None
             models.generator.load_state_dict(state["generator"])
         self.strategy.load_state_dict(state["strategy"])
+        self.rewritten_for = state["rewritten_for"]
+        self.rewritten = [
+            (Encoded.from_tensors(texts), None if known is None else known.numpy())
+            for texts, known in state["rewritten"]
+        ]
         models.cost.load_state_dict(state["cost"])
         models.rng.set_state(state["rng"])
         torch.set_rng_state(state["torch_rng"])

@@ -102,8 +102,10 @@ def sample(logits: torch.Tensor, rng: torch.Generator, tau: float = 1.0) -> torc
 
 def _invert(weights: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     """Draw a column a row with probability proportional to ``weights`` [M, K], by the inverse distribution."""
-    cumulative = weights.double().cumsum(dim=1)
-    uniform = torch.rand(len(weights), 1, generator=rng, device=weights.device, dtype=torch.float64)
+    # Apple's GPUs have no fp64; over at most a few hundred columns fp32 will do.
+    exact = torch.float32 if weights.device.type == "mps" else torch.float64
+    cumulative = weights.to(exact).cumsum(dim=1)
+    uniform = torch.rand(len(weights), 1, generator=rng, device=weights.device, dtype=exact)
     # right=True steps over columns of weight zero, which must never be drawn.
     found = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)[:, 0]
     return found.clamp_(max=weights.shape[1] - 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import inspect
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -28,7 +29,7 @@ from bench.data.tasks import Task
 from bench.errors import BenchError, UsageError, unknown
 
 if TYPE_CHECKING:
-    from bench.strategy import Inputs
+    pass
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def explained(where: str) -> Iterator[None]:
     transformers_logging.set_verbosity_error()
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         if Path(where).is_dir():
             raise BenchError(f"cannot load {where}: {error}") from error
         reason = str(error).strip().partition("\n")[0]
@@ -150,12 +151,9 @@ def load_masked_lm(where: str, seed: int, layers: int | tuple[int, ...] = 0) -> 
     return keep_layers(model.float(), layers), not fresh
 
 
-def build_scratch(
-    shape: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, seed: int, task: Task | None = None
-) -> PreTrainedModel:
-    """Return a randomly initialised model of ``shape``: a classifier for ``task``, or a masked LM."""
-    shape = dict(shape)
-    family = shape.pop("model_type", "bert")
+def check_shape(shape: Mapping[str, Any]) -> None:
+    """Raise UsageError for a family or a key of its configuration that transformers does not know."""
+    family = shape.get("model_type", "bert")
     try:
         default = AutoConfig.for_model(family)
     except ValueError as error:
@@ -163,6 +161,15 @@ def build_scratch(
     for key in shape:
         if not hasattr(default, key):
             raise unknown("shape key", key, default.to_dict())
+
+
+def build_scratch(
+    shape: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, seed: int, task: Task | None = None
+) -> PreTrainedModel:
+    """Return a randomly initialised model of ``shape``: a classifier for ``task``, or a masked LM."""
+    check_shape(shape)
+    shape = dict(shape)
+    family = shape.pop("model_type", "bert")
     shape |= {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
     if task is not None:
         shape |= {"num_labels": task.n_outputs, **_label_names(task)}
@@ -184,7 +191,7 @@ def chosen_layers(total: int, layers: int | tuple[int, ...]) -> tuple[int, ...]:
     """Return the layer numbers to keep of ``total``: those given, or that many evenly from first to last."""
     if isinstance(layers, int):
         if layers > total:
-            raise UsageError(f"student.layers={layers}, but the model has only {total} layers")
+            raise UsageError(f"layers={layers}, but the model has only {total} layers")
         if layers <= 1:
             return tuple(range(total)) if layers <= 0 else (0,)
         return tuple(round(i * (total - 1) / (layers - 1)) for i in range(layers))
@@ -213,23 +220,12 @@ def keep_layers(model: PreTrainedModel, layers: int | tuple[int, ...]) -> PreTra
     return model
 
 
-@lru_cache(maxsize=32)
-def _parameters(forward: Any) -> frozenset[str]:
-    return frozenset(inspect.signature(forward).parameters)
-
-
-def accepted(model: PreTrainedModel, inputs: Inputs) -> Inputs:
-    """Return ``inputs`` without the keys that this family's forward does not take."""
-    known = _parameters(type(model).forward)
-    if getattr(model.config, "type_vocab_size", 2) < 2:
-        # RoBERTa takes token types but knows a single one.
-        known = known - {"token_type_ids"}
-    return {key: value for key, value in inputs.items() if key in known}
-
-
-def content_hash(model: nn.Module) -> str:
-    """Return 16 hex digits that identify the weights, whatever file they came from."""
-    digest = hashlib.sha256()
+def content_hash(model: PreTrainedModel) -> str:
+    """Return 16 hex digits that identify weights and configuration, whatever file they came from."""
+    settings = model.config.to_diff_dict()
+    for about_the_file in ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype"):
+        settings.pop(about_the_file, None)
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())

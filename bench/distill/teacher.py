@@ -25,9 +25,8 @@ from bench.errors import BenchError, UsageError
 from bench.evaluation.metrics import majority_score, score
 from bench.evaluation.predict import predict
 from bench.evaluation.selection import selection
-from bench.registry import StrategySpec
 from bench.settings import Recipe, Teacher
-from bench.strategy import Models
+from bench.strategy import Models, Strategy
 
 
 @dataclass(frozen=True)
@@ -38,15 +37,11 @@ class TrainedTeacher:
     card: dict[str, Any]
 
 
-class _OfTeacher:
-    """Passes on what happens to the model in training, and says that it is the teacher."""
+@dataclass
+class _Labels(Strategy):
+    """The teacher learns from the labels alone."""
 
-    def __init__(self, observer: Observer) -> None:
-        self.evaluated, self.note, self._update = observer.evaluated, observer.note, observer.update
-
-    def update(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
-        """Pass on the progress of the teacher, who is the student of this fine-tuning."""
-        self._update("teacher", done, total, loss)
+    needs = ()
 
 
 def fine_tune(
@@ -72,9 +67,14 @@ def fine_tune(
         warmup=settings.warmup,
         selection="last",
         evaluate_every=settings.epochs,
-        checkpoint_seconds=float("inf"),
+        # What has no say in a teacher must not make another one of it.
+        weights=(1.0, 0.0, 0.0),
+        temperature=1.0,
+        device="auto",
+        checkpoint_seconds=120.0,
     )
-    key = _digest(content_hash(model), data_hash(splits["train"]), data_hash(splits["dev"]), repr(plan))
+    texts = [data_hash(splits[name]) for name in ("train", "dev")]
+    key = _digest(content_hash(model), *texts, repr(task.metrics), repr(plan))
     home = cache / "teachers" / f"{task.name}-{key}"
     if (home / "card.json").is_file():
         with explained(str(home)):
@@ -94,14 +94,25 @@ def fine_tune(
         accelerator=accelerator,
     )
     labelled = {name: splits[name] for name in ("train", "dev")}
-    finetune = StrategySpec.parse("finetune").create()
-    outcome = distil(models, finetune, plan, selection("last"), labelled, seed=0, observer=_OfTeacher(observer))
+    state = home.with_suffix(".pt")
+    outcome = distil(
+        models,
+        _Labels(),
+        plan,
+        selection("last"),
+        labelled,
+        seed=0,
+        observer=observer,
+        state_file=state,
+        trains="teacher",
+    )
     card = _card(model, task, splits, outcome.logits["dev"])
     card["seconds"] = round(time.perf_counter() - start, 1)
     with whole_folder(home) as part:
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         (part / "card.json").write_text(json.dumps(card))
+    state.unlink(missing_ok=True)
     return TrainedTeacher(_frozen(model, accelerator), card)
 
 
@@ -114,14 +125,25 @@ def load_finetuned(
     another order than the checkpoint names (or fails to name).
     """
     with explained(where):
-        model = AutoModelForSequenceClassification.from_pretrained(locate(where)).float()
+        model, report = AutoModelForSequenceClassification.from_pretrained(locate(where), output_loading_info=True)
+    model = model.float()
+    if report["missing_keys"]:
+        raise UsageError(
+            f"the teacher {where} is not fine-tuned: it lacks {', '.join(sorted(report['missing_keys']))}; "
+            f"to have it fine-tuned here, name it as --set teacher.model={where}"
+        )
     if model.config.num_labels != task.n_outputs:
         raise UsageError(
             f"the teacher {where} has {model.config.num_labels} outputs, {task.name} needs {task.n_outputs}"
         )
-    named = [model.config.id2label[i] for i in range(model.config.num_labels)]
+    own = dict(model.config.id2label or {})
+    named = [own.get(i, i) for i in range(task.n_outputs)]
     names = [str(name).lower() for name in settings.labels or named]
     wanted = [label.lower() for label in task.labels]
+    if settings.labels and sorted(names) != sorted(wanted):
+        raise UsageError(
+            f"teacher.labels={','.join(settings.labels)} are not the classes of {task.name}: {', '.join(task.labels)}"
+        )
     if wanted and sorted(names) == sorted(wanted) and names != wanted:
         observer.note(f"the teacher's classes come as {', '.join(names)}; put into {task.name}'s order")
         _reorder_outputs(model, [names.index(label) for label in wanted])
@@ -139,7 +161,7 @@ def _reorder_outputs(model: PreTrainedModel, order: list[int]) -> None:
         last.weight.copy_(last.weight[order])
         if last.bias is not None:
             last.bias.copy_(last.bias[order])
-    names = model.config.id2label or {}
+    names: dict[Any, Any] = dict(model.config.id2label or {})
     model.config.id2label = {i: names[old] for i, old in enumerate(order)}
 
 

@@ -7,7 +7,7 @@ import torch
 from transformers import PreTrainedModel
 
 from bench.data.encode import Encoded, by_length
-from bench.distill.models import accepted
+from bench.strategy import accepted
 
 
 @torch.inference_mode()
@@ -15,7 +15,7 @@ def predict(model: PreTrainedModel, data: Encoded, accelerator, batch_size: int 
     """Return the logits [N, C] (fp32) of ``model`` in eval mode for the N rows of ``data``, in their order."""
     was_training = model.training
     model.eval()
-    logits = np.empty((len(data), model.config.num_labels), dtype=np.float32)
+    logits = np.empty((len(data), int(model.config.num_labels or 1)), dtype=np.float32)
     for rows in by_length(data.lengths, batch_size):
         inputs = accepted(model, data.inputs(rows, accelerator.device))
         with accelerator.autocast():

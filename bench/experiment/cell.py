@@ -20,7 +20,7 @@ from bench.data.rewriting import rewrite_all
 from bench.distill.checkpoint import whole_file
 from bench.distill.cost import Cost
 from bench.distill.loop import Observer, distil
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError
 from bench.evaluation.metrics import score
 from bench.evaluation.selection import selection
 from bench.experiment.grid import Cell
@@ -59,9 +59,6 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dic
     else:
         try:
             record |= _train(cell, parts, folder, observer)
-        except UsageError:
-            # The request itself is wrong: every cell would say the same.
-            raise
         except Exception as error:  # noqa: BLE001 - recorded and shown; the next cell may be fine
             (folder / "error.txt").write_text(traceback.format_exc())
             reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
@@ -84,6 +81,7 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
     task, settings, strategy = cell.task, cell.settings, cell.strategy.create()
     data, splits = parts.data(task.name), parts.encoded(task.name)
     cost = Cost()
+    cost.forget_peak()
     teacher = logits = None
     if "teacher" in strategy.needs:
         teacher = parts.checked_teacher(task)
@@ -92,7 +90,7 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
     device = parts.accelerator.device
     models = Models(
         task=task,
-        tokenizer=parts.tokenizer("teacher"),
+        tokenizer=parts.tokenizer("student"),
         student=parts.classifier("student", task, cell.seed).to(device),
         teacher=teacher.model if teacher else None,
         generator=parts.fresh_generator() if "generator" in strategy.needs else None,
@@ -104,7 +102,11 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
     def rewrites(epoch: int) -> list[tuple[Encoded, np.ndarray | None]]:
         sets = rewrite_all(strategy, data.splits["train"], cell.seed, epoch, models)
         encoded = [parts.encode(rows, task) for rows in sets]
-        return [(rows, parts.logits_of(teacher, rows) if teacher else None) for rows in encoded]
+        if teacher is None:
+            return [(rows, None) for rows in encoded]
+        # Counted though they may be cached: the strategy needs them.
+        cost.forwards["teacher"] += sum(map(len, encoded))
+        return [(rows, parts.logits_of(teacher, rows)) for rows in encoded]
 
     rule = selection(settings.recipe.selection)
     outcome = distil(

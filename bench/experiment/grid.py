@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import __version__
-from bench.data.source import Source
+from bench.data.source import Source, at_hand
 from bench.data.tasks import Task
 from bench.errors import BenchError, UsageError, unknown
 from bench.registry import StrategySpec, strategy_file
@@ -53,15 +53,19 @@ class Cell:
         for section, key in (("recipe", "device"), ("recipe", "checkpoint_seconds"), ("teacher", "force")):
             del tree[section][key]
         used = self._with_origins({*self.made.needs, "student"})
-        if "generator" in used or any(tree[role]["model"] == "scratch" for role in used):
+        if self._made_of_corpus(used):
             tree["corpus"] = self.corpus
         if (file := strategy_file(self.strategy.name)) is not None:
             tree["code"] = hashlib.sha256(file.read_bytes()).hexdigest()
         return {
             **{name: value for name, value in tree.items() if name not in _PARTS or name in used},
             "task": self.task.name,
-            "fingerprint": self.fingerprint,
+            "signature": self.signature,
         }
+
+    def _made_of_corpus(self, roles: set[str]) -> bool:
+        """Return whether a generator or tokenizer made on all texts of the source is part of ``roles``."""
+        return "generator" in roles or any(getattr(self.settings, role).model == "scratch" for role in roles)
 
     def _with_origins(self, roles: set[str]) -> set[str]:
         """Return ``roles`` and those whose models they start from ("student.model = teacher")."""
@@ -74,6 +78,7 @@ class Cell:
         """What must be equal for two results on a task to be comparable, readable and hashed."""
         tree = self.settings.to_dict()
         recipe = {k: v for k, v in tree["recipe"].items() if k not in ("device", "checkpoint_seconds")}
+        compared = self._with_origins({"teacher", "student"})
         parts = {
             "bench": __version__,
             "data": f"{self.source}:{self.fingerprint}",
@@ -82,7 +87,8 @@ class Cell:
             "teacher": _digest({k: v for k, v in tree["teacher"].items() if k != "force"})[:8],
             "student": _digest(tree["student"])[:8],
             # Only where the models compared are made of it; what a strategy makes of it is the strategy's own.
-            **{role: _digest(tree[role])[:8] for role in self._with_origins({"teacher", "student"}) & {"generator"}},
+            **{role: _digest(tree[role])[:8] for role in compared & {"generator"}},
+            **({"corpus": self.corpus[:8]} if self._made_of_corpus(compared) else {}),
             "recipe": _digest(recipe)[:8],
             "selection": self.settings.recipe.selection,
         }
@@ -139,15 +145,11 @@ def _corpus(source: Source) -> dict[str, str]:
     if source.name == "hub":
         # Every task would have to be downloaded to know; the hub's data set has one content.
         return {"hub": "nyu-mll/glue"}
-    prints = {}
-    for name, task in source.tasks.items():
-        if task.trained_on is None:
-            try:
-                prints[name] = source.fingerprint(name)
-            except BenchError:
-                # A folder without this task: its texts are not at hand.
-                continue
-    return prints
+    return {
+        name: source.fingerprint(name)
+        for name, task in source.tasks.items()
+        if task.trained_on is None and at_hand(source, name)
+    }
 
 
 def make_grid(

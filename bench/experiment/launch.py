@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ def plan(cells: Sequence[Cell], results: Path, *, redo: bool, progress: Progress
     """Return what of ``cells`` is missing: all without a record, and those whose record says it failed."""
     done, missing = [], []
     for cell in cells:
+        if redo:
+            # A checkpoint of the run before would be gone on from.
+            shutil.rmtree(cell.folder(results) / "checkpoint", ignore_errors=True)
         record = None if redo else _existing(cell, results, progress)
         if record is None or record["status"] == "failed":
             missing.append(cell)
@@ -53,9 +57,10 @@ def preflight(cells: Sequence[Cell], parts: Parts, results: Path) -> None:
         raise UsageError(f"cannot make the results folder {results}: {error.strerror}; give --results DIR") from error
     if not os.access(results, os.W_OK):
         raise UsageError(f"the results folder {results} is not writable; give another: --results DIR")
-    for name in {cell.task.name: None for cell in cells}:
+    tasks = {cell.task.name: None for cell in cells}
+    for name in tasks:
         parts.source.load(name)
-    parts.check_vocabularies(["student", *(role for cell in cells for role in cell.made.needs)])
+    parts.check({role for cell in cells for role in cell.made.needs}, tasks)
 
 
 def launch(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bench.data.encode import Encoded, encode
-from bench.data.source import Source, TaskData
+from bench.data.source import Source, TaskData, at_hand
 from bench.data.tasks import Example, Task
 from bench.distill.cost import Cost
 from bench.distill.generator import TrainedGenerator, train_generator
 from bench.distill.loop import Observer
 from bench.distill.models import (
     build_scratch,
+    check_shape,
     check_vocabularies,
     content_hash,
     keep_layers,
@@ -93,7 +94,7 @@ class Parts:
         """The training texts of all tasks at hand."""
         rows: list[tuple[str, ...]] = []
         for name, task in self.source.tasks.items():
-            if task.trained_on is None and "train" in self.source.count(name):
+            if task.trained_on is None and at_hand(self.source, name):
                 rows += (example.texts for example in self.source.load(name).splits["train"])
         if not rows:
             raise BenchError(f"the data source {self.source.name!r} holds no training texts")
@@ -109,7 +110,7 @@ class Parts:
             rows = np.sort(np.random.default_rng(0).permutation(len(splits["train"]))[:most])
             splits["train"] = [splits["train"][row] for row in rows]
         follower = next((t for t in self.source.tasks.values() if t.trained_on == task), None)
-        if follower is not None and "test" in self.source.count(follower.name):
+        if follower is not None and at_hand(self.source, follower.name):
             # A set without training rows of its own (AX) is predicted by this task's model.
             splits[follower.name] = self.source.load(follower.name).splits["test"]
         return dataclasses.replace(data, splits=splits)
@@ -121,7 +122,7 @@ class Parts:
 
     def encode(self, rows: Sequence[Example], task: Task) -> Encoded:
         """Return ``rows`` of ``task``, tokenised."""
-        tokenizer, most = self.tokenizer("teacher"), self.settings.data.max_length
+        tokenizer, most = self.tokenizer("student"), self.settings.data.max_length
         return encode(rows, tokenizer, most, is_regression=task.is_regression)
 
     def _teacher(self, name: str) -> TrainedTeacher:
@@ -199,7 +200,7 @@ class Parts:
         device = self.accelerator.device
         return Models(
             task=task,
-            tokenizer=self.tokenizer("teacher"),
+            tokenizer=self.tokenizer("student"),
             student=self.classifier("student", task, seed=0).to(device),
             teacher=self.classifier("teacher", task, seed=0).to(device).eval().requires_grad_(False),
             generator=self.starting_generator()[0].to(device),
@@ -212,9 +213,19 @@ class Parts:
         """Return a copy of the generator that a run may change."""
         return copy.deepcopy(self.generator.model).to(self.accelerator.device)
 
-    def check_vocabularies(self, roles: Sequence[str]) -> None:
-        """Raise UsageError, naming the two that differ, unless all ``roles`` share one vocabulary."""
-        check_vocabularies({role: self.tokenizer(role) for role in dict.fromkeys(["teacher", *roles])})
+    def check(self, roles: Collection[str], tasks: Collection[str]) -> None:
+        """Raise UsageError for a shape that cannot be built, or for ``roles`` that do not share one vocabulary."""
+        for role in ("teacher", "student", "generator"):
+            check_shape(getattr(self.settings, role).shape)
+        besides: list[str] = ["generator"] if "generator" in roles else []
+        tokenizers = {role: self.tokenizer(role) for role in ["student", *besides]}
+        finetuned = self.settings.teacher.finetuned
+        if "teacher" in roles:
+            wheres = {finetuned.format(task=task) for task in tasks} if finetuned is not None else {None}
+            for where in sorted(wheres, key=str):
+                own = self.tokenizer("teacher") if where is None else load_tokenizer(locate(where))
+                check_vocabularies({**tokenizers, "teacher": own})
+        check_vocabularies(tokenizers)
 
 
 def rng_for(seed: int, device: torch.device) -> torch.Generator:

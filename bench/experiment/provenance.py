@@ -17,10 +17,13 @@ _PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "evaluate", "acc
 @cache
 def provenance() -> dict[str, Any]:
     """Return commit and dirty flag (None outside a checkout), package versions, hardware, Python."""
+    # Installed into an environment inside somebody else's repository, this file is not under its version control.
+    is_ours = _git("ls-files", "--error-unmatch", Path(__file__).name) is not None
+    changes = _git("status", "--porcelain") if is_ours else None
     return {
         "bench": __version__,
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": None if (changes := _git("status", "--porcelain")) is None else bool(changes),
+        "git_commit": _git("rev-parse", "HEAD") if is_ours else None,
+        "git_dirty": None if changes is None else bool(changes),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "hardware": _hardware(),
         "python": platform.python_version(),

@@ -18,6 +18,7 @@ from bench.data.encode import BatchOrder, Encoded
 from bench.distill.cost import Cost, peak_memory_mb
 from bench.distill.loop import Trainer
 from bench.distill.masked_lm import gumbel, ordinary_tokens
+from bench.errors import UsageError
 from bench.profiling.operations import (
     counted,
     matmul_peak,
@@ -29,6 +30,8 @@ from bench.registry import StrategySpec
 from bench.settings import Recipe
 from bench.strategy import Batch, Inputs, Models, Role
 
+# The strategies whose necessary operations operations.py has a formula for.
+_COUNTED = ("Clean", "MateKD", "MaskedLM")
 # MATE-KD's cycle, of which a few updates of each kind are timed.
 ADVERSARY_PER_CYCLE, STUDENT_PER_CYCLE = 10, 100
 
@@ -102,7 +105,8 @@ class _Subject:
             accelerator=_WatchedAccelerator(models.accelerator, self.phases),
             phases=self.phases,
         )
-        self.trainer = Trainer(self.models, self.strategy, recipe, train, logits, None, len(train), _Silent())
+        known = logits if "teacher" in self.strategy.needs else None
+        self.trainer = Trainer(self.models, self.strategy, recipe, train, known, None, _Silent())
         self.strategy.setup(self.models)
 
     def student(self, rows: np.ndarray) -> None:
@@ -146,6 +150,8 @@ def profile(
     ``max_length`` as the authors do, take turns on the same batches, so that a machine whose speed drifts
     treats them alike. ``reference_steps`` of each kind are timed and counted for 10 and 100.
     """
+    if spec.create().refresh != "never":
+        raise UsageError(f"{spec} rewrites texts before training, which profile does not time; see its record's cost")
     device = models.accelerator.device
     order = BatchOrder(train.lengths, recipe.batch_size, seed=0)
     batches = [order[i] for i in range(max(student_steps, adversary_steps) + 1)]
@@ -239,7 +245,7 @@ def _operations(subject: _Subject, batches: list[np.ndarray], has_adversary: boo
     masked = rate * float(ordinary_tokens(batch.inputs, models.tokenizer).sum())
     done = counted(lambda: subject.student(rows))
     found: dict[str, Any] = {"operations_student_step": done, "operations_ratio": None}
-    if subject.strategy.needs in (("teacher",), ("teacher", "generator")):
+    if type(subject.strategy).__name__ in _COUNTED:
         generator = models.generator if "generator" in subject.strategy.needs else None
         need = necessary_student_step(
             models.student,

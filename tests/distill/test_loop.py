@@ -14,14 +14,15 @@ from families import every_family
 from tiny import CLASSES, SCORES, Notes, make_models, rows
 
 from bench.data.encode import BatchOrder
+from bench.distill import checkpoint
 from bench.distill.loop import concatenate, distil, learning_rate, term_weights, total_updates
-from bench.distill.models import accepted, content_hash
+from bench.distill.models import content_hash
 from bench.errors import BenchError
 from bench.evaluation.metrics import score
 from bench.evaluation.predict import predict
 from bench.evaluation.selection import SELECTIONS, selection
 from bench.settings import Recipe
-from bench.strategy import Strategy, View
+from bench.strategy import Strategy, View, accepted
 from strategies.finetune import Finetune
 from strategies.mate_kd import MateKD
 from strategies.none import Clean
@@ -486,3 +487,76 @@ def test_the_student_reported_is_the_one_the_rule_chooses(rule):
     assert content_hash(models.student) == content_hash(judge)
     for name in ("dev", "test"):
         np.testing.assert_array_equal(outcome.logits[name], predict(judge, SPLITS[name], models.accelerator))
+
+
+@dataclass
+class Heavy(Shifts):
+    """The same two views, whose weights do not sum to one."""
+
+    def views(self, batch, models):
+        for view in super().views(batch, models):
+            yield dataclasses.replace(view, weight=8 * view.weight)
+
+
+@dataclass
+class HeavyOneByOne(Heavy):
+    """The same, one after another."""
+
+    sequential = True
+
+
+def test_views_share_the_weight_there_is():
+    shares = []
+    for strategy in (Shifts(), Heavy()):
+        models = make_models()
+        train(models, strategy, dataclasses.replace(RECIPE, epochs=1))
+        shares.append(models.student)
+    assert same_weights(*shares)
+    with pytest.raises(BenchError, match=r"HeavyOneByOne's views sum to 8; .* weight=1/n"):
+        train(make_models(), HeavyOneByOne(), dataclasses.replace(RECIPE, epochs=1))
+
+
+def test_a_checkpoint_of_another_kind_of_device_is_not_gone_on_from(tmp_path):
+    file, notes = tmp_path / "state.pt", Notes()
+    train(make_models(), Clean(), dataclasses.replace(RECIPE, checkpoint_seconds=0.0), state_file=file)
+    state, _ = checkpoint.load(file)
+    del state["format"]
+    checkpoint.save(file, {**state, "device": "cuda"})
+    outcome = train(make_models(), Clean(), state_file=file, observer=notes)
+    assert outcome.resumed == 0
+    assert any("another kind of device" in note for note in notes.notes)
+
+
+@dataclass
+class FollowsTheStudent(Strategy):
+    """Rewrites that depend on the student's weights at the start of an epoch."""
+
+    refresh = "epoch"
+
+
+def test_rewrites_made_with_an_earlier_student_are_resumed_not_made_again(tmp_path):
+    def rewrites_of(models):
+        def rewrites(epoch):
+            shift = int(abs(float(next(models.student.parameters()).detach().sum())) * 1e4) % 7
+            return [(rows(40, seed=shift), None)]
+
+        return rewrites
+
+    recipe = dataclasses.replace(RECIPE, checkpoint_seconds=0.0)
+    logits = np.zeros((40, 3), dtype=np.float32)
+    whole = make_models()
+    train(whole, FollowsTheStudent(), recipe, rewrites=rewrites_of(whole), teacher_logits=logits)
+
+    class Stop(Notes):
+        def evaluated(self, metric, value):
+            raise KeyboardInterrupt
+
+    file = tmp_path / "state.pt"
+    cut = make_models()
+    often = dataclasses.replace(recipe, evaluate_every=1.4)
+    with pytest.raises(KeyboardInterrupt):
+        train(cut, FollowsTheStudent(), often, rewrites=rewrites_of(cut), state_file=file, observer=Stop(),
+              teacher_logits=logits)  # fmt: skip
+    resumed = make_models()
+    train(resumed, FollowsTheStudent(), recipe, rewrites=rewrites_of(resumed), state_file=file, teacher_logits=logits)
+    assert same_weights(whole.student, resumed.student)

@@ -14,7 +14,7 @@ from bench.distill.masked_lm import (
     sample,
     soft_inputs,
 )
-from bench.distill.models import accepted
+from bench.strategy import accepted
 
 IDS = torch.tensor([[START, 10, 11, 12, END, 13, END], [START, 20, 3, END, 22, END, PAD]])
 INPUTS = {

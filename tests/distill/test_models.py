@@ -17,7 +17,6 @@ from transformers import PreTrainedTokenizerFast
 
 from bench.distill import models
 from bench.distill.models import (
-    accepted,
     build_scratch,
     check_vocabularies,
     chosen_layers,
@@ -30,6 +29,7 @@ from bench.distill.models import (
     seeded,
 )
 from bench.errors import BenchError, UsageError
+from bench.strategy import accepted
 
 IDS = torch.tensor([[0, 10, 11, 12, 2], [0, 20, 21, 2, PAD]])
 INPUTS = {"input_ids": IDS, "attention_mask": (IDS != PAD).long()}
@@ -97,22 +97,31 @@ def test_which_layers():
         chosen_layers(6, (1, 6))
 
 
-def test_a_hash_is_of_names_shapes_and_values_only():
+def test_a_hash_is_of_the_weights_and_of_how_they_are_used():
     model = build("bert", "classifier", seed=1)
     same, other = copy.deepcopy(model), copy.deepcopy(model)
     with torch.no_grad():
         other.classifier.bias[1] += 1e-9
     assert len(content_hash(model)) == 16
     assert content_hash(same.train().requires_grad_(False)) == content_hash(model) != content_hash(other)
-    reshaped, renamed = nn.Linear(6, 2, bias=False), nn.Linear(4, 3, bias=False)
-    renamed.weight.data = reshaped.weight.data.reshape(3, 4)
-    assert content_hash(reshaped) != content_hash(renamed)
-    assert content_hash(nn.Sequential(reshaped)) != content_hash(reshaped)
+    for key, value in (("num_attention_heads", 1), ("hidden_dropout_prob", 0.4)):
+        used_otherwise = copy.deepcopy(model)
+        assert getattr(used_otherwise.config, key) != value
+        setattr(used_otherwise.config, key, value)
+        assert content_hash(used_otherwise) != content_hash(model)
     # A parameter that is a single number.
-    norm = nn.BatchNorm1d(3)
-    before = content_hash(norm)
-    norm.num_batches_tracked += 1
-    assert content_hash(norm) != before
+    counting = copy.deepcopy(model)
+    counting.register_buffer("count", torch.tensor(0))
+    before = content_hash(counting)
+    counting.count += 1
+    assert content_hash(counting) != before
+
+
+def test_a_hash_does_not_depend_on_the_file(tmp_path):
+    model = build("bert", "classifier", seed=1).float()
+    model.save_pretrained(tmp_path / "a")
+    again = type(model).from_pretrained(tmp_path / "a").float()
+    assert content_hash(again) == content_hash(model)
 
 
 @pytest.mark.usefixtures("fresh_cache")

@@ -252,3 +252,37 @@ def test_logits_are_computed_once_per_teacher_and_text(tmp_path, monkeypatch):
     assert calls == [40, 60, 40]
     assert not np.array_equal(first, second)
     assert first.shape == (40, 3)
+
+
+def test_a_checkpoint_without_a_trained_head_is_no_teacher(tmp_path):
+    where = save(build("bert", "masked_lm", seed=1).float(), tmp_path / "mlm")
+    with pytest.raises(UsageError, match=r"is not fine-tuned: it lacks .*classifier.*--set teacher.model="):
+        load(where, SPLITS)
+
+
+def test_labels_that_are_not_the_task_s_are_refused(tmp_path):
+    model, splits = balanced()
+    where = save(model, tmp_path / "named")
+    with pytest.raises(UsageError, match=r"teacher.labels=yes,no,maybe are not the classes of tiny"):
+        load(where, splits, labels=("yes", "no", "maybe"))
+
+
+def test_fine_tuning_that_was_cut_off_goes_on(tmp_path, monkeypatch):
+    whole = tune(tmp_path / "whole", Notes())
+
+    class Cut(Notes):
+        def update(self, phase, done, total, loss=None):
+            assert phase == "teacher"
+            if done >= 10:
+                raise KeyboardInterrupt
+
+    original = dataclasses.replace
+    monkeypatch.setattr(
+        dataclasses, "replace", lambda o, **c: original(o, **({**c, "checkpoint_seconds": 0.0} if "lr" in c else c))
+    )
+    with pytest.raises(KeyboardInterrupt):
+        tune(tmp_path / "cut", Cut())
+    assert list((tmp_path / "cut" / "teachers").glob("*.pt"))
+    resumed = tune(tmp_path / "cut", Notes())
+    assert not list((tmp_path / "cut" / "teachers").glob("*.pt"))
+    assert resumed.card["hash"] == whole.card["hash"]

@@ -6,8 +6,8 @@ import torch
 from families import every_family
 from tiny import make_models, rows
 
-from bench.distill.models import accepted
 from bench.evaluation.predict import predict
+from bench.strategy import accepted
 
 
 @every_family

@@ -47,7 +47,7 @@ def test_freelb_climbs_by_normalised_steps_and_stays_in_its_ball(task) -> None:
             batch.teacher_logits, models.logits("student", view.student), is_regression=task.is_regression
         )
         gradient = torch.autograd.grad(loss, view.student["inputs_embeds"], retain_graph=True)[0]
-        losses.append((float(loss), gradient))
+        losses.append((loss.item(), gradient))
         loss.backward()
 
     start = deltas[0].flatten(1).norm(dim=1)

@@ -9,7 +9,7 @@ MAX_WORDS = 12
 
 
 def cola(voice: Voice) -> tuple[tuple[str, ...], int]:
-    """Acceptability: 1 a sentence of the grammar, 0 (three in ten) one with a fault in it."""
+    """Acceptability: 1 a sentence of the grammar, 0 (35 in a hundred) one with a fault in it."""
     grammar = mini_grammar()
     words = grammar.say(voice.rng)
     while not 3 < len(words) <= MAX_WORDS:
