@@ -9,6 +9,7 @@ import sys
 import click
 import pytest
 from click.testing import CliRunner
+from made_records import run
 
 import bench.cli
 from bench.cli import main
@@ -17,25 +18,7 @@ from bench.reporting.records import run_folder, write_json
 
 
 def put(results, task, strategy, seed, value, **changes):
-    record = {
-        "schema": 1,
-        "id": "0a1b2c3d",
-        "status": "done",
-        "reason": None,
-        "preset": "mini",
-        "task": task,
-        "strategy": strategy,
-        "strategy_options": {},
-        "seed": seed,
-        "signature": f"bench=0.1.0|data={task}",
-        "data": {"rows": {"train": 10}, "official": {}, "max_train": None},
-        "teacher": {"dev": 0.75, "majority": 0.5},
-        "main": {"split": "dev", "metric": "accuracy", "value": value},
-        "metrics": {"dev": {"accuracy": value}},
-        "selection": {"rule": "last", "optimistic": False},
-        "cost": {"student_updates": 100, "adversary_updates": 0, "train_seconds": 10.0},
-        "provenance": {"hardware": "cpu", "finished": "2025-01-01"},
-    } | changes
+    record = run(task, strategy, seed, value, **changes)
     path = run_folder(results, record["preset"], task, strategy, seed, record["id"]) / "record.json"
     write_json(path, record)
     return path
