@@ -55,8 +55,6 @@ def run(
     """
     from bench.data.custom import load_task_file
     from bench.experiment.grid import choose_tasks, make_grid
-    from bench.experiment.launch import launch, plan, preflight
-    from bench.experiment.parts import Parts
     from bench.experiment.presets import open_data
     from bench.experiment.progress import watching
     from bench.registry import StrategySpec, split_list
@@ -75,14 +73,23 @@ def run(
     wanted = {source: names} if names else {}
     wanted |= {own: list(own.tasks) for own in (load_task_file(Path(file)) for file in files)}
 
+    grids = []
+    notes: list[str] = []
+    for where, names_there in wanted.items():
+        chosen, left_out = choose_tasks(names_there, where)
+        notes += left_out
+        grids.append((where, make_grid(settings, where, chosen, specs, _seeds(seeds))))
+
+    # Only now what takes seconds to import: a misspelt name is answered at once.
+    from bench.experiment.launch import launch, plan, preflight
+    from bench.experiment.parts import Parts
+
     records = []
     with watching() as progress:
         work = []
-        for where, names_there in wanted.items():
-            chosen, left_out = choose_tasks(names_there, where)
-            for note in left_out:
-                progress.note(note)
-            cells = make_grid(settings, where, chosen, specs, _seeds(seeds))
+        for note in notes:
+            progress.note(note)
+        for where, cells in grids:
             parts = Parts(settings, where, results, progress)
             preflight(cells, parts, results)
             work.append((plan(cells, results, redo=redo, progress=progress), parts))
