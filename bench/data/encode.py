@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,14 +41,15 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         """Word pieces of every row, [N]."""
         return np.diff(self.offsets)
 
     def tensors(self) -> dict[str, torch.Tensor | int | None]:
         """Return the fields as a checkpoint keeps them."""
-        return {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in fields.items()}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Any]) -> Encoded:

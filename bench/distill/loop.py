@@ -223,8 +223,9 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad()
         cost = models.cost
-        cost.tokens += int(self.train.lengths[batch.rows].sum())
-        cost.padding += batch.inputs["attention_mask"].numel() - int(self.train.lengths[batch.rows].sum())
+        tokens = int(self.train.lengths[batch.rows].sum())
+        cost.tokens += tokens
+        cost.padding += batch.inputs["attention_mask"].numel() - tokens
         return loss
 
     def _all_at_once(self, batch: Batch) -> torch.Tensor:
