@@ -7,15 +7,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bench.data.tasks import Example, Task
     from bench.registry import register
-    from bench.strategy import Batch, Models, Step, Strategy, View
+    from bench.resources import Resource
+    from bench.strategy import Attacked, Batch, Context, Models, Step, Strategy, View
+    from bench.text import TextStrategy
 
 __version__ = "0.1.0"
-__all__ = ["Batch", "Example", "Models", "Step", "Strategy", "Task", "View", "register"]
+__all__ = [
+    "Attacked",
+    "Batch",
+    "Context",
+    "Example",
+    "Models",
+    "Resource",
+    "Step",
+    "Strategy",
+    "Task",
+    "TextStrategy",
+    "View",
+    "register",
+]
 
 _HOME = {
     "Example": "bench.data.tasks",
     "Task": "bench.data.tasks",
     "register": "bench.registry",
+    "Resource": "bench.resources",
+    "TextStrategy": "bench.text",
 }
 
 

@@ -6,22 +6,52 @@ import importlib
 import importlib.util
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args, get_origin
 
 from bench.errors import UsageError, unknown
 from bench.options import build, fields_of
 
 if TYPE_CHECKING:
+    from bench.resources import Resource
     from bench.strategy import Strategy
 
 GROUP = "bench.strategies"
 C = TypeVar("C", bound=type)
 
 _registered: dict[str, str | type] = {}
+_families: dict[str, str] = {}
+COMPOSED = "+"
+
+
+class Family(Protocol):
+    """Strategies that a library brings, named ``family:member``; asking for them imports no library.
+
+    ``missing`` is None, or why there are no members and what to type.
+    """
+
+    missing: str | None
+
+    def members(self) -> Sequence[str]:
+        """Return the members' names, from the installed library's own lists."""
+
+    def load(self, member: str) -> type[Strategy]:
+        """Return the strategy class of ``member``, its options those of the library's own signature."""
+
+
+def register_family(name: str, target: str) -> None:
+    """Register the family at ``target``, a lazy ``"module:object"`` string."""
+    _families[name] = target
+
+
+def families() -> dict[str, Family]:
+    """Return the families by name."""
+    importlib.import_module("strategies")
+    return {name: _resolve(name, target) for name, target in _families.items()}
 
 
 def register(name: str, target: str | type | None = None) -> Any:
@@ -54,12 +84,18 @@ def _installed() -> dict[str, str]:
 
 
 def targets() -> dict[str, str | type]:
-    """Return every registered name with its class or lazy string, importing none of them."""
+    """Return every registered name but the families' with its class or lazy string, importing none of them."""
     importlib.import_module("strategies")
     both = _installed().keys() & _registered.keys()
     for name in both:
         raise UsageError(f"an installed package registers {name!r}, which this suite already has")
     return {**_registered, **_installed()}
+
+
+def names() -> list[str]:
+    """Return every strategy's name, the members of families included."""
+    members = [f"{family}:{member}" for family, found in families().items() for member in found.members()]
+    return [*targets(), *members]
 
 
 def strategy_file(name: str) -> Path | None:
@@ -78,22 +114,34 @@ def load(name: str) -> type[Strategy]:
         if cls is None:
             raise UsageError(f"{path} has no class {attribute!r}")
     else:
-        known = targets()
-        if name not in known:
-            raise unknown("strategy", name, known, "(see: bench list strategies)")
-        target = known[name]
-        if isinstance(target, str):
-            module, _, attribute = target.partition(":")
-            try:
-                cls = getattr(importlib.import_module(module), attribute)
-            except (ImportError, AttributeError) as error:
-                raise UsageError(f"the strategy {name} ({target}) cannot be loaded: {error}") from error
-        else:
-            cls = target
+        cls = _named(name)
     # Not is_dataclass: a class that lacks the decorator inherits Strategy's, and its options would be lost.
     if not (isinstance(cls, type) and issubclass(cls, Strategy) and "__dataclass_fields__" in vars(cls)):
         raise UsageError(f"{name} is not a dataclass derived from bench.Strategy")
     return cls
+
+
+def _named(name: str) -> Any:
+    known = targets()
+    if name in known:
+        target = known[name]
+        return _resolve(name, target) if isinstance(target, str) else target
+    family, _, member = name.partition(":")
+    if family in _families:
+        found = families()[family]
+        if found.missing is not None:
+            raise UsageError(f"no strategy {name}: {found.missing}")
+        if member in found.members():
+            return found.load(member)
+    raise unknown("strategy", name, names(), "(see: bench list strategies)")
+
+
+def _resolve(name: str, target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"the strategy {name} ({target}) cannot be loaded: {error}") from error
 
 
 def _import_file(path: Path) -> Any:
@@ -118,53 +166,77 @@ def _import_file(path: Path) -> Any:
 
 @dataclass(frozen=True)
 class StrategySpec:
-    """A strategy as asked for: ``name[option=value,…]``, checked. ``str()`` gives the spelling back."""
+    """A strategy as asked for: ``name(inner)[option=value,…]`` or ``a+b``, checked. ``str()`` spells it again."""
 
     name: str
     options: tuple[tuple[str, Any], ...] = ()
+    inner: tuple[StrategySpec, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> StrategySpec:
         """Return the spec of ``text``; UsageError for an unknown strategy or option, or a bad value."""
-        match = re.fullmatch(r"(?P<name>.+?)(?:\[(?P<options>.*)\])?", text.strip())
+        parts = split_list(text, "+")
+        if len(parts) > 1:
+            return cls(COMPOSED, inner=tuple(cls.parse(part) for part in parts))
+        match = re.fullmatch(r"([^(\[]+)(\(.*\))?(\[[^\[\]]*\])?", text.strip())
         if match is None:
-            raise UsageError("a strategy's name is missing; see: bench list strategies")
+            raise UsageError(f"{text!r} is no strategy: write name, name[option=value] or name(strategy)[option=value]")
+        name, inside, options = match[1].strip(), match[2], match[3] or "[]"
         given = {}
-        for item in split_list(match["options"] or ""):
+        for item in split_list(options[1:-1]):
             key, equals, value = item.partition("=")
             if not equals:
                 raise UsageError(f"{text!r}: write options as name=value, not {item!r}")
             given[key.strip()] = value.strip()
-        strategy = load(match["name"])
-        made = build(strategy, given, match["name"])
+        strategy = load(name)
+        if strategy.wraps != (inside is not None):
+            raise UsageError(
+                f"write {name}(STRATEGY), for example {name}(eda)" if strategy.wraps else f"{name} wraps no strategy"
+            )
+        inner = (cls.parse(inside[1:-1]),) if inside is not None else ()
+        made = build(strategy, given, name)
         changed = {
             key: getattr(made, key)
             for key, (_, default) in fields_of(strategy).items()
             if getattr(made, key) != default
         }
-        return cls(match["name"], tuple(sorted(changed.items())))
+        spec = cls(name, tuple(sorted(changed.items())), inner)
+        spec.create()  # what the wrapper has to say about its inner strategy, it says now
+        return spec
 
     def create(self) -> Strategy:
-        """Return a fresh strategy with these options."""
-        return build(load(self.name), dict(self.options), self.name)
+        """Return a fresh strategy with these options, around its inner ones."""
+        made = build(load(self.name), dict(self.options), self.name)
+        made.spec = str(self)
+        if self.inner:
+            made.wrap([spec.create() for spec in self.inner])
+        return made
+
+    def effective(self) -> dict[str, Any]:
+        """Return every option with the value that took effect, those of inner strategies as "inner.option"."""
+        own = asdict(build(load(self.name), dict(self.options), self.name))
+        return own | {f"{spec.name}.{key}": value for spec in self.inner for key, value in spec.effective().items()}
 
     def __str__(self) -> str:
-        inside = ",".join(f"{k}={_spelled(v)}" for k, v in self.options)
-        return f"{self.name}[{inside}]" if inside else self.name
+        if self.name == COMPOSED:
+            return COMPOSED.join(map(str, self.inner))
+        inner = f"({self.inner[0]})" if self.inner else ""
+        options = ",".join(f"{k}={_spelled(v)}" for k, v in self.options)
+        return self.name + inner + (f"[{options}]" if options else "")
 
 
 def _spelled(value: Any) -> str:
     return f"({','.join(map(str, value))})" if isinstance(value, tuple) else str(value)
 
 
-def split_list(text: str) -> list[str]:
+def split_list(text: str, separator: str = ",") -> list[str]:
     """Split ``a,b[c=1,d=2],e(f,g)`` at the commas outside brackets; UsageError where one is not closed."""
     parts, depth = [""], 0
     for character in text:
         depth += (character in "[(") - (character in "])")
         if depth < 0:
             break
-        if character == "," and depth == 0:
+        if character == separator and depth == 0:
             parts.append("")
         else:
             parts[-1] += character
@@ -184,13 +256,21 @@ def _type_name(kind: Any) -> str:
     return str(getattr(kind, "__name__", kind) if isinstance(kind, type) else kind)
 
 
+def missing(strategy: Strategy) -> list[Resource]:
+    """Return what ``strategy`` needs on this machine and does not find."""
+    return [resource for resource in strategy.resources() if not resource.ready()]
+
+
 def listing() -> list[dict[str, Any]]:
-    """Return one row a strategy: name, description, needs, options with type and default."""
+    """Return one row a strategy: name, description, models needed, options with type and default, what is missing."""
     rows = []
-    for name in targets():
+    for name in names():
         cls = load(name)
         options = {
             key: {"type": _type_name(kind), "default": default} for key, (kind, default) in fields_of(cls).items()
         }
-        rows.append({"name": name, "about": about(cls), "needs": list(cls.needs), "options": options})
+        made = build(cls, {}, name)
+        lacks = [{"name": resource.name, "command": resource.command} for resource in missing(made)]
+        roles = sorted({*cls.needs, *made.reads()})
+        rows.append({"name": name, "about": about(cls), "needs": roles, "options": options, "missing": lacks})
     return rows

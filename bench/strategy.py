@@ -7,7 +7,7 @@ counting; a strategy perturbs. See CONTRIBUTING.md for one in twenty lines.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from bench.data.tasks import Example, Task
     from bench.distill.cost import Cost
+    from bench.resources import Resource
 
 Role = Literal["student", "teacher", "generator"]
 Inputs = dict[str, "torch.Tensor"]
@@ -49,13 +50,47 @@ class View:
     The teacher's side is either ``teacher`` (inputs for the harness to run it on, without gradient) or
     ``teacher_logits`` [B, C] that are already known; with neither, the target is what the teacher says of
     the clean batch. Of several views each counts with its share of their weights' sum; the weights of a
-    sequential strategy's views must sum to one.
+    sequential strategy's views must sum to one. ``maker`` is the strategy whose ``rewrite`` made the texts.
     """
 
     student: Inputs
     teacher: Inputs | None = None
     teacher_logits: torch.Tensor | None = None
     weight: float = 1.0
+    maker: Strategy | None = None
+
+
+Forms = list[tuple[str, ...]]
+"""The rewritten forms of one row, each with as many texts as the row has."""
+
+
+@dataclass
+class Attacked:
+    """What an adversary that questions a model has to tell of a row, besides its forms.
+
+    ``outcome`` is "success", "failure", "skipped" (the model was wrong already) or "left out" (not in the budget);
+    ``queries`` counts the texts the model was asked about.
+    """
+
+    forms: Forms
+    outcome: str
+    queries: int = 0
+
+
+@dataclass(frozen=True)
+class Context:
+    """What ``rewrite`` may know besides a row and its random generator: picklable, it travels to worker processes.
+
+    ``models`` holds, for every role in the strategy's ``reads()``, the folder of that model and its tokenizer as
+    ``from_pretrained`` takes it; the student's is a snapshot. ``digests`` identifies their contents. ``texts`` are
+    the task's training texts, for strategies that learn from them (TF-IDF).
+    """
+
+    task: Task
+    models: Mapping[Role, str] = field(default_factory=dict)
+    digests: Mapping[Role, str] = field(default_factory=dict)
+    device: str = "cpu"
+    texts: Sequence[tuple[str, ...]] = ()
 
 
 @dataclass
@@ -126,7 +161,9 @@ class Strategy:
     """A way of perturbing training text. A subclass's dataclass fields are its options.
 
     ``needs`` names the models it cannot do without: the harness distils where it holds "teacher", and
-    builds a masked LM where it holds "generator". ``refresh`` says when ``rewrite`` is asked for texts.
+    builds a masked LM where it holds "generator". ``refresh`` says when ``rewrite`` is asked for texts;
+    ``libraries`` are the distributions it rewrites with: their versions are part of what rewrites are cached by,
+    and they are only ever imported in worker processes.
     ``sequential`` is for views that depend on the gradient of the one before (FreeLB): the harness then runs
     forward and backward after each view before it asks for the next.
     """
@@ -134,15 +171,43 @@ class Strategy:
     needs: ClassVar[tuple[Role, ...]] = ("teacher",)
     refresh: ClassVar[Literal["never", "once", "epoch"]] = "never"
     sequential: ClassVar[bool] = False
+    libraries: ClassVar[tuple[str, ...]] = ()
+    wraps: ClassVar[bool] = False
+    spec = ""
+    """How this object is spelled on the command line, where it was made from that; worker processes remake it."""
+
+    def wrap(self, inner: Sequence[Strategy]) -> None:
+        """Take the strategies that this one, with ``wraps``, is made around."""
+        raise NotImplementedError(f"{type(self).__name__} wraps no strategy")
 
     def supports(self, task: Task) -> str | None:
         """Return None, or the reason why this strategy skips ``task`` (shown in the table)."""
         return None
 
+    def resources(self) -> Sequence[Resource]:
+        """Return what must be on this machine before anything is trained: corpora, vectors, packages."""
+        return ()
+
+    def reads(self) -> tuple[Role, ...]:
+        """Return the models whose folders ``rewrite`` wants in its context."""
+        return ()
+
+    def edition(self, epoch: int) -> int:
+        """Return the number of the rewrites that ``epoch`` (from 0) trains on; a new number is a new rewrite."""
+        return epoch if self.refresh == "epoch" else 0
+
+    def rewriters(self) -> tuple[Strategy, ...]:
+        """Return the strategies whose ``rewrite`` the harness has to call: itself, or the parts it is made of."""
+        return () if self.refresh == "never" else (self,)
+
     def rewrite(
-        self, examples: Sequence[Example], rng: random.Random, models: Models | None = None
-    ) -> list[list[tuple[str, ...]]]:
-        """Return for each example its rewritten forms, each with as many texts as the example has."""
+        self, examples: Sequence[Example], rngs: Sequence[random.Random], context: Context
+    ) -> Sequence[Forms | Attacked]:
+        """Return for each example its rewritten forms, as many for every example.
+
+        A pure function of each (example, its random generator) and the context: how rows are grouped into calls
+        must not matter. Global random state may be used only by strategies with ``libraries``.
+        """
         raise NotImplementedError(f"{type(self).__name__} says refresh={self.refresh!r} but has no rewrite()")
 
     def setup(self, models: Models) -> None:

@@ -1,6 +1,7 @@
 """The strategies of this repository, one line each; loaded when first used."""
 
 from bench import register
+from bench.registry import register_family
 
 register("none", "strategies.none:Clean")
 register("finetune", "strategies.finetune:Finetune")
@@ -9,3 +10,11 @@ register("mlm", "strategies.mlm:MaskedLM")
 register("freelb", "strategies.freelb:FreeLB")
 register("mixkd", "strategies.mixkd:MixKD")
 register("token-cutoff", "strategies.token_cutoff:TokenCutoff")
+register("eda", "strategies.eda:EDA")
+register("aeda", "strategies.aeda:AEDA")
+register("tinybert-da", "strategies.tinybert_da:TinyBertDA")
+register("smart", "strategies.smart:Smart")
+register("best-of-k", "strategies.best_of_k:BestOfK")
+register("+", "strategies.composition:Composition")
+register_family("nlpaug", "strategies.nlpaug:FAMILY")
+register_family("textattack", "strategies.textattack:FAMILY")

@@ -34,7 +34,8 @@ class Task:
     to ``bench.evaluation.metrics``; the first is the main one. ``rows`` maps every split to the official
     row count (None: no official count). ``submission`` maps a test split to its file in a GLUE
     submission, and ``submission_labels`` is how each class is written there and in GLUE's own files.
-    ``trained_on`` names the task whose model predicts this one (AX is predicted by MNLI's model).
+    ``trained_on`` names the task whose model predicts this one (AX is predicted by MNLI's model). ``directed``
+    tasks ask whether the second text follows from, or answers, the first.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Task:
     majority_is_hard: bool = False
     trained_on: str | None = None
     score_range: tuple[float, float] | None = None
+    directed: bool = False
 
     @property
     def is_regression(self) -> bool:
@@ -60,6 +62,11 @@ class Task:
     def n_outputs(self) -> int:
         """Number of logits a model of this task has: one per class, or one for a score."""
         return max(1, len(self.labels))
+
+    @property
+    def changeable(self) -> tuple[int, ...]:
+        """Which of a row's texts a perturbation may change: of a directed pair, the second only."""
+        return (1,) if self.directed else tuple(range(len(self.texts)))
 
     @property
     def main_metric(self) -> str:
@@ -144,6 +151,7 @@ _TASKS = (
         rows={"train": 392702, "dev": 9815, "dev_mismatched": 9832, "test": 9796, "test_mismatched": 9847},
         submission={"test": "MNLI-m.tsv", "test_mismatched": "MNLI-mm.tsv"},
         submission_labels=_NLI3,
+        directed=True,
     ),
     Task(
         name="qnli",
@@ -155,6 +163,7 @@ _TASKS = (
         rows={"train": 104743, "dev": 5463, "test": 5463},
         submission={"test": "QNLI.tsv"},
         submission_labels=_NLI2,
+        directed=True,
     ),
     Task(
         name="rte",
@@ -166,6 +175,7 @@ _TASKS = (
         rows={"train": 2490, "dev": 277, "test": 3000},
         submission={"test": "RTE.tsv"},
         submission_labels=_NLI2,
+        directed=True,
     ),
     Task(
         name="wnli",
@@ -178,6 +188,7 @@ _TASKS = (
         submission={"test": "WNLI.tsv"},
         submission_labels=_DIGITS,
         majority_is_hard=True,
+        directed=True,
     ),
     Task(
         name="ax",
@@ -190,6 +201,7 @@ _TASKS = (
         submission={"test": "AX.tsv"},
         submission_labels=_NLI3,
         trained_on="mnli",
+        directed=True,
     ),
 )
 
