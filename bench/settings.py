@@ -101,12 +101,25 @@ class Recipe:
     checkpoint_seconds: float = 120.0
     precision: Literal["fp32", "bf16"] = "fp32"
     device: Literal["auto", "cpu"] = "auto"
+    method: Literal["kd", "annealing", "continuation"] = "kd"
+    """What a student update minimises: see bench.distill.recipes.Objective."""
+    first_phase: float = 0.7
+    """Share of the student updates over which annealing and continuation raise the teacher's logits to full size."""
+    levels: int = 10
+    """In how many steps they do."""
+    margin: float = 1.0
+    """Continuation: squared distance from the teacher's logits that costs nothing."""
 
     def __post_init__(self) -> None:
         if len(self.weights) != 3 or min(self.weights) < 0 or sum(self.weights[:2]) <= 0:
             raise UsageError(f"recipe.weights are three numbers of 0 or more, not {self.weights}")
         if not 0 < self.epochs < float("inf") or self.batch_size < 1 or self.temperature <= 0:
             raise UsageError("recipe.epochs, recipe.batch_size and recipe.temperature must be above 0")
+        if not 0 < self.first_phase <= 1 or self.levels < 1 or self.margin < 0:
+            raise UsageError(
+                f"recipe.first_phase is a share above 0 and at most 1, recipe.levels 1 or more and recipe.margin 0 or "
+                f"more, not {self.first_phase}, {self.levels} and {self.margin}"
+            )
 
 
 @dataclass(frozen=True)

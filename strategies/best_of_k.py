@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench import Batch, Context, Models, Strategy, View
+from bench import Attacked, Batch, Context, Models, Strategy, View
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,9 +40,12 @@ class BestOfK(Strategy):
     def wrap(self, inner: Sequence[Strategy]) -> None:
         (self.inner,) = inner
         if self.inner.refresh == "never" or self.inner.wraps:
-            raise UsageError(f"{self.spec}: best-of-k selects among rewritten texts, which {inner[0].spec} does not make")
-        self.refresh = self.inner.refresh
-        self.libraries = self.inner.libraries
+            raise UsageError(
+                f"{self.spec}: best-of-k selects among rewritten texts, which {inner[0].spec} does not make"
+            )
+        # What a class says of itself, a wrapper says of what it wraps.
+        self.refresh = self.inner.refresh  # type: ignore[misc]
+        self.libraries = self.inner.libraries  # type: ignore[misc]
 
     def supports(self, task: Task) -> str | None:
         return self.inner.supports(task)
@@ -61,7 +64,8 @@ class BestOfK(Strategy):
         for _ in range(self.pool):
             own = [random.Random(rng.getrandbits(64)) for rng in rngs]
             for pool, made in zip(pools, self.inner.rewrite(examples, own, context), strict=True):
-                pool += getattr(made, "forms", made)[:1]
+                forms = made.forms if isinstance(made, Attacked) else made
+                pool.append(forms[0])
         return pools
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:

@@ -26,8 +26,9 @@ class Composition(Strategy):
 
     def wrap(self, inner: Sequence[Strategy]) -> None:
         self.parts = list(inner)
-        self.needs = tuple(dict.fromkeys(role for part in inner for role in part.needs))
-        self.sequential = any(part.sequential for part in inner)
+        # What a class says of itself, a wrapper says of what it wraps.
+        self.needs = tuple(dict.fromkeys(role for part in inner for role in part.needs))  # type: ignore[misc]
+        self.sequential = any(part.sequential for part in inner)  # type: ignore[misc]
         adversaries = [part for part in inner if type(part).fit_adversary is not Strategy.fit_adversary]
         if len(adversaries) > 1:
             raise UsageError(f"{self.spec}: at most one part may train an adversary of its own")

@@ -17,7 +17,8 @@ class MateKD(Strategy):
     Each cycle makes ``generator_steps`` updates of the generator that maximise D(T(X'), S(X')), then
     ``student_steps`` of the student on X and X'. X' is X with a share ``rho`` of its tokens masked anew and
     filled by a Gumbel-softmax sample (temperature ``tau``). ``objective`` "kl" is the paper's divergence,
-    "ce" what its authors' code maximises. ``generator_lr`` and ``generator_clip`` are of its AdamW.
+    "ce" what its authors' code maximises, "mse" (of logits) what Combined-KD does, under --recipe annealing.
+    ``generator_lr`` and ``generator_clip`` are of its AdamW.
 
     A text in which no token got masked is its own X'. A sample may be the original token, never a special one.
     The generator learns with its dropout on and writes the student's data with it off; while it learns, the
@@ -30,7 +31,7 @@ class MateKD(Strategy):
     student_steps: int = 100
     generator_lr: float = 5e-7
     generator_clip: float = 5.0
-    objective: Literal["kl", "ce"] = "kl"
+    objective: Literal["kl", "ce", "mse"] = "kl"
 
     needs = ("teacher", "generator")
 

@@ -14,7 +14,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from bench.data.encode import BatchOrder, Encoded
 from bench.distill import checkpoint
-from bench.distill.losses import divergence, supervised
+from bench.distill.losses import supervised
+from bench.distill.recipes import Objective
 from bench.errors import BenchError
 from bench.evaluation.metrics import score
 from bench.evaluation.predict import predict
@@ -39,8 +40,18 @@ class Observer(Protocol):
         """Something a person should know happened."""
 
 
-Rewrites = Callable[[int], list[tuple[Encoded, np.ndarray | None]]]
-"""From an epoch to the rewritten training sets, in the clean rows' order, with the teacher's logits [N, C]."""
+@dataclass(frozen=True)
+class RewrittenSet:
+    """A training set in the clean rows' order, as ``maker`` rewrote it, with the teacher's logits [N, C]."""
+
+    texts: Encoded
+    teacher_logits: np.ndarray | None
+    maker: Strategy
+    weight: float = 1.0
+
+
+Rewrites = Callable[[int], list[RewrittenSet]]
+"""From an epoch to the training sets that the strategy rewrote for it."""
 
 
 @dataclass
@@ -62,17 +73,6 @@ def learning_rate(step: int, total: int, warmup: float) -> float:
     """Return the factor on the learning rate at student update ``step``: up linearly, then down to zero."""
     rising = warmup * total
     return (step + 1) / rising if step < rising - 1 else (total - step) / max(1.0, total - rising + 1)
-
-
-def term_weights(recipe: Recipe, *, teacher: bool, views: bool) -> tuple[float, float, float]:
-    """Return the weights of labels, teacher and views: the recipe's, summing to one over those present."""
-    labels, distilled, perturbed = recipe.weights
-    weights = (labels, distilled * teacher, perturbed * views)
-    total = sum(weights)
-    if total == 0:
-        # Labels are always there: without a teacher they are learned from, whatever their weight beside one.
-        return 1.0, 0.0, 0.0
-    return weights[0] / total, weights[1] / total, weights[2] / total
 
 
 def distil(
@@ -124,7 +124,8 @@ def distil(
         last_saved = cost.train_seconds
         while cost.student_updates < total:
             step = Step(student=cost.student_updates, adversary=cost.adversary_updates)
-            turn = strategy.turn(step)
+            # In a phase without views an adversary would learn for nothing.
+            turn = "student" if trainer.objective(step.student, total).labels_only else strategy.turn(step)
             if turn == "adversary":
                 with cost.timed("adversary"):
                     batch = trainer.batch(adversary_batches[step.adversary])
@@ -188,28 +189,29 @@ class Trainer:
             models.student.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
         )
         self.pending: list[tuple[str, int, np.ndarray, torch.Tensor]] = []
-        self.rewritten_for = -1
-        self.rewritten: list[tuple[Encoded, np.ndarray | None]] = []
+        self.rewritten_for: list[int] = []
+        self.rewritten: list[RewrittenSet] = []
 
     def batch(self, rows: np.ndarray) -> Batch:
         """Return the clean batch of ``rows``, with the teacher's logits and the rows' rewrites."""
         known = None if self.teacher_logits is None else self.teacher_logits[rows].to(self.device)
         batch = Batch(rows, self.train.inputs(rows, self.device), self.labels[rows].to(self.device), known)
-        texts = self._rewritten()
-        for encoded, logits in texts:
-            view = View(encoded.inputs(rows, self.device), weight=1 / len(texts))
-            if logits is not None:
-                view.teacher_logits = torch.from_numpy(logits[rows]).to(self.device)
+        for made in self._rewritten():
+            view = View(made.texts.inputs(rows, self.device), weight=made.weight, maker=made.maker)
+            if made.teacher_logits is not None:
+                view.teacher_logits = torch.from_numpy(made.teacher_logits[rows]).to(self.device)
             batch.rewrites.append(view)
         return batch
 
-    def _rewritten(self) -> list[tuple[Encoded, np.ndarray | None]]:
-        if self.rewrites is None or self.strategy.refresh == "never":
+    def _rewritten(self) -> list[RewrittenSet]:
+        makers = self.strategy.rewriters()
+        if self.rewrites is None or not makers:
             return []
-        epoch = self.models.cost.student_updates // self.per_epoch if self.strategy.refresh == "epoch" else 0
-        if epoch != self.rewritten_for:
+        epoch = self.models.cost.student_updates // self.per_epoch
+        editions = [maker.edition(epoch) for maker in makers]
+        if editions != self.rewritten_for:
             with self.models.cost.timed("rewrite"):
-                self.rewritten, self.rewritten_for = self.rewrites(epoch), epoch
+                self.rewritten, self.rewritten_for = self.rewrites(epoch), editions
         return self.rewritten
 
     def student_update(self, batch: Batch, step: int, total: int) -> torch.Tensor:
@@ -218,7 +220,11 @@ class Trainer:
         models.student.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.lr * learning_rate(step, total, self.recipe.warmup)
-        loss = self._one_after_another(batch) if strategy.sequential else self._all_at_once(batch)
+        objective = self.objective(step, total)
+        if strategy.sequential and not objective.labels_only:
+            loss = self._one_after_another(batch, objective)
+        else:
+            loss = self._all_at_once(batch, objective)
         models.accelerator.clip_grad_norm_(models.student.parameters(), self.recipe.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -228,30 +234,35 @@ class Trainer:
         cost.padding += batch.inputs["attention_mask"].numel() - tokens
         return loss
 
-    def _all_at_once(self, batch: Batch) -> torch.Tensor:
+    def objective(self, step: int, total: int) -> Objective:
+        """Return what student update ``step`` of ``total`` minimises."""
+        return Objective(self.recipe, step / total, self.models.task.is_regression)
+
+    def _all_at_once(self, batch: Batch, objective: Objective) -> torch.Tensor:
         """Clean rows and all views in one forward and one backward of the student."""
         models = self.models
-        views = list(self.strategy.views(batch, models))
+        views = [] if objective.labels_only else list(self.strategy.views(batch, models))
         clean, *perturbed = self._student_logits([batch.inputs, *(view.student for view in views)])
-        weights = term_weights(self.recipe, teacher=batch.teacher_logits is not None, views=bool(views))
-        loss = self._clean_loss(batch, clean, weights)
+        weights = objective.weights(teacher=batch.teacher_logits is not None, views=bool(views))
+        loss = self._clean_loss(batch, clean, weights, objective)
         share = weights[2] / (sum(view.weight for view in views) or 1.0)
         for view, logits in zip(views, perturbed, strict=True):
-            loss = loss + share * self._view_loss(view, logits, batch)
+            loss = loss + share * self._view_loss(view, logits, batch, objective)
         models.accelerator.backward(loss)
         models.cost.backwards["student"] += len(batch.rows) * (1 + len(views))
         return loss.detach()
 
-    def _one_after_another(self, batch: Batch) -> torch.Tensor:
+    def _one_after_another(self, batch: Batch, objective: Objective) -> torch.Tensor:
         """Each view is run forward and backward before the strategy is asked for the next."""
         models = self.models
-        weights = term_weights(self.recipe, teacher=batch.teacher_logits is not None, views=True)
-        parts = [self._clean_loss(batch, models.logits("student", batch.inputs), weights)]
+        weights = objective.weights(teacher=batch.teacher_logits is not None, views=True)
+        parts = [self._clean_loss(batch, models.logits("student", batch.inputs), weights, objective)]
         models.accelerator.backward(parts[0])
         given = 0.0
         for view in self.strategy.views(batch, models):
             given += view.weight
-            parts.append(weights[2] * self._view_loss(view, models.logits("student", view.student), batch))
+            logits = models.logits("student", view.student)
+            parts.append(weights[2] * self._view_loss(view, logits, batch, objective))
             models.accelerator.backward(parts[-1])
         if not math.isclose(given, 1.0, rel_tol=1e-6):
             # Known only after the last backward, when it is too late to divide by it.
@@ -262,22 +273,16 @@ class Trainer:
         models.cost.backwards["student"] += len(batch.rows) * len(parts)
         return torch.stack([part.detach() for part in parts]).sum()
 
-    def _clean_loss(self, batch: Batch, logits: torch.Tensor, weights: tuple[float, float, float]):
+    def _clean_loss(
+        self, batch: Batch, logits: torch.Tensor, weights: tuple[float, float, float], objective: Objective
+    ) -> torch.Tensor:
         loss = weights[0] * supervised(logits, batch.labels, self.models.task.is_regression)
         if batch.teacher_logits is not None:
-            loss = loss + weights[1] * self._divergence(batch.teacher_logits, logits)
+            loss = loss + weights[1] * objective.distance(batch.teacher_logits, logits)
         return loss
 
-    def _view_loss(self, view: View, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        return view.weight * self._divergence(self.models.teacher_targets(view, batch), logits)
-
-    def _divergence(self, teacher: torch.Tensor, student: torch.Tensor) -> torch.Tensor:
-        return divergence(
-            teacher,
-            student,
-            is_regression=self.models.task.is_regression,
-            temperature=self.recipe.temperature,
-        )
+    def _view_loss(self, view: View, logits: torch.Tensor, batch: Batch, objective: Objective) -> torch.Tensor:
+        return view.weight * objective.distance(self.models.teacher_targets(view, batch), logits)
 
     def _student_logits(self, parts: list[Inputs]) -> Iterable[torch.Tensor]:
         """Return the student's logits of every part; parts made of ids share one forward."""
@@ -317,17 +322,25 @@ class Trainer:
         """Return all that the next update depends on."""
         models = self.models
         generator = models.generator if "generator" in self.strategy.needs else None
+        makers = self.strategy.rewriters()
+        # What was made once is made again, to the same. What followed the student was made with it as it was then.
+        kept = [
+            {
+                "texts": made.texts.tensors(),
+                "teacher_logits": None if (known := made.teacher_logits) is None else torch.from_numpy(known),
+                "maker": next(number for number, maker in enumerate(makers) if maker is made.maker),
+                "weight": made.weight,
+            }
+            for made in self.rewritten
+            if any(maker.refresh == "epoch" for maker in makers)
+        ]
         return {
             "student": models.student.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": None if generator is None else generator.state_dict(),
             "strategy": self.strategy.state_dict(),
-            # Made again, they would be made with the student as it is now, not as it was then.
-            "rewritten": [
-                (encoded.tensors(), None if known is None else torch.from_numpy(known))
-                for encoded, known in self.rewritten
-            ],
-            "rewritten_for": self.rewritten_for,
+            "rewritten": kept,
+            "rewritten_for": self.rewritten_for if kept else [],
             "device": models.accelerator.device.type,
             "cost": models.cost.state_dict(),
             "rng": models.rng.get_state(),
@@ -345,9 +358,15 @@ class Trainer:
             models.generator.load_state_dict(state["generator"])
         self.strategy.load_state_dict(state["strategy"])
         self.rewritten_for = state["rewritten_for"]
+        makers = self.strategy.rewriters()
         self.rewritten = [
-            (Encoded.from_tensors(texts), None if known is None else known.numpy())
-            for texts, known in state["rewritten"]
+            RewrittenSet(
+                Encoded.from_tensors(kept["texts"]),
+                None if (known := kept["teacher_logits"]) is None else known.numpy(),
+                makers[kept["maker"]],
+                kept["weight"],
+            )
+            for kept in state["rewritten"]
         ]
         models.cost.load_state_dict(state["cost"])
         models.rng.set_state(state["rng"])

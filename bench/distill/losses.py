@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 
-Objective = Literal["kl", "ce"]
+Divergence = Literal["kl", "ce", "mse"]
 
 
 def supervised(logits: torch.Tensor, labels: torch.Tensor, is_regression: bool) -> torch.Tensor:
@@ -17,22 +17,28 @@ def supervised(logits: torch.Tensor, labels: torch.Tensor, is_regression: bool) 
     return F.cross_entropy(logits, labels)
 
 
-def divergence(
+def row_divergence(
     teacher: torch.Tensor,
     student: torch.Tensor,
     *,
     is_regression: bool,
     temperature: float = 1.0,
-    objective: Objective = "kl",
+    objective: Divergence = "kl",
 ) -> torch.Tensor:
-    """Return D(T, S), the mean over rows of how far the student [B, C] is from the teacher [B, C].
+    """Return D(T, S) [B]: how far the student [B, C] is from the teacher [B, C], row by row.
 
     KL(p_T ‖ p_S) at ``temperature`` (times its square, Hinton et al., 2015), or with objective "ce" the
-    cross-entropy -sum p_T log p_S; for regression the squared error. Gradients flow into both arguments.
+    cross-entropy -sum p_T log p_S; for regression, or with objective "mse", the squared error, a mean over C.
+    Gradients flow into both arguments.
     """
-    if is_regression:
-        return F.mse_loss(student, teacher)
+    if is_regression or objective == "mse":
+        return (student - teacher).square().mean(dim=-1)
     log_student = F.log_softmax(student / temperature, dim=-1)
     log_teacher = F.log_softmax(teacher / temperature, dim=-1)
     against = -log_student if objective == "ce" else log_teacher - log_student
-    return (log_teacher.exp() * against).sum(dim=-1).mean() * temperature**2
+    return (log_teacher.exp() * against).sum(dim=-1) * temperature**2
+
+
+def divergence(teacher: torch.Tensor, student: torch.Tensor, **kind: Any) -> torch.Tensor:
+    """Return the mean over rows of ``row_divergence``, which takes the same arguments."""
+    return row_divergence(teacher, student, **kind).mean()

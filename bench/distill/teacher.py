@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,22 +58,21 @@ def fine_tune(
 
     Cached by content: starting weights, data as tokenised, and the teacher's recipe.
     """
-    plan = dataclasses.replace(
-        recipe,
+    plan = Recipe(
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         lr=settings.lr,
         warmup=settings.warmup,
-        selection="last",
+        weight_decay=recipe.weight_decay,
+        clip=recipe.clip,
+        precision=recipe.precision,
         evaluate_every=settings.epochs,
-        # What has no say in a teacher must not make another one of it.
-        weights=(1.0, 0.0, 0.0),
-        temperature=1.0,
-        device="auto",
-        checkpoint_seconds=120.0,
+        checkpoint_seconds=recipe.checkpoint_seconds,
     )
+    # Only what differs from the defaults: a new field of the recipe must not make other teachers of the old ones.
+    given = {k: v for k, v in asdict(plan).items() if v != asdict(Recipe())[k] and k != "checkpoint_seconds"}
     texts = [data_hash(splits[name]) for name in ("train", "dev")]
-    key = _digest(content_hash(model), *texts, repr(task.metrics), repr(plan))
+    key = _digest(content_hash(model), *texts, repr(task.metrics), repr(given))
     home = cache / "teachers" / f"{task.name}-{key}"
     if (home / "card.json").is_file():
         with explained(str(home)):

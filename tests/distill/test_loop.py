@@ -15,7 +15,7 @@ from tiny import CLASSES, SCORES, Notes, make_models, rows
 
 from bench.data.encode import BatchOrder
 from bench.distill import checkpoint
-from bench.distill.loop import concatenate, distil, learning_rate, term_weights, total_updates
+from bench.distill.loop import RewrittenSet, concatenate, distil, learning_rate, total_updates
 from bench.distill.models import content_hash
 from bench.errors import BenchError
 from bench.evaluation.metrics import score
@@ -71,17 +71,6 @@ def test_the_budget_is_a_number_of_updates():
     assert total_updates(41, RECIPE) == 18
     assert total_updates(41, dataclasses.replace(RECIPE, epochs=0.5)) == 3
     assert total_updates(1, dataclasses.replace(RECIPE, epochs=0.1)) == 1
-
-
-def test_weights_sum_to_one_over_the_terms_present():
-    assert term_weights(RECIPE, teacher=True, views=True) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
-    assert term_weights(RECIPE, teacher=True, views=False) == (0.5, 0.5, 0)
-    assert term_weights(RECIPE, teacher=False, views=False) == (1, 0, 0)
-    uneven = dataclasses.replace(RECIPE, weights=(0, 1, 3))
-    assert term_weights(uneven, teacher=True, views=True) == (0, 0.25, 0.75)
-    assert term_weights(uneven, teacher=True, views=False) == (0, 1, 0)
-    # Distillation alone, asked of a strategy (or a teacher's own training) that has only labels.
-    assert term_weights(uneven, teacher=False, views=False) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("strategy", [Finetune, Clean, mate_kd])
@@ -430,15 +419,16 @@ def test_rewritten_texts_are_asked_for_when_they_are_due_and_are_the_batch_s_own
             yield from batch.rewrites
 
     Watching.refresh = refresh
+    strategy = Watching()
     models = make_models()
     sets = [rows(40, seed=8), rows(40, seed=9)]
     logits = [predict(models.teacher, encoded, models.accelerator) for encoded in sets]
 
     def rewrites(epoch):
         asked.append(epoch)
-        return list(zip(sets, logits, strict=True))
+        return [RewrittenSet(*made, strategy, 0.5) for made in zip(sets, logits, strict=True)]
 
-    train(models, Watching(), rewrites=rewrites)
+    train(models, strategy, rewrites=rewrites)
     assert asked == epochs
     for batch in seen:
         assert len(batch.rewrites) == (2 if epochs else 0)
@@ -535,17 +525,19 @@ class FollowsTheStudent(Strategy):
 
 
 def test_rewrites_made_with_an_earlier_student_are_resumed_not_made_again(tmp_path):
-    def rewrites_of(models):
+    def run(models, recipe, **more):
+        strategy = FollowsTheStudent()
+
         def rewrites(epoch):
             shift = int(abs(float(next(models.student.parameters()).detach().sum())) * 1e4) % 7
-            return [(rows(40, seed=shift), None)]
+            return [RewrittenSet(rows(40, seed=shift), None, strategy)]
 
-        return rewrites
+        train(models, strategy, recipe, rewrites=rewrites, teacher_logits=logits, **more)
 
     recipe = dataclasses.replace(RECIPE, checkpoint_seconds=0.0)
     logits = np.zeros((40, 3), dtype=np.float32)
     whole = make_models()
-    train(whole, FollowsTheStudent(), recipe, rewrites=rewrites_of(whole), teacher_logits=logits)
+    run(whole, recipe)
 
     class Stop(Notes):
         def evaluated(self, metric, value):
@@ -555,8 +547,7 @@ def test_rewrites_made_with_an_earlier_student_are_resumed_not_made_again(tmp_pa
     cut = make_models()
     often = dataclasses.replace(recipe, evaluate_every=1.4)
     with pytest.raises(KeyboardInterrupt):
-        train(cut, FollowsTheStudent(), often, rewrites=rewrites_of(cut), state_file=file, observer=Stop(),
-              teacher_logits=logits)  # fmt: skip
+        run(cut, often, state_file=file, observer=Stop())
     resumed = make_models()
-    train(resumed, FollowsTheStudent(), recipe, rewrites=rewrites_of(resumed), state_file=file, teacher_logits=logits)
+    run(resumed, recipe, state_file=file)
     assert same_weights(whole.student, resumed.student)
