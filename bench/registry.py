@@ -212,6 +212,10 @@ class StrategySpec:
             made.wrap([spec.create() for spec in self.inner])
         return made
 
+    def names(self) -> list[str]:
+        """Return the names of this strategy and of all it is made around."""
+        return [self.name, *(name for spec in self.inner for name in spec.names())]
+
     def effective(self) -> dict[str, Any]:
         """Return every option with the value that took effect, those of inner strategies as "inner.option"."""
         own = asdict(build(load(self.name), dict(self.options), self.name))
@@ -259,6 +263,11 @@ def _type_name(kind: Any) -> str:
 def missing(strategy: Strategy) -> list[Resource]:
     """Return what ``strategy`` needs on this machine and does not find."""
     return [resource for resource in strategy.resources() if not resource.ready()]
+
+
+def lacking(strategy: Strategy) -> str:
+    """Return in words what ``strategy`` does not find on this machine and how to get it; empty if it has all."""
+    return "; ".join(f"{resource.name} is missing, get it with: {resource.command}" for resource in missing(strategy))
 
 
 def listing() -> list[dict[str, Any]]:

@@ -19,6 +19,8 @@ class Data:
     """Word pieces a row at most; longer rows are cut."""
     max_train: int | None = None
     """Train on this many rows only, a fixed sample (marked in the record). A generator trained here reads all."""
+    rewrite_seed: int = 0
+    """Seed of texts rewritten offline, which all seeds of a strategy share."""
 
     def __post_init__(self) -> None:
         if self.max_length < 8 or (self.max_train is not None and self.max_train < 1):
@@ -43,6 +45,8 @@ class Teacher:
     batch_size: int = 32
     lr: float = 3e-5
     warmup: float = 0.06
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of the frozen teacher's weights. bf16 halves their memory; what it does to the logits is printed."""
 
     def __post_init__(self) -> None:
         if not 0 < self.epochs < float("inf") or self.batch_size < 1:
@@ -109,6 +113,15 @@ class Recipe:
     """In how many steps they do."""
     margin: float = 1.0
     """Continuation: squared distance from the teacher's logits that costs nothing."""
+    batch_tokens: int | None = None
+    """Batches of about this many word pieces, padding included, instead of ``batch_size`` rows."""
+    accumulate: int = 1
+    """Micro-batches an update is computed in, one after another, to save memory. The update stays that of the batch."""
+    recompute: bool = False
+    """Activation checkpointing: compute activations again in the backward pass instead of keeping them. Less memory,
+    more time, the same numbers."""
+    compile: bool = False
+    """torch.compile for the encoder layers. Rounds differently; see `bench profile` for whether it is faster."""
 
     def __post_init__(self) -> None:
         if len(self.weights) != 3 or min(self.weights) < 0 or sum(self.weights[:2]) <= 0:
@@ -120,6 +133,12 @@ class Recipe:
                 f"recipe.first_phase is a share above 0 and at most 1, recipe.levels 1 or more and recipe.margin 0 or "
                 f"more, not {self.first_phase}, {self.levels} and {self.margin}"
             )
+        if self.accumulate < 1 or (self.batch_tokens is not None and self.batch_tokens < 1):
+            raise UsageError("recipe.accumulate and recipe.batch_tokens must be 1 or more")
+
+
+# What changes how a result is come by and not the result.
+_WITHOUT_EFFECT = {"recipe": ("device", "checkpoint_seconds", "recompute"), "teacher": ("force",)}
 
 
 @dataclass(frozen=True)
@@ -133,6 +152,21 @@ class Settings:
     student: Student = field(default_factory=Student)
     generator: Generator = field(default_factory=Generator)
     recipe: Recipe = field(default_factory=Recipe)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the settings have a result depend on: the fields that differ from their defaults.
+
+        So a new field, whose default changes nothing, leaves old results what they are.
+        """
+        sections = {name: value for name, value in vars(self).items() if dataclasses.is_dataclass(value)}
+        return {"preset": self.preset} | {
+            name: {
+                key: value
+                for key, value in dataclasses.asdict(section).items()
+                if value != getattr(type(section)(), key) and key not in _WITHOUT_EFFECT.get(name, ())
+            }
+            for name, section in sections.items()
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain nested tables."""

@@ -83,7 +83,7 @@ class Context:
 
     ``models`` holds, for every role in the strategy's ``reads()``, the folder of that model and its tokenizer as
     ``from_pretrained`` takes it; the student's is a snapshot. ``digests`` identifies their contents. ``texts`` are
-    the task's training texts, for strategies that learn from them (TF-IDF).
+    the task's training texts, where the strategy says that it learns from them (TF-IDF).
     """
 
     task: Task
@@ -129,6 +129,8 @@ class Models:
     rng: torch.Generator
     cost: Cost
     accelerator: Any
+    accumulate: int = 1
+    """Micro-batches in which an update is computed: see ``bench.distill.accumulation``."""
 
     def logits(self, role: Role, inputs: Inputs) -> torch.Tensor:
         """Return the model's logits, [B, C] (masked LM: [.., V]) for B rows of ``inputs``, never in half precision.
@@ -163,7 +165,8 @@ class Strategy:
     ``needs`` names the models it cannot do without: the harness distils where it holds "teacher", and
     builds a masked LM where it holds "generator". ``refresh`` says when ``rewrite`` is asked for texts;
     ``libraries`` are the distributions it rewrites with: their versions are part of what rewrites are cached by,
-    and they are only ever imported in worker processes.
+    and they are only ever imported in worker processes. With ``learns_from_texts`` the context holds the task's
+    training texts.
     ``sequential`` is for views that depend on the gradient of the one before (FreeLB): the harness then runs
     forward and backward after each view before it asks for the next.
     """
@@ -172,6 +175,7 @@ class Strategy:
     refresh: ClassVar[Literal["never", "once", "epoch"]] = "never"
     sequential: ClassVar[bool] = False
     libraries: ClassVar[tuple[str, ...]] = ()
+    learns_from_texts: ClassVar[bool] = False
     wraps: ClassVar[bool] = False
     spec = ""
     """How this object is spelled on the command line, where it was made from that; worker processes remake it."""

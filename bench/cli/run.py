@@ -32,6 +32,8 @@ from bench.errors import BenchError, UsageError
 @preset_option
 @data_dir_option
 @click.option("--max-train", type=click.IntRange(1), help="Train on a fixed sample of this many rows (recorded).")
+@click.option("--recipe", help="kd (default), annealing or continuation: what every update minimises.")
+@click.option("--workers", type=click.IntRange(1), help="Processes that rewrite texts.  [default: one a core]")
 @set_option
 @click.option("--force", is_flag=True, help="Distil even from a teacher that learned nothing.")
 @click.option("--redo", is_flag=True, help="Run cells again that have a record.")
@@ -43,6 +45,8 @@ def run(
     preset: str,
     data_dir: Path | None,
     max_train: int | None,
+    recipe: str | None,
+    workers: int | None,
     overrides: tuple[str, ...],
     force: bool,
     redo: bool,
@@ -60,6 +64,7 @@ def run(
     from bench.registry import StrategySpec, split_list
 
     extra = [f"data.max_train={max_train}"] * bool(max_train) + ["teacher.force=true"] * force
+    extra += [f"recipe.method={recipe}"] * bool(recipe)
     settings, source = open_data(preset, [*overrides, *extra], data_dir)
     specs = list(dict.fromkeys(StrategySpec.parse(text) for text in split_list(strategies)))
     if not specs:
@@ -90,8 +95,8 @@ def run(
         for note in notes:
             progress.note(note)
         for where, cells in grids:
-            parts = Parts(settings, where, results, progress)
-            preflight(cells, parts, results)
+            parts = Parts(settings, where, results, progress, workers)
+            preflight(cells, parts, results, progress)
             work.append((plan(cells, results, redo=redo, progress=progress), parts))
         number, of = 0, sum(len(planned.missing) for planned, _ in work)
         for planned, parts in work:

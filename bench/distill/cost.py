@@ -14,15 +14,21 @@ from typing import Any
 
 @dataclass
 class Cost:
-    """Counters of one run. ``forwards`` and ``backwards`` count rows by model; ``seconds`` by phase."""
+    """Counters of one run. ``forwards`` and ``backwards`` count rows by model; ``seconds`` by phase.
+
+    ``rewritten`` counts rows and forms made offline, those from the cache, failed and truncated ones, and the
+    outcomes of attacks; ``attack_queries`` the texts that attacks asked their victim about.
+    """
 
     student_updates: int = 0
     adversary_updates: int = 0
     tokens: int = 0
     padding: int = 0
+    attack_queries: int = 0
     forwards: Counter[str] = field(default_factory=Counter)
     backwards: Counter[str] = field(default_factory=Counter)
     seconds: Counter[str] = field(default_factory=Counter)
+    rewritten: Counter[str] = field(default_factory=Counter)
 
     def forget_peak(self) -> None:
         """Let the GPU's peak memory count from here."""
@@ -43,7 +49,10 @@ class Cost:
 
     @property
     def train_seconds(self) -> float:
-        """Seconds of student and adversary updates and of rewriting text; no evaluation, no caches."""
+        """Seconds of student and adversary updates and of rewriting text; no evaluation, no caches.
+
+        "rewrite" is the work of making the texts, also where an earlier run did it; "rewrite_call" what was waited.
+        """
         return sum(self.seconds[phase] for phase in ("student", "adversary", "rewrite"))
 
     def state_dict(self) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class Outcome:
     step: int
     curve: list[dict[str, Any]] = field(default_factory=list)
     resumed: int = 0
+    rewritten: list[RewrittenSet] = field(default_factory=list)
 
 
 def total_updates(rows: int, recipe: Recipe) -> int:
@@ -155,6 +156,7 @@ def distil(
                 mine = {"best": best, "curve": outcome.curve, "resumed": outcome.resumed}
                 checkpoint.save(state_file, {**trainer.state_dict(), **mine})
 
+    outcome.rewritten = trainer.rewritten
     if best[2] is not None:
         models.student.load_state_dict(best[2])
         outcome.step = best[1]
@@ -210,7 +212,7 @@ class Trainer:
         epoch = self.models.cost.student_updates // self.per_epoch
         editions = [maker.edition(epoch) for maker in makers]
         if editions != self.rewritten_for:
-            with self.models.cost.timed("rewrite"):
+            with self.models.cost.timed("rewrite_call"):
                 self.rewritten, self.rewritten_for = self.rewrites(epoch), editions
         return self.rewritten
 

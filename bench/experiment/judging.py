@@ -1,0 +1,98 @@
+"""What a strategy's views, decoded to texts, are like at the end of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.data.encode import Encoded
+from bench.distill.loop import Outcome, Trainer
+from bench.evaluation.text_quality import label_quality, similarity, text_quality
+from bench.experiment.parts import Parts
+from bench.strategy import Models, Strategy, View
+
+# Rows whose views are judged: enough for a percent, few enough to take seconds.
+_JUDGED = 256
+
+
+def quality_of_views(
+    strategy: Strategy,
+    models: Models,
+    parts: Parts,
+    splits: dict[str, Encoded],
+    outcome: Outcome,
+    teacher_logits: np.ndarray | None,
+) -> dict[str, Any] | None:
+    """Return the text quality of what ``strategy`` shows the student; None where that is no text.
+
+    Views are made of a fixed sample of training rows, once more, and judged by the final student, the teacher
+    (whose logits [N, C] on the clean training rows are given) and a sentence encoder.
+    """
+    if teacher_logits is None:
+        return None
+    train, size = splits["train"], parts.settings.recipe.batch_size
+    rows = np.sort(np.random.default_rng(0).permutation(len(train))[:_JUDGED])
+    # What judging costs is no cost of the run.
+    models = dataclasses.replace(models, cost=dataclasses.replace(models.cost, forwards=Counter(), seconds=Counter()))
+    trainer = Trainer(
+        models, strategy, parts.settings.recipe, train, teacher_logits, lambda _: outcome.rewritten, parts.observer
+    )
+    models.student.eval()
+    before: list[tuple[str, ...]] = []
+    after: list[list[tuple[str, ...]]] = []
+    logits: dict[str, list[torch.Tensor]] = defaultdict(list)
+    origin: list[np.ndarray] = []
+    for start in range(0, len(rows), size):
+        batch = trainer.batch(rows[start : start + size])
+        views = text_views(strategy.views(batch, models))
+        if not views:
+            return None
+        assert batch.teacher_logits is not None
+        with torch.no_grad():
+            logits["teacher_before"].append(batch.teacher_logits)
+            logits["student_before"].append(models.logits("student", batch.inputs))
+            for view in views:
+                logits["teacher_after"].append(models.teacher_targets(view, batch))
+                logits["student_after"].append(models.logits("student", view.student))
+                origin.append(start + np.arange(len(batch.rows)))
+        before += [decoded(ids, models) for ids in batch.inputs["input_ids"].tolist()]
+        forms = [[decoded(ids, models) for ids in view.student["input_ids"].tolist()] for view in views]
+        after += [list(row) for row in zip(*forms, strict=True)]
+    stacked = {name: torch.cat(parts).cpu().numpy() for name, parts in logits.items()}
+    dev = [decoded(ids.tolist(), models) for ids in np.split(splits["dev"].ids, splits["dev"].offsets[1:-1])]
+    made = dict(models.cost.rewritten)
+    forms_made = made.pop("forms", 0)
+    return {
+        **text_quality(before, after, dev=dev),
+        **label_quality(models.task, **stacked, rows=np.concatenate(origin)),
+        "similarity": similarity(before, after, parts.accelerator.device.type),
+        **({"truncated": made.pop("truncated", 0) / forms_made, "rewriting": made} if forms_made else {}),
+    }
+
+
+def text_views(views: Iterator[View]) -> list[View]:
+    """Return the views made of word pieces, up to the first that is made of embeddings."""
+    made = []
+    for view in views:
+        if "input_ids" not in view.student:
+            break
+        made.append(view)
+    return made
+
+
+def decoded(ids: list[int], models: Models) -> tuple[str, ...]:
+    """Return the texts of one row, taken apart at the separators that the tokenizer put between them."""
+    tokenizer = models.tokenizer
+    parts: list[list[int]] = [[]]
+    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id, tokenizer.mask_token_id}
+    for token in ids:
+        if token == tokenizer.sep_token_id and len(parts) < len(models.task.texts):
+            parts.append([])
+        elif token not in special:
+            parts[-1].append(token)
+    return tuple(tokenizer.decode(part) for part in parts)

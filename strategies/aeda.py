@@ -1,0 +1,40 @@
+"""AEDA: punctuation marks are scattered over a text."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench import Context, TextStrategy
+from bench.errors import UsageError
+from strategies.words import Words
+
+MARKS = ".;?:!,"
+
+
+@dataclass(kw_only=True)
+class AEDA(TextStrategy):
+    """Punctuation marks inserted at random (Karimi et al., Findings of EMNLP 2021, arXiv 2108.13230).
+
+    Of n words, between 1 and n * ``ratio`` marks (a third; at least one) go to as many different places between
+    the words, ahead of them or at the end, each mark drawn from . ; ? : ! and the comma.
+    """
+
+    ratio: float = 1 / 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.ratio <= 1:
+            raise UsageError(f"aeda.ratio is a share of the words, above 0 and at most 1, not {self.ratio}")
+
+    def rewrite_texts(self, texts: Sequence[str], rngs: Sequence[random.Random], context: Context) -> list[str]:
+        return [self._scatter(text, rng) for text, rng in zip(texts, rngs, strict=True)]
+
+    def _scatter(self, text: str, rng: random.Random) -> str:
+        words = Words.of(text)
+        count = rng.randint(1, max(1, int(len(words) * self.ratio)))
+        # From the back, so that the places ahead keep their numbers.
+        for place in sorted(rng.sample(range(len(words) + 1), count), reverse=True):
+            words.insert(place, rng.choice(MARKS))
+        return str(words)
