@@ -177,8 +177,10 @@ class StrategySpec:
         """Return the spec of ``text``; UsageError for an unknown strategy or option, or a bad value."""
         parts = split_list(text, "+")
         if len(parts) > 1:
-            return cls(COMPOSED, inner=tuple(cls.parse(part) for part in parts))
-        match = re.fullmatch(r"([^(\[]+)(\(.*\))?(\[[^\[\]]*\])?", text.strip())
+            spec = cls(COMPOSED, inner=tuple(cls.parse(part) for part in parts))
+            spec.create()  # says now what the parts have against each other
+            return spec
+        match = re.fullmatch(r"([^(\[]+)(\(.*\))?(\[.*\])?", text.strip())
         if match is None:
             raise UsageError(f"{text!r} is no strategy: write name, name[option=value] or name(strategy)[option=value]")
         name, inside, options = match[1].strip(), match[2], match[3] or "[]"

@@ -75,7 +75,7 @@ def test_an_unknown_option_names_the_nearest_and_a_bad_value_the_option():
         StrategySpec.parse("mate-kd[0.4]")
     with pytest.raises(UsageError, match="above 0 and at most 1, not 4"):
         StrategySpec.parse("mate-kd[rho=4]")
-    with pytest.raises(UsageError, match="name is missing"):
+    with pytest.raises(UsageError, match=r"'  ' is no strategy: write name, name\[option=value\]"):
         StrategySpec.parse("  ")
 
 
@@ -102,8 +102,40 @@ def test_a_spelling_is_canonical_and_reads_back_as_the_same_spec(typed, spelling
         assert dict(spec.options) == {"inner": "mate-kd[rho=0.4,tau=2]"}
     else:
         assert dict(spec.options) == options
-        assert vars(spec.create()) == {**vars(load(spec.name)()), **options}
+        assert vars(spec.create()) == {**vars(load(spec.name)()), **options, "spec": spelling}
     assert str(spec) == spelling
+
+
+@pytest.mark.parametrize(
+    ("typed", "spelling", "effective"),
+    [
+        ("best-of-k( aeda )", "best-of-k(aeda)", {"k": 1, "aeda.copies": 1}),
+        ("best-of-k(aeda[copies=2])[k=2]", "best-of-k(aeda[copies=2])[k=2]", {"k": 2, "aeda.copies": 2}),
+        ("aeda + mate-kd[rho=.4]", "aeda+mate-kd[rho=0.4]", {"aeda.side": "task", "mate-kd.rho": 0.4}),
+        ("best-of-k(aeda)[pool=4]+none", "best-of-k(aeda)[pool=4]+none", {"best-of-k.pool": 4}),
+    ],
+)
+def test_strategies_around_strategies(typed, spelling, effective):
+    spec = StrategySpec.parse(typed)
+    assert str(spec) == spelling
+    assert StrategySpec.parse(spelling) == spec
+    assert effective.items() <= spec.effective().items()
+
+
+@pytest.mark.parametrize(
+    ("typed", "complaint"),
+    [
+        ("best-of-k", r"write best-of-k\(STRATEGY\), for example best-of-k\(eda\)"),
+        ("aeda(none)", "aeda wraps no strategy"),
+        ("best-of-k(mate-kd)", r"best-of-k\(mate-kd\): best-of-k selects among rewritten texts"),
+        ("best-of-k(aeda)[k=3]", "1 <= k <= candidates <= pool, not k=3, candidates=2"),
+        ("mate-kd+mate-kd", "at most one part may train an adversary"),
+        ("aeda+mate-dk", "did you mean 'mate-kd'"),
+    ],
+)
+def test_strategies_around_strategies_that_make_no_sense(typed, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        StrategySpec.parse(typed)
 
 
 def test_lists_split_at_commas_outside_brackets():
