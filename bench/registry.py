@@ -280,8 +280,9 @@ def listing() -> list[dict[str, Any]]:
         options = {
             key: {"type": _type_name(kind), "default": default} for key, (kind, default) in fields_of(cls).items()
         }
-        made = build(cls, {}, name)
-        lacks = [{"name": resource.name, "command": resource.command} for resource in missing(made)]
-        roles = sorted({*cls.needs, *made.reads()})
+        # What a wrapper needs is what the strategies inside it need.
+        made = None if cls.wraps else build(cls, {}, name)
+        lacks = [] if made is None else [{"name": r.name, "command": r.command} for r in missing(made)]
+        roles = sorted({*cls.needs, *(() if made is None else made.reads())})
         rows.append({"name": name, "about": about(cls), "needs": roles, "options": options, "missing": lacks})
     return rows

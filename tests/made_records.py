@@ -22,6 +22,7 @@ def run(task="rte", strategy="none", seed=0, value=0.5, seconds=10.0, **changes)
         "metrics": {"dev": {"accuracy": value}},
         "selection": {"rule": "last", "optimistic": False},
         "cost": {"student_updates": 100, "adversary_updates": 0, "train_seconds": seconds},
+        "text_quality": None,
         "provenance": {"hardware": "cpu", "finished": "2025-01-01"},
     }
     for key, change in changes.items():

@@ -12,9 +12,10 @@ import pytest
 from click.testing import CliRunner
 from conftest import ROOT
 
-from bench import Example
+from bench import Context, Example
 from bench.cli import main
 from bench.data.custom import load_task_file
+from bench.data.tasks import GLUE
 from bench.experiment.presets import load_settings
 from bench.registry import StrategySpec
 
@@ -66,7 +67,8 @@ def word_dropout(tmp_path, monkeypatch):
 def test_the_strategy_leaves_out_words_at_its_rate(word_dropout):
     strategy = StrategySpec.parse(f"{word_dropout}[rate=0.25]").create()
     words = [f"w{i}" for i in range(4000)]
-    (((kept, single),),) = strategy.rewrite([Example(0, (" ".join(words), "one"))], random.Random(0))
+    context = Context(GLUE["mrpc"])
+    (((kept, single),),) = strategy.rewrite([Example(0, (" ".join(words), "one"))], [random.Random(0)], context)
     assert len(kept.split()) == pytest.approx(3000, abs=110)  # four standard deviations
     assert [word for word in words if word in set(kept.split())] == kept.split()
     assert single == "one"
@@ -81,7 +83,7 @@ def test_the_strategy_runs_from_its_file(word_dropout):
     record = json.loads(path.read_bytes())
     assert record["status"] == "done"
     assert record["strategy"] == spec
-    assert record["strategy_options"] == {"rate": 0.3}
+    assert record["strategy_options"] == {"rate": 0.3, "side": "task", "copies": 1}
     # 64 rows, two epochs, each row read as it is and rewritten.
     assert record["cost"]["student_updates"] == 4
     assert record["cost"]["forwards"]["student"] == 2 * 2 * 64

@@ -16,6 +16,9 @@ VERBS = {
     "run": ("bench.cli.run:run", "Train and score strategies on tasks; does only what is missing."),
     "compare": ("bench.cli.compare:compare", "Print the leaderboard of finished runs."),
     "list": ("bench.cli.list:list_", "List strategies, tasks and presets."),
+    "augment": ("bench.cli.augment:augment", "Rewrite texts with a strategy, or show what it does to them."),
+    "check": ("bench.cli.check:check", "Put a strategy through what a good one must satisfy."),
+    "prefetch": ("bench.cli.prefetch:prefetch", "Get what strategies need: corpora, vectors, models."),
     "generator": ("bench.cli.generator:generator", "Train the masked language model that perturbs texts."),
     "profile": ("bench.cli.profile:profile", "Measure where a strategy's training time goes."),
 }

@@ -6,6 +6,7 @@ import json
 import shutil
 import textwrap
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -34,25 +35,75 @@ def list_() -> None:
     """List strategies, tasks or presets."""
 
 
-@list_.command(short_help="Names, models needed, options.", epilog="Example: bench list strategies --format json")
+@list_.command(
+    short_help="What each is, and whether it can run here.", epilog="Example: bench list strategies 'nlpaug:*' eda"
+)
+@click.argument("names", nargs=-1)
+@click.option("--ready", is_flag=True, help="Only those that lack nothing on this machine.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Also models needed and options; the default where NAMES are given."
+)
 @format_option
-def strategies(form: str) -> None:
-    """List the strategies: what each is, the models it needs, its options with type and default.
+def strategies(names: tuple[str, ...], ready: bool, verbose: bool, form: str) -> None:
+    """List the strategies: what each is, and whether it is ready or what it lacks here and how to get that.
 
-    An option is given in brackets behind the name: bench run --strategy 'mate-kd[rho=0.4]'.
+    NAMES choose some and show all about them: a name, a family (nlpaug) or a pattern ('*delete*'). An option is given
+    in brackets behind the name: bench run --strategy 'mate-kd[rho=0.4]'.
     """
-    from bench.registry import listing
+    from bench.registry import families, listing
 
-    rows = listing()
+    rows, found = listing(), families()
+    absent = {name: family.missing for name, family in found.items() if family.missing is not None}
+    if names:
+        for name in names:
+            if name not in absent and not any(_is_meant(name, row["name"]) for row in rows):
+                raise unknown("strategy or family", name, [*(row["name"] for row in rows), *found])
+        rows = [row for row in rows if any(_is_meant(name, row["name"]) for name in names)]
+        absent = {name: why for name, why in absent.items() if name in names}
+    if ready:
+        rows = [row for row in rows if not row["missing"]]
     if form == "json":
+        for name, why in absent.items():
+            click.echo(f"{name}: {why}", err=True)
         _print_json(rows)
         return
+    groups: dict[str, list[dict[str, Any]]] = {"": [], **{name: [] for name in found}}
     for row in rows:
-        lines = [row["about"], f"needs: {', '.join(row['needs']) or 'no other model'}"]
-        options = [f"{name}={o['default']} ({o['type']})" for name, o in row["options"].items()]
-        if options:
-            lines.append(f"options: {', '.join(options)}")
-        _print_entry(row["name"], lines, rows)
+        family = row["name"].partition(":")[0]
+        groups[family if ":" in row["name"] and family in found else ""].append(row)
+    details = verbose or bool(names)
+    for family, members in groups.items():
+        if family and members:
+            able = sum(not row["missing"] for row in members)
+            click.echo(f"\n{family}: {able} of {len(members)} ready")
+        for row in members:
+            _print_strategy(row, _column(members), details=details)
+    for name, why in absent.items():
+        click.echo(f"\n{name}: {why}")
+    lacks = {lack["name"]: lack["command"] for row in rows for lack in row["missing"]}
+    if lacks and not details:
+        click.echo("\nHow to get what is missing (bench prefetch does what it can; more: bench list strategies NAME):")
+        for name, command in lacks.items():
+            click.echo(f"  {name}: {command}")
+
+
+def _is_meant(asked: str, name: str) -> bool:
+    return name == asked or name.startswith(f"{asked}:") or fnmatchcase(name, asked)
+
+
+def _print_strategy(row: dict[str, Any], column: int, *, details: bool) -> None:
+    """Print a strategy: in a line and what it lacks in another, or with ``details`` all about it."""
+    indent = column + len("ready  ")
+    options = [f"{name}={o['default']} ({o['type']})" for name, o in row["options"].items()]
+    if details:
+        lines = [row["about"]]
+        lines += [f"missing: {lack['name']} (get it: {lack['command']})" for lack in row["missing"]]
+        lines.append(f"needs: {', '.join(row['needs']) or 'no other model'}")
+        lines += [f"options: {', '.join(options)}"] if options else []
+    else:
+        lines = [textwrap.shorten(row["about"], _width(indent) - indent, placeholder=" …")]
+        lines += [f"missing: {', '.join(lack['name'] for lack in row['missing'])}"] if row["missing"] else []
+    _print_entry(row["name"].ljust(column) + ("" if row["missing"] else "ready"), lines, indent)
 
 
 @list_.command(
@@ -85,7 +136,7 @@ def tasks(preset: str, data_dir: Path | None, form: str) -> None:
         else:
             partial = "partial: " if row["partial"] else ""
             lines.append(f"{', '.join(row['metrics'])}; {partial}{_rows(row['rows'], row['official'])}")
-        _print_entry(row["name"], lines, rows)
+        _print_entry(row["name"], lines, _column(rows))
 
 
 def _rows(found: dict[str, int], official: dict[str, int]) -> str:
@@ -119,17 +170,26 @@ def presets(form: str) -> None:
         for role in ("student", "generator"):
             layers_kept = row[f"{role}_layers"]
             lines[-1] += f"; {role}: {row[role]}" + (f" (layers: {layers_kept})" if layers_kept else "")
-        _print_entry(row["name"], lines, rows)
+        _print_entry(row["name"], lines, _column(rows))
 
 
 def _print_json(rows: Sequence[dict[str, Any]]) -> None:
     click.echo(json.dumps(rows, indent=1))
 
 
-def _print_entry(name: str, lines: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
-    """Print ``lines`` beside ``name``, in a column wide enough for the names of all ``rows``."""
-    indent = max(len(row["name"]) for row in rows) + 2
-    width = max(shutil.get_terminal_size(fallback=(100, 24)).columns, indent + 40)
+def _column(rows: Sequence[dict[str, Any]]) -> int:
+    """Return the width of a column for the names of ``rows``."""
+    return max(len(row["name"]) for row in rows) + 2
+
+
+def _width(indent: int) -> int:
+    """Return the width of the terminal; where it is very narrow, of a text behind ``indent`` columns."""
+    return max(shutil.get_terminal_size(fallback=(100, 24)).columns, indent + 20)
+
+
+def _print_entry(name: str, lines: Sequence[str], indent: int) -> None:
+    """Print ``lines`` beside ``name``, from column ``indent`` on, no wider than the terminal."""
+    width = _width(indent)
     wrapped = [
         part
         for number, line in enumerate(lines)

@@ -27,14 +27,13 @@ from types import MappingProxyType
 from typing import Any
 
 from bench.data.source import Source, TaskData
-from bench.data.tables import Table, read_bytes, read_csv, read_jsonl, read_parquet, read_tsv, to_examples
+from bench.data.tables import FORMATS, Table, read_bytes, read_table, to_examples
 from bench.data.tasks import CLASS_METRICS, GLUE, SCORE_METRICS, Task
 from bench.errors import UsageError, unknown
 from bench.toml import read_toml
 
 _KEYS = ("name", "title", "texts", "label", "labels", "metrics", "score_range", "quoting", "files")
 _SPLITS = ("train", "dev", "test")
-_FORMATS = (".tsv", ".csv", ".jsonl", ".tsv.gz", ".csv.gz", ".jsonl.gz", ".parquet")
 
 
 class FileSource:
@@ -83,12 +82,7 @@ class FileSource:
             raise unknown("task", task, self.tasks)
 
     def _read(self, path: Path) -> Table:
-        name = path.name.removesuffix(".gz")
-        if name.endswith(".csv"):
-            return read_csv(path)
-        if name.endswith(".tsv"):
-            return read_csv(path, "\t") if self._quoting else read_tsv(path)
-        return read_jsonl(path) if name.endswith(".jsonl") else read_parquet(path)
+        return read_table(path, quoting=self._quoting)
 
 
 def load_task_file(path: Path) -> Source:
@@ -187,8 +181,8 @@ class _Keys:
             if split not in table and split == "test":
                 continue
             file = self.path.parent / names.text(split)
-            if not file.name.endswith(_FORMATS):
-                raise UsageError(f"{self.path}: {split} is {file.name}; known endings: {' '.join(_FORMATS)}")
+            if not file.name.endswith(FORMATS):
+                raise UsageError(f"{self.path}: {split} is {file.name}; known endings: {' '.join(FORMATS)}")
             if not file.is_file():
                 raise UsageError(f"{self.path}: no such {split} file: {file}")
             found[split] = file

@@ -49,7 +49,8 @@ class Encoded:
     def tensors(self) -> dict[str, torch.Tensor | int | None]:
         """Return the fields as a checkpoint keeps them."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in fields.items()}
+        # Copied: what is memory-mapped must not be written to, and torch has no way to say so.
+        return {k: torch.from_numpy(np.array(v)) if isinstance(v, np.ndarray) else v for k, v in fields.items()}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Any]) -> Encoded:

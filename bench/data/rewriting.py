@@ -52,7 +52,8 @@ class Rewritten:
 
     ``failed`` says of a row why it was kept as it was. ``outcomes`` counts the rows by ``Attacked.outcome``,
     ``queries`` what models were asked. ``cached`` rows were made before; ``seconds`` is what this call took, and
-    ``work_seconds`` what making the rows took in all, then or now, summed over processes.
+    ``work_seconds`` what making the rows took in all, then or now, summed over processes; importing libraries and
+    loading models is left out, so that it does not grow with the number of processes.
     """
 
     forms: list[Forms]
@@ -127,6 +128,7 @@ def rewrite_all(
             raise BenchError(f"{job.name} failed on every row it was given ({len(failed):,}); {reason}")
         if observer is not None:
             observer.note(f"{job.name}: {len(failed):,} of {len(keys):,} rows failed and stay as they are; {reason}")
+    times = [made.seconds for made in known.values() if made.seconds is not None]
     return Rewritten(
         forms=[
             list(known[key].forms) or [tuple(example.texts)] * count
@@ -137,7 +139,7 @@ def rewrite_all(
         queries=sum(made.queries for made in known.values()),
         cached=cached,
         seconds=time.perf_counter() - started,
-        work_seconds=sum(made.seconds for made in known.values()),
+        work_seconds=sum(times) / len(times) * len(known) if times else 0.0,
     )
 
 

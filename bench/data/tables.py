@@ -1,14 +1,16 @@
-"""Reading tables: TSV, CSV, JSON lines and parquet rows, and turning them into a task's examples."""
+"""Tables: reading and writing TSV, CSV, JSON lines and parquet, and turning rows into a task's examples."""
 
 from __future__ import annotations
 
 import gzip
 import math
+import os
+import uuid
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from bench.data.tasks import Example, Task
 from bench.errors import BenchError, UsageError
@@ -35,6 +37,26 @@ class Table:
         trouble = "occurs more than once" if column in self.columns else "is missing"
         found = ", ".join(self.columns)
         raise BenchError(f"{self.source}: column {column!r} {trouble}; columns found: {found}")
+
+
+FORMATS = (".tsv", ".csv", ".jsonl", ".tsv.gz", ".csv.gz", ".jsonl.gz", ".parquet")
+"""The endings of the files that ``read_table`` reads."""
+
+
+WRITTEN = (".parquet", ".tsv", ".csv", ".jsonl")
+"""The endings of the files that ``write_table`` writes."""
+
+
+def read_table(path: Path, *, quoting: bool = False) -> Table:
+    """Return the table of a file with a header, read as its ending says; ``quoting``: a .tsv is quoted like CSV."""
+    name = path.name.removesuffix(".gz")
+    if not path.name.endswith(FORMATS):
+        raise UsageError(f"{path} is no table: known endings are {' '.join(FORMATS)}")
+    if name.endswith(".csv"):
+        return read_csv(path)
+    if name.endswith(".tsv"):
+        return read_csv(path, "\t") if quoting else read_tsv(path)
+    return read_jsonl(path) if name.endswith(".jsonl") else read_parquet(path)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -161,6 +183,94 @@ def read_parquet(path: Path) -> Table:
         raise BenchError(f"{path} is not readable as parquet: {error}") from error
     rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
     return Table(str(path), tuple(table.column_names), table.num_rows, enumerate(rows, start=1), unit="row")
+
+
+def write_table(
+    path: Path,
+    columns: Mapping[str, Sequence[Any]],
+    types: Mapping[str, Any] | None = None,
+    *,
+    quoting: bool = False,
+) -> None:
+    """Write ``columns``, all equally long, to ``path`` at once or not at all: .parquet, .tsv, .csv or .jsonl.
+
+    ``types`` are the Arrow types of columns in a parquet file (or their names); the others' are found out. In .csv
+    and .tsv None is an empty cell. A .tsv is quoted as CSV is with ``quoting``, else written as ``read_tsv`` reads it.
+
+    Raises:
+        UsageError: Another ending.
+        BenchError: The content cannot be written so, or the file cannot be written.
+    """
+    if path.suffix not in WRITTEN:
+        raise UsageError(f"cannot write {path}: known endings are {' '.join(WRITTEN)}")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".parquet":
+            _write_parquet(part, columns, types or {})
+        else:
+            with part.open("w", encoding="utf-8", newline="") as file:
+                if path.suffix == ".jsonl":
+                    _write_jsonl(file, columns)
+                elif path.suffix == ".tsv" and not quoting:
+                    _write_tsv(file, columns)
+                else:
+                    _write_csv(file, columns, "\t" if path.suffix == ".tsv" else ",")
+        os.replace(part, path)
+    except OSError as error:
+        raise BenchError(f"cannot write {path}: {error.strerror or error}; name another file") from error
+    except ValueError as error:
+        raise BenchError(f"cannot write {path}: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_parquet(path: Path, columns: Mapping[str, Sequence[Any]], types: Mapping[str, Any]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrays = {}
+    for name, values in columns.items():
+        try:
+            arrays[name] = pa.array(values, type=types.get(name))
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise ValueError(f"column {name!r}: {error}; a .jsonl takes values of any kind") from error
+    pq.write_table(pa.table(arrays), path)
+
+
+def _write_jsonl(file: IO[str], columns: Mapping[str, Sequence[Any]]) -> None:
+    import json
+
+    for row in zip(*columns.values(), strict=True):
+        file.write(json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False, default=str) + "\n")
+
+
+def _write_csv(file: IO[str], columns: Mapping[str, Sequence[Any]], delimiter: str) -> None:
+    import csv
+
+    writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+
+
+def _write_tsv(file: IO[str], columns: Mapping[str, Sequence[Any]]) -> None:
+    file.write("\t".join(columns) + "\n")
+    for number, row in enumerate(zip(*columns.values(), strict=True), start=1):
+        cells = ["" if value is None else str(value) for value in row]
+        for name, cell in zip(columns, cells, strict=True):
+            if not {"\t", "\n"}.isdisjoint(cell) or cell.endswith("\r"):
+                raise ValueError(
+                    f"{name!r} of row {number} holds a tab or a line end, {cell!r:.80}; a .parquet can hold it"
+                )
+        file.write("\t".join(cells) + "\n")
+
+
+def column_types(path: Path) -> dict[str, Any]:
+    """Return the Arrow types of a parquet file's columns."""
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(path)
+    return dict(zip(schema.names, schema.types, strict=True))
 
 
 def to_examples(

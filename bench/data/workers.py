@@ -11,9 +11,11 @@ import pickle
 import random
 import re
 import signal
+import sys
 import tempfile
 import threading
 import time
+import types
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,12 +45,15 @@ _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 @dataclass
 class Made:
-    """What became of one row: its forms, or why it has ``failed``; ``seconds`` is the time that took."""
+    """What became of one row: its forms, or why it has ``failed``.
+
+    ``seconds`` is the time that took; None in a process's first call, which also imports libraries and loads models.
+    """
 
     forms: Forms = field(default_factory=list)
     outcome: str | None = None
     queries: int = 0
-    seconds: float = 0.0
+    seconds: float | None = None
     failed: str | None = None
 
 
@@ -114,6 +119,8 @@ def in_this_process(
     while row < len(examples):
         start = time.monotonic()
         made = job.rewrite(examples[row : row + size])
+        if row == 0:
+            made[0].seconds = None
         size = _next_size(size, len(made), time.monotonic() - start, row_seconds)
         yield from enumerate(made, start=row)
         row += len(made)
@@ -136,7 +143,7 @@ def in_workers(
         while waiting or alone or any(worker.rows for worker in workers):
             busy = sum(bool(worker.rows) for worker in workers)
             while len(workers) < min(count, busy + len(waiting) + len(alone)):
-                workers.append(_Worker(payload))
+                workers.append(_Worker(job, payload))
             for worker in workers:
                 if not worker.ready or worker.rows or not (waiting or alone):
                     continue
@@ -157,6 +164,7 @@ def in_workers(
                     rows, took = worker.rows, time.monotonic() - worker.since
                     if worker.first:
                         slowest_first = max(slowest_first or 0.0, took)
+                        told[0].seconds = None
                     size = _next_size(size, len(rows), took, row_seconds)
                     worker.rows, worker.first, worker.deadline = [], False, math.inf
                     yield from zip(rows, told, strict=True)
@@ -171,7 +179,7 @@ def in_workers(
                     if not worker.ready:
                         raise BenchError(f"{job.name} cannot start in a worker process: {told}")
                     if len(rows) == 1:
-                        yield rows[0], Made(failed=told, seconds=took)
+                        yield rows[0], Made(failed=told, seconds=None if worker.first else took)
                     else:
                         alone.extend(rows)
     finally:
@@ -190,13 +198,13 @@ def _next_size(size: int, rows: int, took: float, row_seconds: float) -> int:
 class _Worker:
     """One process from this side. ``rows`` is what it works on, to be done by ``deadline``."""
 
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, job: Job, payload: bytes) -> None:
         # What libraries print would tear the progress display; the last line says why a process died.
-        self._log = tempfile.NamedTemporaryFile(prefix="bench-worker-", delete=False)
+        self._log = tempfile.NamedTemporaryFile(prefix="bench-worker-")  # noqa: SIM115 - closed in kill()
         spawn = multiprocessing.get_context("spawn")
         self._connection, theirs = spawn.Pipe()
         self._process = spawn.Process(target=_work, args=(theirs, payload, self._log.name), daemon=True)
-        with _environment():
+        with _started_clean(needs_main=type(job.strategy).__module__ == "__main__"):
             self._process.start()
         theirs.close()
         self.ends = (self._connection, self._process.sentinel)
@@ -247,17 +255,21 @@ class _Worker:
         self._process.join(timeout=10)
         self._connection.close()
         self._log.close()
-        Path(self._log.name).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def _environment() -> Iterator[None]:
-    """Have ``ENVIRONMENT`` in this process's environment, which a process started meanwhile inherits."""
+def _started_clean(*, needs_main: bool) -> Iterator[None]:
+    """Have a process that starts meanwhile find ``ENVIRONMENT``, and run this one's main script only if it has to."""
     before = {key: os.environ.get(key) for key in ENVIRONMENT}
+    main = sys.modules["__main__"]
     os.environ.update(ENVIRONMENT)
+    if not needs_main:
+        # Workers would run it again, to the point where it starts workers if it has no __name__ == "__main__".
+        sys.modules["__main__"] = types.ModuleType("__main__")
     try:
         yield
     finally:
+        sys.modules["__main__"] = main
         for key, value in before.items():
             if value is None:
                 del os.environ[key]
@@ -284,11 +296,10 @@ def _work(connection: Connection, payload: bytes, log: str) -> None:
     """What a worker process does: make the strategy, then rewrite what is sent until nothing is."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C is for the parent, which then kills the group
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(log,), daemon=True).start()
     handle = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
-    os.unlink(log)  # the parent has it open; should it be killed, nothing is left behind
     try:
         from bench.registry import StrategySpec
 
@@ -307,11 +318,12 @@ def _work(connection: Connection, payload: bytes, log: str) -> None:
                 connection.send(("stop", (isinstance(error, UsageError), str(error))))
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(log: str) -> None:
     """End this process group when the parent is gone, however that came about."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
+    Path(log).unlink(missing_ok=True)
     if hasattr(os, "killpg"):
         os.killpg(0, signal.SIGKILL)
     os._exit(1)

@@ -34,8 +34,9 @@ def plan(cells: Sequence[Cell], results: Path, *, redo: bool, progress: Progress
             # A checkpoint of the run before would be gone on from.
             shutil.rmtree(cell.folder(results) / "checkpoint", ignore_errors=True)
         record = None if redo else _existing(cell, results, progress)
-        # A skipped cell costs nothing to ask again, and what it lacked may be there now.
-        if record is None or record["status"] != "done":
+        # What a cell lacked when it was skipped may be there now; what its strategy does not support stays so.
+        is_settled = record is not None and record["status"] == "skipped" and cell.made.supports(cell.task) is not None
+        if record is None or (record["status"] != "done" and not is_settled):
             missing.append(cell)
         else:
             done.append(record)

@@ -187,3 +187,21 @@ def test_exit_codes(monkeypatch, error, code, words):
     assert done.exit_code == code
     assert words in done.stderr
     assert "Traceback" not in done.output
+
+
+def test_quality_in_every_format(results, tmp_path):
+    put(results, "rte", "eda", 0, 0.5, text_quality={"changed": 0.25, "rewriting": {"rows": 4, "failed": 1}})
+    text = compare("--results", results, "--quality")
+    assert text.exit_code == 0, text.output
+    assert "25.0%" in text.stdout
+    assert "failed: rows that could not be rewritten" in text.stdout
+    assert "65.0" not in text.stdout
+    (row,) = json.loads(compare("--results", results, "--quality", "--format", "json").stdout)
+    assert (row["preset"], row["strategy"], row["changed"], row["failed"]) == ("mini", "eda", 0.25, 0.25)
+    assert row["tasks"] == ["rte"]
+    (row,) = csv.DictReader(io.StringIO(compare("--results", results, "--quality", "--format", "csv").stdout))
+    assert (row["changed"], row["similarity"], row["tasks"]) == ("0.25", "", '["rte"]')
+    assert "| eda | 1 | 25.0% | 25.0% |" in compare("--results", results, "--quality", "--format", "markdown").stdout
+    nothing = compare("--results", results, "--quality", "--strategy", "none")
+    assert nothing.exit_code == 1
+    assert "none of these runs made texts" in nothing.stderr

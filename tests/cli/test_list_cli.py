@@ -3,14 +3,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import pytest
 from click.testing import CliRunner
 
+from bench import Strategy, registry
 from bench.cli import main
 from bench.experiment.presets import load_settings
+from bench.resources import Resource
 
-HEAVY = ("torch", "pandas", "numpy", "transformers", "datasets", "evaluate", "sklearn")
+HEAVY = ("torch", "pandas", "numpy", "transformers", "datasets", "evaluate", "sklearn", "textattack", "nlpaug", "nltk")
 
 
 def bench(*arguments):
@@ -39,15 +42,116 @@ def test_strategies_with_needs_and_options():
     assert {"none", "finetune", "mate-kd"} <= found.keys()
     assert found["none"]["needs"] == ["teacher"]
     assert found["none"]["options"] == {}
-    assert found["mate-kd"]["needs"] == ["teacher", "generator"]
+    assert found["mate-kd"]["needs"] == ["generator", "teacher"]
+    assert found["mate-kd"]["missing"] == []
     assert found["mate-kd"]["options"]["rho"] == {"type": "float", "default": 0.3}
     assert all(row["about"] for row in found.values())
 
 
 def test_strategies_as_text():
     lines = bench("strategies").stdout.splitlines()
-    assert any(line.startswith("none ") and "Plain knowledge distillation" in line for line in lines)
-    assert any("rho=0.3 (float)" in line for line in lines)
+    assert any(line.startswith("none ") and " ready  Plain knowledge distillation" in line for line in lines)
+    assert not any("rho=0.3" in line for line in lines)
+    for arguments in (["mate-kd"], ["-v"], ["mate-*"]):
+        assert "rho=0.3 (float)" in bench("strategies", *arguments).stdout
+
+
+@dataclass
+class Lacking(Strategy):
+    """Lacks what you ask for."""
+
+    thing: str = "the moon"
+
+    def resources(self):
+        return [Resource(self.thing, lambda: False, f"fetch {self.thing}"), Resource("air", lambda: True, "breathe")]
+
+
+class Zoo:
+    """A family of two."""
+
+    missing = None
+
+    def members(self):
+        return ["cat", "dog"]
+
+    def load(self, member):
+        return Lacking if member == "dog" else registry.load("none")
+
+
+class Circus:
+    """A family whose library is not installed."""
+
+    missing = "package circus is not installed: pip install circus"
+
+    def members(self):
+        return []
+
+    def load(self, member):
+        raise AssertionError(member)
+
+
+@pytest.fixture
+def zoo(monkeypatch):
+    """Three strategies and two families, one of them absent."""
+    registry.targets()
+    monkeypatch.setattr(registry, "_registered", {"none": "strategies.none:Clean", "lacking": Lacking})
+    monkeypatch.setattr(registry, "_families", {"zoo": "zoo", "circus": "circus"})
+    resolve = registry._resolve
+    animals = {"zoo": Zoo(), "circus": Circus()}
+    monkeypatch.setattr(registry, "_resolve", lambda name, target: animals.get(target) or resolve(name, target))
+
+
+@pytest.mark.usefixtures("zoo")
+def test_a_strategy_is_ready_or_says_what_it_lacks():
+    done = bench("strategies")
+    assert done.stdout.splitlines() == [
+        "none     ready  Plain knowledge distillation on the original text (Hinton et al., 2015, arXiv …",
+        "lacking         Lacks what you ask for.",
+        "                missing: the moon",
+        "",
+        "zoo: 1 of 2 ready",
+        "zoo:cat  ready  Plain knowledge distillation on the original text (Hinton et al., 2015, arXiv …",
+        "zoo:dog         Lacks what you ask for.",
+        "                missing: the moon",
+        "",
+        "circus: package circus is not installed: pip install circus",
+        "",
+        "How to get what is missing (bench prefetch does what it can; more: bench list strategies NAME):",
+        "  the moon: fetch the moon",
+    ]
+
+
+@pytest.mark.usefixtures("zoo")
+def test_names_choose_strategies_and_show_all_about_them():
+    assert bench("strategies", "zoo:dog").stdout.splitlines() == [
+        "",
+        "zoo: 0 of 1 ready",
+        "zoo:dog         Lacks what you ask for.",
+        "                missing: the moon (get it: fetch the moon)",
+        "                needs: teacher",
+        "                options: thing=the moon (str)",
+    ]
+    assert list(rows("strategies", "zoo")) == ["zoo:cat", "zoo:dog"]
+    assert list(rows("strategies", "*ac*", "none")) == ["none", "lacking"]
+    assert list(rows("strategies", "--ready")) == ["none", "zoo:cat"]
+    assert bench("strategies", "circus").stdout.strip().startswith("circus: package circus is not installed")
+    wrong = bench("strategies", "zoo:dok")
+    assert wrong.exit_code == 2
+    assert "did you mean 'zoo:dog'?" in wrong.output
+
+
+@pytest.mark.usefixtures("zoo")
+def test_json_has_all_of_every_strategy_and_an_absent_family_on_stderr():
+    done = bench("strategies", "--format", "json")
+    assert "circus: package circus" in done.stderr
+    dog = json.loads(done.stdout)[-1]
+    assert dog == {
+        "name": "zoo:dog",
+        "about": "Lacks what you ask for.",
+        "needs": ["teacher"],
+        "options": {"thing": {"type": "str", "default": "the moon"}},
+        "missing": [{"name": "the moon", "command": "fetch the moon"}],
+    }
 
 
 def test_presets_name_their_models():
@@ -124,4 +228,6 @@ def test_every_help_has_an_example(arguments):
 
 def test_the_width_of_the_terminal_is_kept(monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
-    assert max(map(len, bench("strategies").stdout.splitlines())) <= 60
+    # But for commands and names of models, which are to be copied.
+    entries = bench("strategies").stdout.partition("\n\n")[0]
+    assert max(map(len, entries.splitlines())) <= 60

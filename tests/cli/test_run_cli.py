@@ -335,3 +335,121 @@ def test_a_teacher_that_learned_nothing_fails_its_cells_with_the_reason(results)
     forced = bench(*arguments, results=results)
     assert forced.exit_code == 0, forced.output
     assert "1 cells run, 1 were there already" in forced.output
+
+
+def only_record(results, strategy):
+    (found,) = [record for record in records(results) if record["strategy"] == strategy]
+    return found
+
+
+def test_rewritten_texts_are_cached_for_all_seeds_and_judged(results, tmp_path):
+    mine = write_strategy(
+        tmp_path,
+        """
+        @dataclass
+        class Reversed(Strategy):
+            '''The words from last to first, of the second text.'''
+            refresh = "once"
+            def rewrite(self, examples, rngs, context):
+                assert not context.models and not context.texts
+                return [[(e.texts[0], " ".join(reversed(e.texts[1].split())))] for e in examples]
+        """,
+        "reversed.py",
+    )
+    done = bench("--strategy", f"none,{mine}:Reversed", "--tasks", "rte", "--seeds", "2", results=results)
+    assert done.exit_code == 0, done.output
+    first, second = (record for record in records(results) if "Reversed" in record["strategy"])
+    assert [r["cost"]["rewritten"]["cached"] for r in (first, second)] == [0, 64]
+    for record in (first, second):
+        quality = record["text_quality"]
+        assert quality["rows"] == quality["forms"] == 64
+        assert quality["changed"] > 0.9
+        assert 0 < quality["word_edit_rate"] <= 1
+        assert 0 <= quality["teacher_label_kept"] <= 1
+        assert quality["divergence_after"] > 0
+        # Reversed words are the same words, but for those cut off at the maximum length.
+        assert quality["distinct_1"] == pytest.approx(quality["distinct_1_before"], abs=0.01)
+        assert quality["rewriting"] == {"rows": 64, "cached": record["cost"]["rewritten"]["cached"], "failed": 0}
+        assert record["cost"]["forwards"]["teacher"] == 64
+        assert record["cost"]["seconds"]["rewrite"] == first["cost"]["seconds"]["rewrite"]
+    plain = next(record for record in records(results) if record["strategy"] == "none")
+    assert plain["text_quality"] is None
+
+
+def test_an_attack_reads_a_snapshot_of_the_student_every_epoch(results, tmp_path):
+    seen = tmp_path / "seen"
+    mine = write_strategy(
+        tmp_path,
+        f"""
+        from pathlib import Path
+        from bench import Attacked
+
+        @dataclass
+        class Asks(Strategy):
+            '''Asks the student about every row, in vain.'''
+            refresh = "epoch"
+            def reads(self):
+                return ("student",)
+            def rewrite(self, examples, rngs, context):
+                from transformers import AutoModelForSequenceClassification, AutoTokenizer
+                model = AutoModelForSequenceClassification.from_pretrained(context.models["student"])
+                assert AutoTokenizer.from_pretrained(context.models["student"]).mask_token
+                assert model.config.num_labels == 2
+                with Path({str(seen)!r}).open("a") as file:
+                    file.write(context.digests["student"] + "\\n")
+                return [Attacked([e.texts], "failure", queries=3) for e in examples]
+        """,
+        "asks.py",
+    )
+    done = bench("--strategy", f"{mine}:Asks", "--tasks", "rte", "--set", "recipe.epochs=2", results=results)
+    assert done.exit_code == 0, done.output
+    assert len(set(seen.read_text().split())) == 2  # another student in each epoch
+    record = only_record(results, f"{mine}:Asks")
+    assert record["cost"]["attack_queries"] == 2 * 64 * 3
+    assert record["text_quality"]["rewriting"] == {"rows": 128, "cached": 0, "failed": 0, "failure": 128}
+    assert record["text_quality"]["changed"] == 0
+    assert not list(results.rglob("checkpoint"))
+
+
+def test_what_a_strategy_lacks_skips_its_cells_before_any_training_until_it_is_there(results, tmp_path):
+    vectors = tmp_path / "vectors.txt"
+    mine = write_strategy(
+        tmp_path,
+        f"""
+        from bench.resources import file
+
+        @dataclass
+        class Needs(Strategy):
+            '''Needs a file.'''
+            def resources(self):
+                return [file({str(vectors)!r}, "download vectors", "the vectors")]
+        """,
+        "needs.py",
+    )
+    command = ("--strategy", f"{mine}:Needs", "--tasks", "rte")
+    done = bench(*command, results=results)
+    assert done.exit_code == 0, done.output
+    assert "Needs will be skipped: the vectors is missing, get it with: download vectors" in done.output
+    assert only_record(results, f"{mine}:Needs")["status"] == "skipped"
+    vectors.touch()
+    assert bench(*command, results=results).exit_code == 0
+    assert only_record(results, f"{mine}:Needs")["status"] == "done"
+
+
+def test_a_recipe_is_another_setting_under_which_every_strategy_runs(results):
+    combined = "mate-kd[generator_steps=1,objective=mse,student_steps=1]"
+    command = ("--strategy", f"none,{combined}", "--tasks", "rte", "--recipe", "annealing", "--set", "recipe.epochs=5")
+    done = bench(*command, results=results)
+    assert done.exit_code == 0, done.output
+    plain, mate_kd = only_record(results, "none"), only_record(results, combined)
+    assert plain["spec"]["recipe"]["method"] == "annealing"
+    assert plain["signature"] == mate_kd["signature"]
+    # Ten updates, of which the last three know neither teacher nor views: seven cost two forwards of 32 rows.
+    assert mate_kd["cost"]["adversary_updates"] == 7
+    assert mate_kd["cost"]["forwards"]["student"] - 7 * 32 == (7 * 2 + 3) * 32
+    assert mate_kd["text_quality"]["rows"] == 64
+    assert bench("--strategy", "none", "--tasks", "rte", results=results).exit_code == 0
+    assert len({record["signature"] for record in records(results)}) == 2
+    unknown = bench("--strategy", "none", "--tasks", "rte", "--recipe", "annealed", results=results)
+    assert unknown.exit_code == 2
+    assert "annealing" in unknown.output

@@ -67,9 +67,9 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_almost_nothing():
 
 
 def test_the_budget_is_a_number_of_updates():
-    assert total_updates(40, RECIPE) == 15
-    assert total_updates(41, RECIPE) == 18
-    assert total_updates(41, dataclasses.replace(RECIPE, epochs=0.5)) == 3
+    assert total_updates(5, RECIPE) == 15
+    assert total_updates(6, RECIPE) == 18
+    assert total_updates(6, dataclasses.replace(RECIPE, epochs=0.5)) == 3
     assert total_updates(1, dataclasses.replace(RECIPE, epochs=0.1)) == 1
 
 

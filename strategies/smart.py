@@ -1,0 +1,64 @@
+"""SMART: the student must not change its mind within a small ball around its word embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bench import Batch, Models, Strategy, View
+from bench.errors import UsageError
+
+
+@dataclass
+class Smart(Strategy):
+    """Smoothness-inducing adversarial regularisation (SMART, Jiang et al., ACL 2020, arXiv 1911.03437).
+
+    Noise ~ N(0, ``sigma``^2) on the student's word embeddings climbs, in ``steps`` steps, the divergence of the
+    student from its own prediction on the clean text: delta += ``lr`` * g / max|g|, the maximum over a token's
+    embedding, then clipped to ``epsilon`` in every component. The student is held to its own clean prediction
+    there, not to the teacher's: the one strategy here whose view asks the teacher nothing. The step and its
+    scaling are those of the authors' code, which never projects; ``epsilon`` is what its one step can reach.
+
+    The paper's loss is KL both ways with gradient through both predictions; ours is KL(S(x) || S(x + delta)) with
+    S(x) held fixed (as in virtual adversarial training, Miyato et al., 2018), for scores the squared error, under
+    the recipe's weight of a view rather than the paper's lambda. Its second part, the Bregman proximal term,
+    is about the optimiser and not here. Prediction and ascent run with dropout off, so that what is climbed is a
+    function of the text alone; the view itself then trains the student as every view does, with dropout on.
+    """
+
+    epsilon: float = 1e-3
+    lr: float = 1e-3
+    sigma: float = 1e-5
+    steps: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.epsilon, self.lr, self.sigma) <= 0 or self.steps < 1:
+            # At delta = 0 the divergence is at its minimum and has no gradient to follow, so sigma cannot be 0.
+            raise UsageError("smart.epsilon, lr and sigma must be above 0 and smart.steps 1 or more")
+
+    def views(self, batch: Batch, models: Models) -> Iterator[View]:
+        import torch
+
+        from bench.distill.losses import divergence
+
+        student, is_regression = models.student, models.task.is_regression
+        was_training = student.training
+        student.eval()
+        rest = {key: value for key, value in batch.inputs.items() if key != "input_ids"}
+        real = rest["attention_mask"].unsqueeze(2)
+        words = student.get_input_embeddings()(batch.inputs["input_ids"])
+        with torch.no_grad():
+            own = models.logits("student", batch.inputs)
+        noise = torch.randn(words.shape, generator=models.rng, device=words.device)
+        delta = (self.sigma * noise * real).clamp(-self.epsilon, self.epsilon)
+        for _ in range(self.steps):
+            delta.requires_grad_(True)
+            perturbed = {**rest, "inputs_embeds": words.detach() + delta}
+            loss = divergence(own, models.logits("student", perturbed), is_regression=is_regression)
+            # With respect to delta alone: nothing is added to the gradients of the student's parameters.
+            (uphill,) = torch.autograd.grad(loss, delta)
+            models.cost.backwards["student"] += len(batch.rows)
+            scaled = uphill / uphill.abs().amax(dim=2, keepdim=True).clamp(min=torch.finfo(uphill.dtype).tiny)
+            delta = (delta.detach() + self.lr * scaled * real).clamp(-self.epsilon, self.epsilon)
+        student.train(was_training)
+        yield View({**rest, "inputs_embeds": words + delta}, teacher_logits=own)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+from made_records import run
+
+from bench.reporting import tables
+from bench.reporting.leaderboard import leaderboard
+from bench.reporting.quality import quality, sheets
+
+
+def made(task, strategy, seed, changed, rewriting=None, queries=0, **numbers):
+    record = run(task, strategy, seed)
+    record["text_quality"] = {"rows": 8, "changed": changed, **numbers}
+    if rewriting is not None:
+        record["text_quality"]["rewriting"] = rewriting
+        record["cost"]["attack_queries"] = queries
+    return record
+
+
+def table(records):
+    return {row["strategy"]: row for row in tables.plain_rows(quality(leaderboard(records)))}
+
+
+def test_means_are_over_seeds_first_and_then_over_tasks():
+    records = [made("rte", "eda", seed, changed) for seed, changed in enumerate((0.1, 0.2, 0.3))]
+    records += [made("cola", "eda", 0, 1.0), run("rte"), run("cola") | {"text_quality": None}]
+    found = table(records)
+    assert found.keys() == {"eda"}
+    eda = found["eda"]
+    assert eda["changed"] == pytest.approx((0.2 + 1.0) / 2)
+    assert (eda["n_tasks"], eda["n_seeds"], eda["tasks"]) == (2, 1, ("cola", "rte"))
+    assert eda["similarity"] is None
+
+
+def test_counts_of_rewriting_become_shares_of_its_rows():
+    attack = {"rows": 100, "failed": 5, "success": 30, "failure": 10, "skipped": 55}
+    records = [
+        made("rte", "bae", 0, 0.3, attack, queries=250, similarity=None),
+        made("rte", "bae", 1, 0.3, {**attack, "failed": 15}, queries=350, similarity=0.5),
+        made("rte", "eda", 0, 0.9, {"rows": 100, "cached": 100}),
+    ]
+    found = table(records)
+    bae = found["bae"]
+    assert bae["failed"] == pytest.approx(0.1)
+    assert bae["attack_success"] == 0.75
+    assert bae["queries_per_row"] == 3
+    assert bae["similarity"] == 0.5  # known of one seed only
+    assert found["eda"]["failed"] == 0
+    assert found["eda"]["attack_success"] is None
+
+
+def test_only_the_main_setting_of_a_task_counts():
+    records = [run("rte"), made("rte", "eda", 0, 0.2), made("rte", "eda", 0, 0.8) | {"signature": "another"}]
+    assert table(records)["eda"]["changed"] == 0.2
+
+
+def test_the_leaderboard_carries_the_numbers_of_each_row():
+    frame = leaderboard([made("rte", "eda", 0, 0.25), run("rte")])
+    found = dict(zip(frame["strategy"], frame["text_quality"], strict=True))
+    assert found == {"eda": {"rows": 8, "changed": 0.25}, "none": None}
+
+
+def test_strategies_go_down_and_numbers_across():
+    records = [
+        made("rte", "eda", 0, 0.25, divergence_after=0.12345, distinct_2=0.5),
+        made("cola", "mlm[rho=0.4]", 0, 1.0, teacher_label_kept=0.875),
+    ]
+    (sheet,) = sheets(quality(leaderboard(records)))
+    assert sheet.columns == [
+        ("strategy", ["eda", "mlm[rho=0.4]"]),
+        ("tasks", ["1", "1"]),
+        ("changed", ["25.0%", "100.0%"]),
+        ("label kept", ["–", "87.5%"]),
+        ("D after", ["0.123", "–"]),
+        ("distinct-2", ["50.0%", "–"]),
+    ]
+    assert sheet.notes[1] == "changed: texts that differ from the original"
+    assert sheet.notes[-2:] == ["tasks of eda: rte", "tasks of mlm[rho=0.4]: cola"]
+    lines = [line.split() for line in tables.text([sheet], width=80).splitlines()]
+    assert ["strategy", "tasks", "changed", "label", "kept", "D", "after", "distinct-2"] in lines
+    assert ["mlm[rho=0.4]", "1", "100.0%", "87.5%", "–", "–"] in lines
+    assert "| eda | 1 | 25.0% | – | 0.123 | 50.0% |" in tables.markdown([sheet])
