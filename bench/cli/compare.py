@@ -18,6 +18,7 @@ from bench.errors import BenchError, unknown
 Examples:
   bench compare
   bench compare --preset mini --tasks 'rte,cola' --strategy 'none,mate-kd*' --format markdown
+  bench compare --quality
   bench compare --format json | python -c "import json, sys; print(len(json.load(sys.stdin)))"
 """
 )
@@ -32,13 +33,14 @@ Examples:
 @click.option("--tasks", help="Only these tasks (globs work, commas separate).")
 @click.option("--strategy", help="Show only these strategies (globs work, commas separate).")
 @click.option("--baseline", default="none", show_default=True, help="Strategy that differences are taken to.")
+@click.option("--quality", is_flag=True, help="Show what the strategies did to the texts, not their scores.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(["text", "json", "csv", "markdown"]),
     default="text",
     show_default=True,
-    help="text and markdown: tasks by strategies. json and csv: one row a task and strategy.",
+    help="text and markdown: tasks by strategies. json and csv: one row a task and strategy (--quality: a strategy).",
 )
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead.")
 def compare(
@@ -47,13 +49,18 @@ def compare(
     tasks: str | None,
     strategy: str | None,
     baseline: str,
+    quality: bool,
     form: str,
     output: Path | None,
 ) -> None:
     """Print the leaderboard: mean ± sd over seeds, difference to the baseline, cost.
 
+    With --quality: how much the strategies change texts, whether the teacher still says the same of them, how far
+    the student is from it there, and how varied and how clean they are.
+
     Rows are only compared where their signatures agree. Failed and skipped runs are listed below the table.
     """
+    from bench.reporting import quality as text_quality
     from bench.reporting import tables
     from bench.reporting.leaderboard import PLAIN_KD, averages, failures, leaderboard
     from bench.reporting.records import scan, set_aside
@@ -83,7 +90,14 @@ def compare(
         frame, means = (part[part["strategy"].isin(shown)] for part in (frame, means))
         lost = [row for row in lost if row["strategy"] in shown]
 
-    grids = tables.grids(frame, means, lost)
+    grids: Sequence[tables.Grid | tables.Sheet]
+    if quality:
+        frame = text_quality.quality(frame)
+        if frame.empty:
+            raise BenchError("none of these runs made texts, or none was recorded with what it did to them")
+        grids = text_quality.sheets(frame)
+    else:
+        grids = tables.grids(frame, means, lost)
     if form in ("text", "markdown"):
         footer = _footer(results, records)
         if form == "markdown":

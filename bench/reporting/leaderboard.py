@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.data.tasks import GLUE
+from bench.reporting.quality import quality_means
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,7 @@ COLUMNS = (
     "baseline_mean", "difference", "n_paired", "cost_ratio", "train_seconds", "student_updates",
     "adversary_updates", "teacher", "majority", "selection", "optimistic", "partial", "max_train",
     "signature", "setting", "comparable", "main", "complete", "reference", "base", "options",
-    "hardware", "metrics", "seeds", "scores",
+    "hardware", "metrics", "seeds", "scores", "text_quality",
 )
 AVERAGE_COLUMNS = (
     "preset", "average", "strategy", "baseline", "n_tasks", "n_seeds", "mean", "sd", "difference",
@@ -121,7 +122,8 @@ def leaderboard(records: Iterable[Record], baseline: str = PLAIN_KD) -> pd.DataF
     where the two may not be compared. ``cost_ratio`` is the mean training time over that of plain
     distillation in the same setting. Where one seed was run twice, the run that finished last counts.
     ``main`` marks the one setting of each task that averages are made of; ``complete`` the rows without a
-    failed seed. Runs without a score are in ``failures``.
+    failed seed. ``text_quality`` holds means of what the strategy did to the texts, null where it makes none.
+    Runs without a score are in ``failures``.
     """
     import pandas as pd
 
@@ -227,6 +229,7 @@ def _row(by_seed: Mapping[int, Record], against: Mapping[int, Record], plain: Ma
         "metrics": _metric_means(runs),
         "seeds": tuple(scores),
         "scores": tuple(scores.values()),
+        "text_quality": quality_means(runs),
     }
 
 

@@ -43,8 +43,8 @@ _WHEN_DONE: dict[str, type | tuple[type, ...]] = {
     "cost.train_seconds": _NUMBER,
 }
 # What tables need. The rest (spec, packages, phases) stays in the record, or the index would be as big.
-_KEPT = (*_ALWAYS, "reason", "data", "teacher", "main", "metrics", "selection")
-_KEPT_COST = ("student_updates", "adversary_updates", "train_seconds")
+_KEPT = (*_ALWAYS, "reason", "data", "teacher", "main", "metrics", "selection", "text_quality")
+_KEPT_COST = ("student_updates", "adversary_updates", "train_seconds", "attack_queries")
 _KEPT_PROVENANCE = ("hardware", "finished")
 # An index made under other rules than these is not used.
 _INDEX_VERSION = zlib.crc32(repr((SCHEMA, _ALWAYS, _WHEN_DONE, _KEPT, _KEPT_COST, _KEPT_PROVENANCE)).encode())

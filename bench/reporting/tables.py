@@ -1,9 +1,10 @@
-"""The leaderboard as text, markdown, CSV and JSON, with the notes without which a table misleads."""
+"""Tables as text, markdown, CSV and JSON, with the notes without which a table misleads."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import textwrap
 from collections import defaultdict
@@ -48,6 +49,20 @@ class Row:
 
 
 @dataclass
+class Sheet:
+    """A table of one preset as it is printed: columns of a head and one text a row, the first to the left.
+
+    The first column is repeated, and the second not torn from it, where a table is continued below itself. There is
+    a rule below row number ``rule_below``.
+    """
+
+    preset: str
+    columns: list[tuple[str, list[str]]]
+    notes: list[str]
+    rule_below: int | None = None
+
+
+@dataclass
 class Grid:
     """The wide table of one preset: tasks down, strategies across."""
 
@@ -56,6 +71,13 @@ class Grid:
     rows: list[Row]
     notes: list[str]
 
+    def sheet(self) -> Sheet:
+        """Return the grid as it is printed."""
+        columns = [("task", [row.label for row in self.rows]), ("teacher", [row.teacher for row in self.rows])]
+        columns += [(name, _column([row.cells[i] for row in self.rows])) for i, name in enumerate(self.strategies)]
+        before_summary = sum(not row.summary for row in self.rows)
+        return Sheet(self.preset, columns, self.notes, before_summary - 1 if before_summary < len(self.rows) else None)
+
 
 def grids(frame: pd.DataFrame, averages: pd.DataFrame, failures: Sequence[dict[str, Any]]) -> list[Grid]:
     """Return one wide table a preset from what ``leaderboard``, ``averages`` and ``failures`` return."""
@@ -63,15 +85,15 @@ def grids(frame: pd.DataFrame, averages: pd.DataFrame, failures: Sequence[dict[s
     return [
         _grid(
             preset,
-            _dicts(frame[frame["preset"] == preset]),
-            _dicts(averages[averages["preset"] == preset]),
+            plain_rows(frame[frame["preset"] == preset]),
+            plain_rows(averages[averages["preset"] == preset]),
             [failure for failure in failures if failure["preset"] == preset],
         )
         for preset in presets
     ]
 
 
-def _dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of ``frame``, with None for what is missing and ints that pandas made floats of."""
     rows = []
     for row in frame.to_dict("records"):
@@ -149,14 +171,14 @@ def page_width(to_terminal: bool) -> int:
     return _WIDTH_OF_A_FILE
 
 
-def text(tables: Sequence[Grid], width: int = 100, colour: bool = False) -> str:
+def text(tables: Sequence[Grid | Sheet], width: int = 100, colour: bool = False) -> str:
     """Return the tables for a terminal of ``width`` columns; one too wide is continued below itself."""
     import io
 
     from rich.console import Console
 
     parts = []
-    for grid in tables:
+    for sheet in map(_sheet, tables):
         buffer = io.StringIO()
         console = Console(
             file=buffer,
@@ -165,13 +187,13 @@ def text(tables: Sequence[Grid], width: int = 100, colour: bool = False) -> str:
             color_system="standard" if colour else None,
             highlight=False,
         )
-        for table, needed in _blocks(grid, width):
+        for table, needed in _blocks(sheet, width):
             # A single column wider than the terminal still gets its room: numbers are never cut.
             console.width = max(width, needed)
             console.print(table)
             console.print()
         lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
-        for note in grid.notes:
+        for note in sheet.notes:
             lines += textwrap.wrap(
                 note,
                 width,
@@ -180,25 +202,28 @@ def text(tables: Sequence[Grid], width: int = 100, colour: bool = False) -> str:
                 break_long_words=False,
                 break_on_hyphens=False,
             )
-        parts.append("\n".join([f"preset {grid.preset}", *lines]))
+        parts.append("\n".join([f"preset {sheet.preset}", *lines]))
     return "\n\n".join(parts) + "\n"
 
 
-def _blocks(grid: Grid, width: int) -> list[tuple[Any, int]]:
-    """Return rich tables with the width each needs, as many strategies in each as ``width`` takes."""
-    if not grid.rows:
+def _sheet(table: Grid | Sheet) -> Sheet:
+    return table if isinstance(table, Sheet) else table.sheet()
+
+
+def _blocks(sheet: Sheet, width: int) -> list[tuple[Any, int]]:
+    """Return rich tables with the width each needs, as many columns in each as ``width`` takes."""
+    if not sheet.columns[0][1]:
         return []
-    columns = [("task", [row.label for row in grid.rows]), ("teacher", [row.teacher for row in grid.rows])]
-    for i, name in enumerate(grid.strategies):
-        lines = _column([row.cells[i] for row in grid.rows])
-        columns.append((_fold(name, max(map(len, lines))), lines))
+    columns = [(_fold(head, max(map(len, lines))), lines) for head, lines in sheet.columns]
     needs = [3 + max(len(line) for line in (*head.split("\n"), *lines)) for head, lines in columns]
     blocks = [[0, 1]]
     for i in range(2, len(columns)):
         if len(blocks[-1]) > 1 + (len(blocks) == 1) and sum(needs[j] for j in (*blocks[-1], i)) > width:
             blocks.append([0])
         blocks[-1].append(i)
-    return [(_rich_table(grid, [columns[i] for i in block]), sum(needs[i] for i in block)) for block in blocks]
+    return [
+        (_rich_table([columns[i] for i in block], sheet.rule_below), sum(needs[i] for i in block)) for block in blocks
+    ]
 
 
 def _column(cells: list[Cell]) -> list[str]:
@@ -212,17 +237,16 @@ def _column(cells: list[Cell]) -> list[str]:
 
 
 def _fold(name: str, width: int) -> str:
-    """Break a long strategy name after its punctuation, so that a column stays as narrow as its numbers."""
-    spaced = "".join(f"{char} " if char in ":([,=-_/" else char for char in name)
+    """Break a long head after its punctuation and spaces, so that a column stays as narrow as its numbers."""
     lines = [""]
-    for piece in spaced.split(" "):
-        if lines[-1] and len(lines[-1]) + len(piece) > max(width, 10):
+    for piece in re.findall(r"[^:(\[,=\-_/ ]*[:(\[,=\-_/ ]?", name):
+        if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > max(width, 10):
             lines.append("")
         lines[-1] += piece
-    return "\n".join(lines)
+    return "\n".join(line.rstrip() for line in lines)
 
 
-def _rich_table(grid: Grid, columns: list[tuple[str, list[str]]]) -> Any:
+def _rich_table(columns: list[tuple[str, list[str]]], rule_below: int | None) -> Any:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -231,25 +255,24 @@ def _rich_table(grid: Grid, columns: list[tuple[str, list[str]]]) -> Any:
     for n, (head, _) in enumerate(columns):
         # Text, not str: rich would read the brackets of mate-kd[rho=0.4] as markup.
         table.add_column(Text(head), justify="right" if n else "left", no_wrap=True)
-    for n, row in enumerate(grid.rows):
-        last = n + 1 < len(grid.rows) and grid.rows[n + 1].summary and not row.summary
-        table.add_row(*(Text(lines[n]) for _, lines in columns), end_section=last)
+    for n in range(len(columns[0][1])):
+        table.add_row(*(Text(lines[n]) for _, lines in columns), end_section=n == rule_below)
     return table
 
 
-def markdown(tables: Sequence[Grid]) -> str:
+def markdown(tables: Sequence[Grid | Sheet]) -> str:
     """Return the tables in GitHub's markdown, notes as lists below."""
     parts = []
-    for grid in tables:
-        head = ["task", "teacher", *(name.replace("|", "\\|") for name in grid.strategies)]
-        lines = [f"### preset {grid.preset}", ""]
-        if grid.rows:
+    for sheet in map(_sheet, tables):
+        lines = [f"### preset {sheet.preset}", ""]
+        if sheet.columns[0][1]:
+            head = [name.replace("|", "\\|") for name, _ in sheet.columns]
             lines += [_pipes(head), _pipes(["---"] + ["---:"] * (len(head) - 1))]
             lines += [
-                _pipes([row.label, row.teacher, *(" ".join(filter(None, cell)) for cell in row.cells)])
-                for row in grid.rows
+                _pipes(" ".join(cell.replace("|", "\\|").split()) for cell in row)
+                for row in zip(*(cells for _, cells in sheet.columns), strict=True)
             ]
-        lines += ["", *(f"- {note.replace(OPTIMISTIC, chr(92) + OPTIMISTIC)}" for note in grid.notes)]
+        lines += ["", *(f"- {note.replace(OPTIMISTIC, chr(92) + OPTIMISTIC)}" for note in sheet.notes)]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
@@ -260,7 +283,7 @@ def _pipes(cells: Iterable[str]) -> str:
 
 def json_text(frame: pd.DataFrame) -> str:
     """Return the long form as a JSON list of objects, null for what is missing; scores are fractions."""
-    return json.dumps(_dicts(frame), indent=1, allow_nan=False) + "\n"
+    return json.dumps(plain_rows(frame), indent=1, allow_nan=False) + "\n"
 
 
 def csv_text(frame: pd.DataFrame) -> str:
@@ -268,6 +291,7 @@ def csv_text(frame: pd.DataFrame) -> str:
     import pandas as pd
 
     rows = [
-        {key: json.dumps(v) if isinstance(v, dict | tuple) else v for key, v in row.items()} for row in _dicts(frame)
+        {key: json.dumps(v) if isinstance(v, dict | tuple) else v for key, v in row.items()}
+        for row in plain_rows(frame)
     ]
     return pd.DataFrame(rows, columns=list(frame.columns)).to_csv(index=False)

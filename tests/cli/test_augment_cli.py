@@ -18,7 +18,7 @@ from bench.errors import BenchError, UsageError
 STRATEGIES = '''
 import os
 from dataclasses import dataclass
-from bench import Resource, Strategy, TextStrategy
+from bench import Attacked, Resource, Strategy, TextStrategy
 
 
 @dataclass
@@ -31,6 +31,16 @@ class Shout(TextStrategy):
         if any(character.isdigit() for text in texts for character in text):
             raise ValueError("a number")
         return [" ".join([*text.split(" ")[:-1], text.split(" ")[-1].upper() + "!" * self.copies]) for text in texts]
+
+
+@dataclass
+class Adversary(Strategy):
+    """Fools its victim, which it asks twice, with odd words only."""
+
+    refresh = "once"
+
+    def rewrite(self, examples, rngs, context):
+        return [Attacked([tuple("odd" for _ in example.texts)], "success", 2) for example in examples]
 
 
 @dataclass
@@ -110,6 +120,11 @@ def test_rows_before_and_after_and_what_the_changes_amount_to(bench, strategies)
     assert "3 rows, 6 forms of them" in lines
     assert any(line.split()[:2] == ["changed", "100.0%"] for line in lines)
     assert any(line.split()[:2] == ["duplicates", "100.0%"] for line in lines)
+
+
+def test_attacks_are_counted(bench, strategies):
+    done = bench("--strategy", f"{strategies}:Adversary", "--task", "cola", "-n", 3)
+    assert done.stdout.endswith("  attacks: 3 success; the victim was asked about 6 texts\n")
 
 
 def test_the_seed_chooses_the_rows(bench, strategies):

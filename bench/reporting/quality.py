@@ -1,0 +1,133 @@
+"""What strategies do to the texts, from the records' numbers to one table a preset."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.reporting.tables import Sheet
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of the table: its key in the frame, its head, what it says, and how it is printed."""
+
+    key: str
+    head: str
+    about: str
+    form: Literal["share", "number", "count"] = "share"
+
+
+MEASURES = (
+    Measure("changed", "changed", "texts that differ from the original"),
+    Measure("word_edit_rate", "edits", "words inserted, deleted or replaced, of those of the original"),
+    Measure("teacher_label_kept", "label kept", "the teacher says of the text what it says of the original"),
+    Measure("similarity", "similar", "cosine of sentence embeddings with the original's", "number"),
+    Measure("divergence_before", "D clean", "divergence of teacher and student on the originals", "number"),
+    Measure("divergence_after", "D after", "the same on the texts made of them", "number"),
+    Measure("distinct_2", "distinct-2", "different pairs of neighbouring words, of all such pairs"),
+    Measure("distinct_2_before", "distinct-2 before", "the same of the originals"),
+    Measure("duplicates", "duplicates", "texts that occur more than once"),
+    Measure("dev_overlap", "in dev", "changed texts that are a dev row"),
+    Measure("truncated", "truncated", "texts cut at the maximum length"),
+    Measure("failed", "failed", "rows that could not be rewritten and stayed as they were"),
+    Measure("attack_success", "attacked", "of the rows an adversary tried, those on which it fooled its victim"),
+    Measure("queries_per_row", "queries", "texts an adversary asked its victim about, a row", "count"),
+)
+
+
+def quality_means(runs: Sequence[Mapping[str, Any]]) -> dict[str, float] | None:
+    """Return the means over ``runs`` of the numbers in their sections ``text_quality``; None where they have none.
+
+    Of what was counted in rewriting come shares of the rows: ``failed``, ``attack_success`` among the rows that an
+    adversary tried, and ``queries_per_row``. A number that only some runs have is the mean over those.
+    """
+    values: dict[str, list[float]] = defaultdict(list)
+    for run in runs:
+        section = dict(run.get("text_quality") or {})
+        counts = section.pop("rewriting", None) or {}
+        if rows := counts.get("rows"):
+            section["failed"] = counts.get("failed", 0) / rows
+            if tried := counts.get("success", 0) + counts.get("failure", 0):
+                section["attack_success"] = counts.get("success", 0) / tried
+            if queries := run["cost"].get("attack_queries"):
+                section["queries_per_row"] = queries / rows
+        for key, value in section.items():
+            if value is not None:
+                values[key].append(value)
+    return {key: statistics.fmean(found) for key, found in values.items()} or None
+
+
+def quality(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a (preset, strategy) that makes texts: the numbers of ``MEASURES``, means over its tasks.
+
+    ``frame`` is what ``leaderboard`` returns; a task counts in its main setting. ``tasks`` names those covered,
+    ``n_seeds`` is the least number of seeds on any of them. A number that no task has is null.
+    """
+    import pandas as pd
+
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in frame[frame["main"].astype(bool)].to_dict("records"):
+        if row["text_quality"]:
+            groups[row["preset"], row["strategy"]].append(row)
+    rows = []
+    for (preset, strategy), group in sorted(groups.items()):
+        found = [row["text_quality"] for row in group]
+        means = {m.key: [section[m.key] for section in found if m.key in section] for m in MEASURES}
+        rows.append(
+            {
+                "preset": preset,
+                "strategy": strategy,
+                "n_tasks": len(group),
+                "n_seeds": min(row["n_seeds"] for row in group),
+                **{key: statistics.fmean(values) if values else None for key, values in means.items()},
+                "tasks": tuple(row["task"] for row in group),
+            }
+        )
+    columns = ["preset", "strategy", "n_tasks", "n_seeds", *(measure.key for measure in MEASURES), "tasks"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def sheets(frame: pd.DataFrame) -> list[Sheet]:
+    """Return one table a preset of what ``quality`` returns: strategies down, numbers across."""
+    from bench.reporting.tables import Sheet, plain_rows
+
+    found = []
+    rows = plain_rows(frame)
+    for preset in sorted({row["preset"] for row in rows}):
+        of_preset = [row for row in rows if row["preset"] == preset]
+        shown = [measure for measure in MEASURES if any(row[measure.key] is not None for row in of_preset)]
+        columns = [("strategy", [row["strategy"] for row in of_preset])]
+        columns += [("tasks", [str(row["n_tasks"]) for row in of_preset])]
+        columns += [(m.head, [printed(row[m.key], m.form) for row in of_preset]) for m in shown]
+        found.append(Sheet(preset, columns, _notes(of_preset, shown)))
+    return found
+
+
+def printed(value: float | None, form: Literal["share", "number", "count"]) -> str:
+    """Return ``value`` as a table shows a ``Measure`` of that ``form``."""
+    if value is None:
+        return "–"
+    return {"share": f"{value:.1%}", "number": f"{value:.3f}", "count": f"{value:.1f}"}[form]
+
+
+def _notes(rows: Sequence[Mapping[str, Any]], shown: Sequence[Measure]) -> list[str]:
+    """Return what every column means, and which tasks each strategy's means are over."""
+    lines = [
+        "what strategies that make texts did to a fixed sample of training rows, as the models read them; means over "
+        "tasks of means over seeds"
+    ]
+    lines += [f"{measure.head}: {measure.about}" for measure in shown]
+    sets: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for row in rows:
+        sets[row["tasks"]].append(row["strategy"])
+    if len(sets) == 1:
+        (only,) = sets
+        return [*lines, f"tasks: {', '.join(only)}"]
+    return [*lines, *(f"tasks of {', '.join(names)}: {', '.join(tasks)}" for tasks, names in sets.items())]
