@@ -1,0 +1,106 @@
+"""`bench check`: does a strategy keep the rules that make its row comparable?"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import textwrap
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.list import format_option
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.conformance.kit import Finding
+    from bench.registry import StrategySpec
+
+EPILOG = "Example: bench check eda 'mate-kd[rho=0.4]' ./word_dropout.py:WordDropout"
+
+
+@click.command(epilog=EPILOG)
+@click.argument("names", nargs=-1, required=True, metavar="STRATEGY...")
+@format_option
+@click.pass_context
+def check(ctx: click.Context, names: tuple[str, ...], form: str) -> None:
+    """Put strategies through what a good one must satisfy, on made tasks and tiny models.
+
+    A STRATEGY is a name or FILE.py:Class, with options in brackets; a name with a * is every strategy of such a name
+    that has all it needs ('nlpaug:*') and wraps no other. One line a check says passed, failed (what was seen, what
+    to do) or skipped (why). Exit code 1 if a check failed. Takes seconds, or where a library has to be imported in
+    worker processes about a minute.
+    """
+    # Tiny models are fastest on one thread, many times so on a busy machine; set before torch is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    specs = chosen(names)
+    from transformers import logging as transformers_logging
+
+    from bench.conformance.kit import examine
+
+    transformers_logging.disable_progress_bar()
+    found: list[dict[str, Any]] = []
+    for spec in specs:
+        findings: list[Finding] = []
+        if form == "text":
+            click.echo(str(spec))
+        for finding in examine(spec):
+            findings.append(finding)
+            if form == "text":
+                _print_finding(finding)
+        if form == "text":
+            click.echo(f"  {_summary(findings)}\n")
+        found.append({"strategy": str(spec), "checks": [finding.to_dict() for finding in findings]})
+    if form == "json":
+        click.echo(json.dumps(found, indent=1))
+    elif len(found) > 1:
+        bad = [entry["strategy"] for entry in found if _failed(entry)]
+        click.echo(f"{len(found)} strategies: " + (f"failed: {', '.join(bad)}" if bad else "all passed"))
+    if any(map(_failed, found)):
+        ctx.exit(1)
+
+
+def chosen(names: Sequence[str]) -> list[StrategySpec]:
+    """Return the strategies that ``names`` ask for; UsageError for one that is unknown or a pattern of none."""
+    from bench import registry
+
+    specs = []
+    for name in names:
+        if not re.fullmatch(r"[^\[\]()+]*[*?][^\[\]()+]*", name):
+            specs.append(registry.StrategySpec.parse(name))
+            continue
+        matching = [known for known in registry.names() if fnmatchcase(known, name)]
+        ready = [known for known in matching if _ready(known)]
+        if not ready:
+            why = "none of them finds all it needs" if matching else "no strategy has such a name"
+            raise UsageError(f"{name!r} matches nothing that can be checked: {why} (see: bench list strategies)")
+        specs += [registry.StrategySpec.parse(known) for known in ready]
+    return list(dict.fromkeys(specs))
+
+
+def _ready(name: str) -> bool:
+    from bench import registry
+
+    return not registry.load(name).wraps and not registry.missing(registry.StrategySpec.parse(name).create())
+
+
+def _failed(entry: dict[str, Any]) -> bool:
+    return any(finding["outcome"] == "failed" for finding in entry["checks"])
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    counts = [f"{sum(f.outcome == kind for f in findings)} {kind}" for kind in ("passed", "failed", "skipped")]
+    return f"{', '.join(counts)} in {sum(finding.seconds for finding in findings):.1f} s"
+
+
+def _print_finding(finding: Finding) -> None:
+    """Print what was found in a line, of a failure in as many as it takes to read it all."""
+    line = f"  {finding.outcome:<9}{finding.check:<30}{finding.detail}".rstrip()
+    width = max(80, shutil.get_terminal_size(fallback=(120, 24)).columns)
+    if finding.outcome == "failed":
+        line = textwrap.fill(line, width, subsequent_indent=" " * 11, break_long_words=False, break_on_hyphens=False)
+    click.echo(line)

@@ -1,0 +1,147 @@
+"""Checks of a strategy as a name with options: listed, spelled, remade elsewhere; and of what it needs and takes."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+import time
+from typing import Any, Literal, get_args, get_origin
+
+from bench.conformance.subject import Failed, Skipped, Subject
+from bench.errors import UsageError
+from bench.options import fields_of
+from bench.registry import StrategySpec, about, load, missing, strategy_file
+
+HEAVY = ("torch", "transformers", "pandas", "nltk", "sklearn")
+_SLOW_SECONDS = 2.0
+
+_ELSEWHERE = """
+import json, sys, time
+from bench.registry import StrategySpec, missing
+spec = StrategySpec.parse(sys.argv[1])
+made = spec.create()
+start = time.perf_counter()
+missing(made)
+seconds = time.perf_counter() - start
+heavy = [name for name in sys.argv[2:] if name in sys.modules]
+print(json.dumps({"spec": str(spec), "options": repr(spec.effective()), "seconds": seconds, "heavy": heavy}))
+"""
+
+
+def described(subject: Subject) -> None:
+    """Without a docstring of its own, `bench list strategies` can say nothing of a strategy."""
+    cls = load(subject.spec.name)
+    line = about(cls)
+    if not line or line.startswith(f"{cls.__name__}("):
+        raise Failed(f"class {cls.__name__} has no docstring; its first line is what bench list strategies shows")
+
+
+def options(subject: Subject) -> str | None:
+    """A spec is how results are filed and processes told what to make: it must spell its options without loss.
+
+    Every option is tried at other values too; one that refuses a value says so by a UsageError.
+    """
+    spec, tried = subject.spec, 1
+    _spelled(spec)
+    if pickle.loads(pickle.dumps(spec)) != spec:
+        raise Failed(f"the spec {spec} is another one after pickling: give options values that compare equal")
+    given = dict(spec.options)
+    for name, (kind, default) in fields_of(load(spec.name)).items():
+        for value in _other_values(kind, given.get(name, default)):
+            changed = StrategySpec(spec.name, tuple(sorted({**given, name: value}.items())), spec.inner)
+            try:
+                parsed = StrategySpec.parse(str(changed))
+            except UsageError:
+                continue
+            except Exception as error:
+                raise Failed(
+                    f"{changed}: {type(error).__name__}: {error}; refuse a value that makes no sense by raising "
+                    f"bench.errors.UsageError in __post_init__"
+                ) from error
+            _spelled(parsed)
+            tried += 1
+    return f"{tried} spellings" if tried > 1 else None
+
+
+def _spelled(spec: StrategySpec) -> None:
+    again = StrategySpec.parse(str(spec))
+    if again != spec or again.effective() != spec.effective():
+        raise Failed(
+            f"{spec} is read back as {again} ({again.effective()}, not {spec.effective()}): options must be plain "
+            f"values that __post_init__ leaves as they are"
+        )
+
+
+def _other_values(kind: Any, default: Any) -> list[Any]:
+    if get_origin(kind) is Literal:
+        return [choice for choice in get_args(kind) if choice != default]
+    if isinstance(default, bool):
+        return [not default]
+    if isinstance(default, int | float):
+        return [default + 1, default / 2 if isinstance(default, float) else 1, 0, -1]
+    return []
+
+
+def elsewhere(subject: Subject) -> None:
+    """Worker processes remake a strategy from its spec: there it must be the same."""
+    found, own = _in_another_process(subject), repr(subject.spec.effective())
+    if (found["spec"], found["options"]) != (str(subject.spec), own):
+        raise Failed(
+            f"another process makes {found['spec']} with {found['options']} of it, not {own}: options must not "
+            f"depend on the process"
+        )
+
+
+def quick_to_list(subject: Subject) -> None:
+    """`bench list strategies` loads every strategy and asks what it lacks: nothing heavy may be imported for that."""
+    found = _in_another_process(subject)
+    if found["seconds"] > _SLOW_SECONDS:
+        raise Failed(f"resources() took {found['seconds']:.1f} s to look at: look for files only, import nothing")
+    if any(strategy_file(name) for name in _names(subject.spec)):
+        raise Skipped("a strategy from a file is not listed")
+    if found["heavy"]:
+        raise Failed(f"loading it imports {', '.join(found['heavy'])}: import them inside the methods that use them")
+
+
+def _names(spec: StrategySpec) -> list[str]:
+    return [spec.name, *(name for inner in spec.inner for name in _names(inner))]
+
+
+def _in_another_process(subject: Subject) -> dict[str, Any]:
+    def ask() -> dict[str, Any]:
+        heavy = {*HEAVY, *(library for maker in subject.create().rewriters() for library in maker.libraries)}
+        done = subprocess.run(
+            [sys.executable, "-c", _ELSEWHERE, str(subject.spec), *sorted(heavy)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise Failed(f"another process cannot make {subject.spec}: {last}")
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return subject.remember("elsewhere", ask)
+
+
+def resources(subject: Subject) -> str | None:
+    """What a strategy needs besides code it must name, with the command that gets it, before anything is trained."""
+    start = time.perf_counter()
+    lacking = missing(subject.create())
+    if lacking:
+        wanted = "; ".join(f"{resource.name}: {resource.command}" for resource in lacking)
+        raise Failed(f"not ready, so nothing else can be checked; missing {wanted}")
+    count = len(subject.create().resources())
+    return f"{count} found in {time.perf_counter() - start:.2f} s" if count else None
+
+
+def tasks(subject: Subject) -> str | None:
+    """A task that a strategy cannot take is left out with a reason, which the tables show."""
+    for title, reason in subject.refused.items():
+        if not (isinstance(reason, str) and reason.strip()):
+            raise Failed(f"supports() returned {reason!r} for the {title}: return None, or the reason as a text")
+    count = len(subject.grounds)
+    left_out = "; ".join(f"{title} left out: {reason}" for title, reason in subject.refused.items())
+    return left_out or (None if count > 1 else f"checked on the {subject.grounds[0].task.title}")

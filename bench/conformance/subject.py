@@ -1,0 +1,261 @@
+"""The strategy under check: fresh copies of it, the made tasks it takes, and what it makes of their rows."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from bench.conformance.made import ODD, PAIR, TASKS, Ground, rngs
+from bench.data.rewriting import Rewritten, rewrite_all
+from bench.data.tasks import Example
+from bench.data.workers import Job, in_workers
+from bench.distill.loop import Rewrites, RewrittenSet
+from bench.errors import BenchError
+from bench.registry import StrategySpec
+from bench.strategy import Attacked, Forms, Models, Strategy
+
+T = TypeVar("T")
+
+_ROW_SECONDS = 20.0
+
+
+class Failed(Exception):
+    """The strategy does not satisfy a check; the message says what was seen and what to do."""
+
+
+class Skipped(Exception):
+    """A check does not apply to the strategy; the message says why."""
+
+
+class Subject:
+    """A strategy to check, by its spec. ``folder`` takes models and checkpoints, and is the caller's to remove."""
+
+    def __init__(self, spec: StrategySpec, folder: Path) -> None:
+        self.spec, self.folder = spec, folder
+        self._kept: dict[str, Any] = {}
+
+    def create(self) -> Strategy:
+        """Return a fresh strategy."""
+        return self.spec.create()
+
+    @cached_property
+    def refused(self) -> dict[str, str]:
+        """The made tasks that the strategy does not support, by title, and why."""
+        reasons = {task.title: self.create().supports(task) for task in TASKS}
+        return {title: reason for title, reason in reasons.items() if reason is not None}
+
+    @cached_property
+    def grounds(self) -> list[Ground]:
+        """The made tasks that the strategy is checked on."""
+        found = [Ground(task, self.folder) for task in TASKS if task.title not in self.refused]
+        if self.has_libraries:
+            # Its worker processes take long to start, and texts are rewritten one by one: a pair shows all.
+            found = [ground for ground in found if ground.task is PAIR] or found[:1]
+        if not found:
+            raise Skipped("it supports none of the made tasks")
+        return found
+
+    @cached_property
+    def has_libraries(self) -> bool:
+        """Whether it rewrites with a library that this process must not import."""
+        return any(maker.libraries for maker in self.create().rewriters())
+
+    def rewriters(self) -> list[tuple[Ground, int]]:
+        """Return every made task with the number of every rewriter; Skipped where there is none."""
+        count = len(self.create().rewriters())
+        if not count:
+            raise Skipped("it rewrites no texts")
+        return [(ground, number) for ground in self.grounds for number in range(count)]
+
+    def rewriter(self, number: int) -> Strategy:
+        """Return the rewriter ``number`` of a fresh strategy."""
+        return self.create().rewriters()[number]
+
+    def remember(self, key: str, make: Callable[[], T]) -> T:
+        """Return what ``make()`` returned when it was first asked for; Skipped where it failed then."""
+        if key not in self._kept:
+            try:
+                self._kept[key] = make()
+            except Exception:
+                self._kept[key] = Skipped("it needs what failed above")
+                raise
+        if isinstance(self._kept[key], Skipped):
+            raise self._kept[key]
+        return self._kept[key]
+
+    def engine(self, ground: Ground, number: int, *, again: bool = False) -> Rewritten:
+        """Return what the harness's own engine makes of the rows: in one worker process if there are libraries.
+
+        ``again`` does it once more for the short rows: in two and from the last row to the first.
+        """
+
+        def make() -> Rewritten:
+            maker = self.rewriter(number)
+            rows = ground.short[::-1] if again else ground.examples
+            context = ground.context(maker.reads())
+            made = rewrite_all(maker, rows, context, workers=2 if again else 1, row_seconds=_ROW_SECONDS)
+            if again:
+                made.forms.reverse()
+            return made
+
+        return self.remember(f"engine {ground.task.name} {number} {again}", make)
+
+    def in_a_worker(self, ground: Ground, number: int) -> list[Forms]:
+        """Return what a worker process makes of the short rows of a strategy for which the engine starts none."""
+        maker = self.rewriter(number)
+        job = Job(maker, ground.context(maker.reads()), seed=0, edition=0)
+        with closing(in_workers(job, ground.short, 1, _ROW_SECONDS)) as results:
+            made = dict(results)
+        return [made[row].forms or [example.texts] for row, example in enumerate(ground.short)]
+
+    def rewrite(
+        self, ground: Ground, maker: Strategy, rows: Sequence[Example], seed: int = 0, models: Models | None = None
+    ) -> list[Forms]:
+        """Return what ``maker`` makes of ``rows`` in this process."""
+        context = ground.context(maker.reads(), None if models is None else models.student)
+        made = maker.rewrite(rows, rngs(rows, seed), context)
+        if len(made) != len(rows):
+            raise Failed(f"rewrite() returned {len(made)} lists of forms for {len(rows)} examples; return one for each")
+        return [one.forms if isinstance(one, Attacked) else one for one in made]
+
+    def alone(self, ground: Ground, number: int) -> dict[int, Forms | Exception]:
+        """Return what becomes of each row, by its id, when a fresh rewriter is given it alone, in this process."""
+
+        def make() -> dict[int, Forms | Exception]:
+            found: dict[int, Forms | Exception] = {}
+            for row in ground.examples:
+                try:
+                    with own_global_state(0):
+                        (found[row.id],) = self.rewrite(ground, self.rewriter(number), [row])
+                except Exception as error:  # noqa: BLE001 - what a strategy may raise is not known; it is reported
+                    found[row.id] = error
+            errors = [error for error in found.values() if isinstance(error, Exception)]
+            if len(errors) == len(found):
+                raise Failed(f"no row of the {ground.task.title} can be rewritten: {told(errors[0])}")
+            return found
+
+        return self.remember(f"alone {ground.task.name} {number}", make)
+
+    def crashes(self, ground: Ground, number: int) -> dict[int, str]:
+        """Return the rows, by id, that cannot be rewritten, and why."""
+        if self.has_libraries:
+            return {ground.examples[row].id: why for row, why in self.engine(ground, number).failed.items()}
+        alone = self.alone(ground, number)
+        return {row: told(error) for row, error in alone.items() if isinstance(error, Exception)}
+
+    def rows(self, ground: Ground, number: int) -> list[Example]:
+        """Return the short rows that can be rewritten at all, so that one bad text fails one check only."""
+        crashed = self.crashes(ground, number)
+        return [row for row in ground.short if row.id not in crashed]
+
+    def forms(self, ground: Ground, number: int) -> list[Forms]:
+        """Return the forms of every row of ``ground``; as in a run, a row that cannot be rewritten stays as it is."""
+
+        def make() -> list[Forms]:
+            if self.has_libraries:
+                return self.engine(ground, number).forms
+            made = {row: forms for row, forms in self.alone(ground, number).items() if not isinstance(forms, Exception)}
+            return self._whole(ground, made)
+
+        return self.remember(f"forms {ground.task.name} {number}", make)
+
+    def forms_beside(self, ground: Ground, number: int, maker: Strategy, edition: int, models: Models) -> list[Forms]:
+        """Return the forms that ``maker``, rewriter ``number``, makes for ``edition`` beside a student in training."""
+        usual = self.forms(ground, number)
+        if self.has_libraries or (edition == 0 and "student" not in maker.reads()):
+            return usual
+        rows = self.rows(ground, number)
+        with own_global_state(0):
+            made = self.rewrite(ground, maker, rows, edition, models)
+        before = {row.id: forms for row, forms in zip(ground.examples, usual, strict=True)}
+        return self._whole(ground, {**before, **{row.id: forms for row, forms in zip(rows, made, strict=True)}})
+
+    def _whole(self, ground: Ground, made: dict[int, Forms]) -> list[Forms]:
+        """Return the forms of every row from those ``made``, by id; Failed where they are no training sets."""
+        wanted = len(next(iter(made.values())))
+        for row in ground.examples:
+            forms = made.get(row.id, [row.texts] * wanted)
+            if len(forms) != wanted or not forms:
+                raise Failed(
+                    f"rewrite() made {len(forms)} forms of {shown(row)}, but {wanted} of others; make as many of "
+                    f"every row (repeat the original where there is nothing to change)"
+                )
+            for form in forms:
+                if not isinstance(form, tuple) or len(form) != len(row.texts):
+                    raise Failed(f"a form of {shown(row)} is {cut(repr(form))}, not a tuple of {len(row.texts)} texts")
+                if not all(isinstance(text, str) for text in form):
+                    raise Failed(f"a form of {shown(row)} holds something else than text: {cut(repr(form))}")
+        return [made.get(row.id, [row.texts] * wanted) for row in ground.examples]
+
+    def rewrites(self, strategy: Strategy, ground: Ground, models: Models) -> Rewrites | None:
+        """Return what the training loop asks for rewritten texts, as a run would make them."""
+        if not strategy.rewriters():
+            return None
+
+        def of_epoch(epoch: int) -> list[RewrittenSet]:
+            sets = []
+            for number, maker in enumerate(strategy.rewriters()):
+                forms = self.forms_beside(ground, number, maker, maker.edition(epoch), models)
+                for texts in zip(*forms, strict=True):
+                    rows = [
+                        Example(row.id, tuple(form), row.label)
+                        for row, form in zip(ground.examples, texts, strict=True)
+                    ]
+                    encoded = ground.encode(rows)
+                    logits = None if models.teacher is None else ground.teacher_logits(encoded)
+                    sets.append(RewrittenSet(encoded, logits, maker, 1 / len(forms[0])))
+            return sets
+
+        return of_epoch
+
+
+def told(error: Exception) -> str:
+    """Return ``error`` in a line, with the place in the code that raised it where it is no message for people."""
+    if isinstance(error, Failed | BenchError):
+        return str(error)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {' '.join(str(error).split())} ({Path(last.filename).name}:{last.lineno})"
+
+
+def shown(row: Example) -> str:
+    """Return what a person knows ``row`` by."""
+    odd = [name for name, text in ODD.items() if text in row.texts]
+    return f"row {row.id} ({odd[0]})" if odd else f"row {row.id} ({cut(str(row.texts), 40)})"
+
+
+def cut(text: str, most: int = 160) -> str:
+    """Return ``text``, cut to what fits a line."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def global_states() -> dict[str, bytes]:
+    """Return the global random states of this process by library."""
+    return {
+        "random": pickle.dumps(random.getstate()),
+        "numpy.random": pickle.dumps(np.random.get_state()),
+        "torch": torch.get_rng_state().numpy().tobytes(),
+    }
+
+
+@contextmanager
+def own_global_state(seed: int) -> Iterator[None]:
+    """Inside, the global random states start from ``seed``; outside they are as they were."""
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
