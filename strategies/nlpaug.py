@@ -12,7 +12,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -42,6 +42,8 @@ class Nlpaug(TextStrategy):
     augmenter: ClassVar[Augmenter]
     decided: ClassVar[tuple[str, ...]] = ()
     libraries: ClassVar[tuple[str, ...]] = ("nlpaug",)
+    draws_in_model: ClassVar[bool] = False
+    """Whether the augmenter's class in ``nlpaug.model`` draws too, from NumPy's global generator."""
     _built = cast("tuple[Context, Any] | None", None)
 
     def options(self) -> dict[str, Any]:
@@ -73,26 +75,29 @@ class Nlpaug(TextStrategy):
             self._built = (context, self.build(context))
         return self._built[1]
 
-    def change(self, made: Any, text: str) -> str:
+    def change(self, made: Any, text: str, rng: random.Random) -> str:
         """Return a rewrite of ``text``, which neither begins nor ends with white space."""
+        # In the place of Augmenter.sample and prob, which draw from the global generators: seeding those takes long.
+        made.sample, made.prob = partial(_sample, rng), rng.random
+        if self.draws_in_model:
+            importlib.import_module("numpy").random.seed(rng.getrandbits(32))
         results = made.augment(text)
         return results[0] if results else text
 
     def rewrite_texts(self, texts: Sequence[str], rngs: Sequence[random.Random], context: Context) -> list[str]:
-        import numpy as np
-
         made = self.built(context)
         changed = []
         for text, rng in zip(texts, rngs, strict=True):
-            seed = rng.getrandbits(32)
-            random.seed(seed)
-            np.random.seed(seed)
             # The library strips texts, and now and then leaves nothing of them.
             body = text.strip()
-            start = text.index(body)
-            new = self.change(made, body).strip() or body
-            changed.append(text[:start] + new + text[start + len(body) :])
+            new = self.change(made, body, rng).strip() or body
+            changed.append(new if body == text else text.replace(body, new, 1))
         return changed
+
+
+def _sample(rng: random.Random, of: list[Any] | int, count: int = 1) -> Any:
+    """Draw ``count`` of a list, or a number from 1 to ``of`` - 2 (Augmenter.sample)."""
+    return rng.sample(of, count) if isinstance(of, list) else rng.randrange(1, of - 1)
 
 
 @dataclass(kw_only=True)
@@ -114,8 +119,9 @@ class Spelling(Words):
 
     def build(self, context: Context, **options: Any) -> Any:
         made = super().build(context, **options)
-        # The library keeps the first dictionary it read, whatever the path, its words in the order of a set.
-        made.model = type(made.model)(made.dict_path, made.include_reverse)
+        # The library keeps the first dictionary that it read, whatever the path, its words in the order of a set.
+        if (made.model.dict_path, made.model.include_reverse) != (made.dict_path, made.include_reverse):
+            made.model = type(made.model)(made.dict_path, made.include_reverse)
         made.model.dict = {word: sorted(others) for word, others in made.model.dict.items()}
         return made
 
@@ -124,6 +130,7 @@ class Spelling(Words):
 class Synonym(Words):
     """Replace words by synonyms of their part of speech, from WordNet or from PPDB (model_path=FILE)."""
 
+    libraries = ("nlpaug", "nltk")
     # Not what the description of the parameter quotes, which is values of another one.
     lang: str = "eng"
 
@@ -140,6 +147,7 @@ class Synonym(Words):
 class Antonym(Words):
     """Replace verbs, adjectives and adverbs by WordNet's antonyms: the label may no longer hold."""
 
+    libraries = ("nlpaug", "nltk")
     lang: str = "eng"
 
     def resources(self) -> Sequence[Resource]:
@@ -189,8 +197,8 @@ class Reserved(Words):
         made.preprocess = joined
         return made
 
-    def change(self, made: Any, text: str) -> str:
-        return super().change(made, text).replace(made.CONNECT_TOKEN, " ")
+    def change(self, made: Any, text: str, rng: random.Random) -> str:
+        return super().change(made, text, rng).replace(made.CONNECT_TOKEN, " ")
 
 
 @dataclass(kw_only=True)
@@ -199,6 +207,7 @@ class TfIdf(Words):
 
     model_path: str | None = None
     learns_from_texts = True
+    draws_in_model = True
 
     def resources(self) -> Sequence[Resource]:
         if not self.model_path:
@@ -308,11 +317,11 @@ class _Generative(Nlpaug):
     def build(self, context: Context, **options: Any) -> Any:
         return super().build(context, device=context.device, force_reload=True, **options)
 
-    def change(self, made: Any, text: str) -> str:
+    def change(self, made: Any, text: str, rng: random.Random) -> str:
         import torch
 
-        torch.manual_seed(random.getrandbits(63))
-        return super().change(made, text)
+        torch.manual_seed(rng.getrandbits(63))
+        return super().change(made, text, rng)
 
 
 @dataclass(kw_only=True)
@@ -322,7 +331,7 @@ class BackTranslation(_Generative):
     def resources(self) -> Sequence[Resource]:
         return tuple(hub_model(getattr(self, f"{side}_model_name")) for side in ("from", "to"))
 
-    def change(self, made: Any, text: str) -> str:
+    def change(self, made: Any, text: str, rng: random.Random) -> str:
         import torch
 
         # The library reads its batches in a process of their own, which a worker process may not start.
@@ -361,10 +370,10 @@ class Continuation(_Generative):
         # The library's other way of calling the model reads its first position, and none of the options.
         return super().build(context, use_custom_api=False, **options)
 
-    def change(self, made: Any, text: str) -> str:
+    def change(self, made: Any, text: str, rng: random.Random) -> str:
         import torch
 
-        torch.manual_seed(random.getrandbits(63))
+        torch.manual_seed(rng.getrandbits(63))
         options = {name: getattr(self, name) for name in ("min_length", "max_length", "temperature", "top_k", "top_p")}
         # The library's pipeline reads its batches in a process of their own (see BackTranslation).
         tokenizer, model = made.model.model.tokenizer, made.model.model.model
@@ -406,13 +415,16 @@ class Lambada(_Generative):
 class Sentences(Nlpaug):
     """Exchange sentences of a text; texts of one sentence stay as they are."""
 
+    libraries = ("nlpaug", "nltk")
+    draws_in_model = True
+
     def resources(self) -> Sequence[Resource]:
         return (_NLTK, nltk_data("tokenizers/punkt_tab"))
 
     def build(self, context: Context, **options: Any) -> Any:
         return super().build(context, tokenizer=str.split, **options)
 
-    def change(self, made: Any, text: str) -> str:
+    def change(self, made: Any, text: str, rng: random.Random) -> str:
         from nltk.tokenize import sent_tokenize
 
         sentences = sent_tokenize(text)
@@ -422,7 +434,7 @@ class Sentences(Nlpaug):
         for sentence in sentences:
             gaps = gaps.replace(sentence, "\0", 1)
         # The library gets the numbers of the sentences to exchange, for it joins what it gets by single spaces.
-        order = super().change(made, " ".join(map(str, range(len(sentences))))).split()
+        order = super().change(made, " ".join(map(str, range(len(sentences)))), rng).split()
         between = gaps.split("\0")
         return "".join(gap + sentences[int(place)] for gap, place in zip(between, order, strict=False)) + between[-1]
 

@@ -34,7 +34,7 @@ _RESERVED = 10
 # Word pieces in one pass, and what a row's are rounded up to. A row's length alone decides the shape it is computed
 # in, short groups being filled up: the shape of a matrix product decides its last bits, and so a row's rewrite does not
 # depend on what rows happen to be beside it.
-_PIECES, _STEP = 256, 8
+_PIECES, _STEP = 128, 8
 
 
 @dataclass
@@ -84,7 +84,7 @@ class MaskedRewriter:
     aug_min: int
     aug_max: int | None
     aug_p: float
-    stopwords: Sequence[str] = ()
+    stopwords: Sequence[str] | None = None
     stopwords_regex: str | None = None
     mask_rate: float = 0.15
 
@@ -101,7 +101,7 @@ class MaskedRewriter:
         self.model = model.to(self.device).eval()
         most = min(getattr(model.config, "max_position_embeddings", 512), self.tokenizer.model_max_length)
         self._most = max(1, most - _RESERVED)
-        self._stop = {word.lower() for word in self.stopwords}
+        self._stop = {word.lower() for word in self.stopwords or ()}
         self._regex = re.compile(self.stopwords_regex) if self.stopwords_regex else None
         self.word_of = cache(self._word_of)
 

@@ -17,9 +17,9 @@ _CLITIC = re.compile(r"['’](?:s|re|ll|ve|d|m|t|em)", re.IGNORECASE)
 
 
 class Token(str):
-    """A word or one mark of punctuation, with its place in the text; whatever an augmenter makes is a plain str."""
+    """A word or one mark of punctuation of a text, told from what an augmenter makes by being this very object."""
 
-    place: int
+    __slots__ = ()
 
 
 @cache
@@ -31,7 +31,13 @@ def punctuation() -> str:
 
 def is_punctuation(token: str) -> bool:
     """Return whether ``token`` is made of punctuation alone."""
-    return not token.strip(punctuation())
+    marks = _marks()
+    return token[0] in marks and all(character in marks for character in token)
+
+
+@cache
+def _marks() -> frozenset[str]:
+    return frozenset(punctuation())
 
 
 def spans(text: str) -> list[tuple[int, int]]:
@@ -43,6 +49,9 @@ def spans(text: str) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     for chunk in re.finditer(r"\S+", text):
         start, end = chunk.span()
+        if chunk[0].isalnum() or end == start + 1:
+            found.append((start, end))
+            continue
         first = start + len(chunk[0]) - len(chunk[0].lstrip(marks))
         last = first + len(chunk[0].strip(marks))
         if start < first < last and _CLITIC.fullmatch(text, first - 1, last):
@@ -63,16 +72,12 @@ class Seam:
 
     def split(self, text: str) -> list[str]:
         """Return the tokens of ``text``."""
-        self.words, self.gaps = [], []
-        done = 0
-        for place, (start, end) in enumerate(spans(text)):
-            token = Token(text[start:end])
-            token.place = place
-            self.words.append(token)
-            self.gaps.append(text[done:start])
-            done = end
-        self.gaps.append(text[done:])
-        return list(self.words)
+        found = spans(text)
+        self.words = [Token(text[start:end]) for start, end in found]
+        ends = [0, *(end for _, end in found)]
+        starts = [*(start for start, _ in found), len(text)]
+        self.gaps = [text[end:start] for end, start in zip(ends, starts, strict=True)]
+        return self.words
 
     def join(self, tokens: Sequence[str]) -> str:
         """Return the text of ``tokens``, an augmenter's version of those that ``split`` returned last.
@@ -80,22 +85,25 @@ class Seam:
         Where as many come back as went out, the white space stays where it was. Else tokens that went through
         are the landmarks, and what is new between two of them is matched with what is gone.
         """
-        places = range(len(tokens)) if len(tokens) == len(self.words) else self._places(tokens)
-        text, last = "", -1
-        for token, place in zip(tokens, places, strict=True):
-            gap = " " if place == last else self._gap(last, place)
-            if not gap and text and not (is_punctuation(text[-1]) or is_punctuation(token[0])):
+        if not tokens:
+            return ""
+        gaps = self.gaps if len(tokens) == len(self.words) else self._gaps(self._places(tokens))
+        parts: list[str] = []
+        for gap, token in zip(gaps, tokens, strict=False):
+            # No two words may grow together, whatever stood here.
+            if not gap and parts and not (is_punctuation(parts[-1][-1]) or is_punctuation(token[0])):
                 gap = " "
-            text += gap + token
-            last = place
-        return text + self.gaps[-1]
+            parts += (gap, token)
+        return "".join([*parts, self.gaps[-1]])
 
     def _places(self, tokens: Sequence[str]) -> list[int]:
         """Return which old word each of ``tokens`` is, a part of, or was inserted in front of."""
+        known = {id(word): place for place, word in enumerate(self.words)}
         through: list[tuple[int, int]] = []
         for number, token in enumerate(tokens):
-            if isinstance(token, Token) and token.place > (through[-1][1] if through else -1):
-                through.append((number, token.place))
+            place = known.get(id(token), -1)
+            if place > (through[-1][1] if through else -1):
+                through.append((number, place))
         places: list[int] = []
         number, place = -1, -1
         for next_number, next_place in [*through, (len(tokens), len(self.words))]:
@@ -109,6 +117,12 @@ class Seam:
             number, place = next_number, next_place
         return places[:-1]
 
+    def _gaps(self, places: Sequence[int]) -> list[str]:
+        """Return the white space before each of the words ``places``, of which several may be one old word."""
+        return [
+            " " if place == last else self._gap(last, place) for last, place in zip([-1, *places], places, strict=False)
+        ]
+
     def _gap(self, last: int, place: int) -> str:
         """Return the white space between the words ``last`` and ``place``; what stood between them is gone."""
         if last < 0 or place == last + 1:
@@ -116,5 +130,5 @@ class Seam:
         before, after = (is_punctuation(self.words[i]) if i < len(self.words) else True for i in (last, place))
         if before:  # "(good film)" without "good" is "(film)"
             return min(self.gaps[last + 1], self.gaps[place], key=len)
-        # "A good, long film" without "good" is "A, long film"; but no two words may grow together.
+        # "A good, long film" without "good" is "A, long film".
         return self.gaps[place] if after else max(self.gaps[last + 1 : place + 1], key=len)
