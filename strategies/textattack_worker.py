@@ -189,14 +189,17 @@ def augmenter(target: str, given: Given, local: Local) -> Augmenter:
     """Return the library's augmenter at ``target``."""
     parts = local.parts()
     if local.generator is None:
-        return _named(target)(transformations_per_example=1, **dict(given))
+        made = _named(target)(transformations_per_example=1, **dict(given))
+        # Corpora are read when first asked, which is not to be on a row's time.
+        made.augment("a first text")
+        return made
     # CLARE's augmenter takes no model but the hub's; its recipe has the same transformations and constraints.
     recipe = _named("textattack.attack_recipes.clare_li_2020:CLARE2020").build
-    made = {
+    bare = {
         "UntargetedClassification": lambda wrapper: None,
         "Attack": lambda goal, constraints, transformation, search: (transformation, constraints),
     }
-    transformation, constraints = _with(recipe, parts | made)(None)
+    transformation, constraints = _with(recipe, parts | bare)(None)
     return Augmenter(transformation, constraints, transformations_per_example=1, **dict(given))
 
 

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli.options import data_dir_option, preset_option, results_option, set_option
 from bench.errors import UsageError, unknown
 
+if TYPE_CHECKING:
+    from bench.data.encode import Encoded
+    from bench.experiment.progress import Progress
+    from bench.strategy import Models
+
 
 @click.command(epilog="Example: bench profile --strategy mate-kd --preset minilm --data-dir glue --tasks rte,sst2")
-@click.option("--strategy", default="mate-kd", show_default=True, help="One strategy, options in brackets.")
+@click.option(
+    "--strategy", default="mate-kd", show_default=True, help="Strategies, comma-separated, options in brackets."
+)
 @click.option("--tasks", default="rte", show_default=True, help="Task names and globs, comma-separated.")
 @preset_option
 @data_dir_option
 @set_option
 @click.option("--steps", default=6, show_default=True, type=click.IntRange(1), help="Student updates to time.")
+@click.option(
+    "--adversary-steps", default=2, show_default=True, type=click.IntRange(1), help="Adversary updates to time."
+)
 @click.option(
     "--reference-steps",
     default=2,
@@ -45,6 +56,7 @@ def profile(
     data_dir: Path | None,
     overrides: tuple[str, ...],
     steps: int,
+    adversary_steps: int,
     reference_steps: int,
     random_weights: bool,
     length: int,
@@ -54,7 +66,10 @@ def profile(
 ) -> None:
     """Time a strategy's updates by phase, on real batches and untrained weights (training does not change speed).
 
-    Plain KD and the plain reference implementation take turns with it on the same batches in one run.
+    Plain KD and the plain reference implementation take turns with it in one run. Operations are counted by torch;
+    those necessary are: student forward and backward (twice a forward) on clean and perturbed rows, teacher and
+    generator forward on perturbed rows, the generator's head at masked positions only, no padding; for a generator
+    update its forward and backward, and teacher and student forward and backward to their inputs.
     """
     if compare is not None:
         click.echo(_compared(*map(_read, compare)))
@@ -63,11 +78,12 @@ def profile(
     from bench.experiment.parts import Parts
     from bench.experiment.presets import load_settings, open_data
     from bench.experiment.progress import watching
+    from bench.profiling.departures import departures
     from bench.profiling.profile import profile as measure
     from bench.profiling.shapes import random_models
     from bench.registry import StrategySpec, split_list
 
-    spec, found = StrategySpec.parse(strategy), []
+    specs, found = [StrategySpec.parse(text) for text in split_list(strategy)], []
     with watching() as progress:
         if random_weights:
             from bench.data.tasks import GLUE
@@ -92,20 +108,35 @@ def profile(
                 models, train = random_models(settings, task, length, accelerator, results / "cache")
             else:
                 models, train = parts.untrained(task), parts.encoded(task.name)["train"]
-            progress.note(f"profiling {spec} on {task.name}")
-            found.append(
-                measure(
+            effect = None
+            if settings.teacher.precision == "bf16" and models.teacher is not None:
+                effect = _effect(models, train, progress)
+            for spec in specs:
+                progress.note(f"profiling {spec} on {task.name}")
+                measured = measure(
                     spec,
                     models,
                     train,
                     settings.recipe,
                     max_length=settings.data.max_length,
                     student_steps=steps,
+                    adversary_steps=adversary_steps,
                     reference_steps=reference_steps,
                 )
-                | {"preset": settings.preset, "random_weights": random_weights}
-            )
-    click.echo(json.dumps(found, indent=1) if form == "json" else "\n\n".join(map(_text, found)))
+                found.append(
+                    {
+                        **measured,
+                        "preset": settings.preset,
+                        "random_weights": random_weights,
+                        "teacher_precision": settings.teacher.precision,
+                        "teacher_precision_effect": effect,
+                        "departures": departures(settings, spec.create()),
+                    }
+                )
+    if form == "json":
+        click.echo(json.dumps(found, indent=1))
+    else:
+        click.echo("\n\n".join([*map(_text, found), *([_costs(found)] if len(specs) > 1 else [])]))
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -115,40 +146,88 @@ def _read(path: Path) -> list[dict[str, Any]]:
         raise UsageError(f"{path} is no profile: {error}; make one with --format json") from error
 
 
+def _effect(models: Models, train: Encoded, progress: Progress) -> str:
+    """Turn the teacher into bf16; say and return what that does to its logits."""
+    from bench.distill.teacher import lower_precision
+
+    assert models.teacher is not None
+    rows = dataclasses.replace(train, offsets=train.offsets[:257], labels=train.labels[:256])
+    effect, _ = lower_precision(models.teacher, rows, models.accelerator)
+    progress.note(f"the teacher in bf16: {effect}")
+    return str(effect)
+
+
+_PHASES = ("data", "generator forward", "teacher forward", "student forward", "backward", "optimiser", "rest")
+
+
 def _text(row: dict[str, Any]) -> str:
     """Return one profile as lines a person reads."""
-    lines = [f"{row['strategy']} on {row['task']} ({row['preset']}, batch {row['batch_size']}, {row['precision']})"]
+    batch = f"{row['batch_tokens']} pieces" if row["batch_tokens"] else str(row["batch_size"])
+    lines = [
+        f"{row['strategy']} on {row['task']} ({row['preset']}, batch {batch}, {row['precision']}, "
+        f"{row['attention']} attention, {row['device']} with {row['threads']} threads)"
+    ]
 
     def line(name: str, value: str) -> None:
         lines.append(f"  {name:<34}{value}")
 
-    def phases(which: str) -> str:
-        shares = sorted(row[f"phases_{which}"].items(), key=lambda item: -item[1])
-        return ", ".join(f"{name} {seconds * 1e3:.0f}" for name, seconds in shares if seconds > 5e-4)
+    def took(which: str, phase: str | None = None) -> str:
+        total = row[f"seconds_{which}_step"]
+        if total is None:
+            return ""
+        part = total if phase is None else row[f"phases_{which}"].get(phase, 0.0)
+        return f"{part * 1e3:>12.1f} {part / total:>5.0%}"
 
-    line("student update", f"{row['seconds_student_step'] * 1e3:.0f} ms: {phases('student')}")
-    if row["seconds_adversary_step"]:
-        line("adversary update", f"{row['seconds_adversary_step'] * 1e3:.0f} ms: {phases('adversary')}")
-    line("texts, word pieces a second", f"{row['samples_per_second']:.0f}, {row['tokens_per_second']:.0f}")
-    line("plain KD, same batches", f"{row['seconds_kd_step'] * 1e3:.0f} ms; {row['cost_over_kd']:.2f} times that")
+    line("milliseconds an update", f"{'student':>18}{'adversary':>18}" if took("adversary") else f"{'student':>18}")
+    for phase in _PHASES:
+        line(f"  {phase}", took("student", phase) + took("adversary", phase))
+    line("  all", took("student") + took("adversary"))
+    line("samples, word pieces a second", f"{row['samples_per_second']:.1f}, {row['tokens_per_second']:.0f}")
+    line("plain KD, cached logits", f"{row['seconds_kd_step'] * 1e3:.0f} ms; {row['cost_over_kd']:.2f} times that")
     if row["speedup_over_reference"] is not None:
+        ours = [f"{row['student_updates_per_cycle']} student"]
+        theirs = [f"student {row['seconds_reference_student_step']:.2f} s"]
+        if row["seconds_reference_adversary_step"]:
+            ours.append(f"{row['adversary_updates_per_cycle']} adversary updates")
+            theirs.append(f"adversary {row['seconds_reference_adversary_step']:.2f} s")
         line(
-            "plain reference, same batches",
-            f"{row['speedup_over_reference']:.1f} times our cycle of 10 + 100 (padded to {row['reference_pads_to']}; "
-            f"student {row['reference_over_student_step']:.1f}, "
-            f"generator {row['reference_over_adversary_step'] or 0:.1f})",
+            "plain reference",
+            f"{row['speedup_over_reference']:.1f} times our cycle of {' and '.join(ours)} (padded to "
+            f"{row['reference_pads_to']}; {', '.join(theirs)})",
         )
-    if row["operations_ratio"] is not None:
-        line(
-            "operations, student update",
-            f"{row['operations_student_step'] / 1e9:.1f} G, {row['operations_ratio']:.2f} of what is necessary",
-        )
-    line(
-        "rate of the student update",
-        f"{row['peak_fraction']:.2f} of the {row['matmul_peak'] / 1e9:.0f} G/s measured for a matrix product",
-    )
-    line("padding, data loading", f"{row['padding_share']:.1%} of the pieces, {row['data_share']:.1%} of the time")
-    line("peak memory of the process", f"{row['peak_memory_gb']:.2f} GB")
+    for kind, name in (("", "student"), ("_adversary", "adversary")):
+        if row[f"operations_{name}_step"]:
+            ratio = row[f"operations_ratio{kind}"]
+            line(
+                f"operations, {name} update",
+                f"{row[f'operations_{name}_step'] / 1e9:.1f} G"
+                + (f", {ratio:.3f} of the necessary" if ratio else "")
+                + f"; {row[f'peak_fraction{kind}']:.2f} of the matmul peak, {row['matmul_peak'] / 1e9:.0f} G/s",
+            )
+    line("padding, data loading", f"{row['padding_share']:.1%} of the pieces, {row['data_share']:.2%} of the time")
+    if row["teacher_cache_hits"] is not None:
+        line("teacher's answers from the cache", f"{row['teacher_cache_hits']:.0%}")
+    line("peak memory of an update", f"{row['peak_memory_gb']:.2f} GB")
+    if row["teacher_precision_effect"]:
+        line("teacher in bf16", row["teacher_precision_effect"])
+    said = {"algorithm": "another algorithm", "numbers": "other rounding", "none": "the same numbers"}
+    for kind, names in row["departures"].items():
+        for name in names:
+            line(said[kind], name)
+    if not any(row["departures"].values()):
+        line("options", "all exact: the published algorithm, within 1e-5 of the plain reference (tests)")
+    return "\n".join(lines)
+
+
+def _costs(rows: list[dict[str, Any]]) -> str:
+    """Return the cost of an update of every strategy over plain KD's, timed beside it, as a table."""
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    width = max(len(row["strategy"]) for row in rows)
+    cost = {(row["strategy"], row["task"]): row for row in rows}
+    lines = [f"{'update over plain KD, cached logits':<{max(width, 35)}}" + "".join(f"{task:>8}" for task in tasks)]
+    for strategy in dict.fromkeys(row["strategy"] for row in rows):
+        values = (cost[strategy, task]["cost_over_kd"] for task in tasks)
+        lines.append(f"{strategy:<{max(width, 35)}}" + "".join(f"{value:>8.2f}" for value in values))
     return "\n".join(lines)
 
 

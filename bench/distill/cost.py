@@ -7,8 +7,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -16,6 +17,7 @@ from typing import Any
 class Cost:
     """Counters of one run. ``forwards`` and ``backwards`` count rows by model; ``seconds`` by phase.
 
+    ``examples`` are the clean rows of all student updates, ``tokens`` their word pieces, ``padding`` what was added.
     ``rewritten`` counts rows and forms made offline, those from the cache, failed and truncated ones, and the
     outcomes of attacks; ``attack_queries`` the texts that attacks asked their victim about.
     """
@@ -25,15 +27,20 @@ class Cost:
     tokens: int = 0
     padding: int = 0
     attack_queries: int = 0
+    examples: int = 0
     forwards: Counter[str] = field(default_factory=Counter)
     backwards: Counter[str] = field(default_factory=Counter)
     seconds: Counter[str] = field(default_factory=Counter)
     rewritten: Counter[str] = field(default_factory=Counter)
 
     def forget_peak(self) -> None:
-        """Let the GPU's peak memory count from here."""
+        """Let peak memory count from here: the GPU's, and the process's where the system can (Linux)."""
         import torch
 
+        if sys.platform == "linux":
+            # 5: reset the peak of resident memory; see proc(5). A sandbox may not allow it.
+            with suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5")
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
 
@@ -75,7 +82,10 @@ class Cost:
 
 
 def peak_memory_mb() -> dict[str, int]:
-    """Return the process's highest resident memory since its start and, with a GPU, the run's highest there."""
+    """Return the highest resident memory since ``Cost.forget_peak``, and with a GPU the highest there.
+
+    Where the system cannot forget, the process's is since its start.
+    """
     import torch
 
     # Linux counts kilobytes, macOS bytes.

@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from bench.data.encode import BatchOrder, Encoded
+from bench.data.encode import BatchOrder, Encoded, TokenBatchOrder
 from bench.distill import checkpoint
+from bench.distill.accumulation import micro_batch, portions, rows_of, share_of
 from bench.distill.losses import supervised
+from bench.distill.models import compile_layers, recompute_activations
 from bench.distill.recipes import Objective
 from bench.errors import BenchError
 from bench.evaluation.metrics import score
@@ -25,6 +27,8 @@ from bench.strategy import Batch, Inputs, Models, Step, Strategy, View
 
 # Losses are looked at this many updates late, so that a GPU is not made to wait for every one of them.
 _LOOK_EVERY = 10
+# Parts of one forward are padded to one length; more padding than this share of it, and each has a forward of its own.
+_WASTE = 0.1
 
 
 class Observer(Protocol):
@@ -65,9 +69,16 @@ class Outcome:
     rewritten: list[RewrittenSet] = field(default_factory=list)
 
 
-def total_updates(rows: int, recipe: Recipe) -> int:
-    """Return the budget: how many student updates ``recipe`` makes on ``rows`` training rows."""
-    return max(1, math.ceil(recipe.epochs * math.ceil(rows / recipe.batch_size)))
+def batch_order(lengths: np.ndarray, recipe: Recipe, seed: int) -> BatchOrder | TokenBatchOrder:
+    """Return which of the training rows of ``lengths`` [N] make which batch under ``recipe``."""
+    if recipe.batch_tokens is not None:
+        return TokenBatchOrder(lengths, recipe.batch_tokens, seed)
+    return BatchOrder(lengths, recipe.batch_size, seed)
+
+
+def total_updates(per_epoch: int, recipe: Recipe) -> int:
+    """Return the budget: how many student updates ``recipe`` makes where an epoch has ``per_epoch`` batches."""
+    return max(1, math.ceil(recipe.epochs * per_epoch))
 
 
 def learning_rate(step: int, total: int, warmup: float) -> float:
@@ -99,10 +110,10 @@ def distil(
     Raises BenchError when the loss is no longer finite, naming the update and the batch's example ids.
     """
     train, dev = splits["train"], splits["dev"]
-    total = total_updates(len(train), recipe)
-    student_batches = BatchOrder(train.lengths, recipe.batch_size, seed)
+    student_batches = batch_order(train.lengths, recipe, seed)
     # The adversary has batches of its own, so that it takes none of the student's.
-    adversary_batches = BatchOrder(train.lengths, recipe.batch_size, seed + 1_000_003)
+    adversary_batches = batch_order(train.lengths, recipe, seed + 1_000_003)
+    total = total_updates(student_batches.per_epoch, recipe)
     every = max(1, round(recipe.evaluate_every * student_batches.per_epoch))
     trainer = Trainer(models, strategy, recipe, train, teacher_logits, rewrites, observer, trains)
     strategy.setup(models)
@@ -183,10 +194,15 @@ class Trainer:
     ) -> None:
         self.models, self.strategy, self.recipe, self.train = models, strategy, recipe, train
         self.observer, self.rewrites, self.trains = observer, rewrites, trains
-        self.per_epoch = BatchOrder(train.lengths, recipe.batch_size, 0).per_epoch
+        self.per_epoch = batch_order(train.lengths, recipe, 0).per_epoch
         self.device = models.accelerator.device
-        self.teacher_logits = None if teacher_logits is None else torch.from_numpy(teacher_logits)
-        self.labels = torch.from_numpy(train.labels)
+        self.teacher_logits = teacher_logits
+        models.accumulate = recipe.accumulate
+        for model in (models.student, models.teacher, models.generator):
+            if model is not None:
+                recompute_activations(model, recipe.recompute)
+                if recipe.compile:
+                    compile_layers(model)
         self.optimizer = torch.optim.AdamW(
             models.student.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
         )
@@ -196,8 +212,9 @@ class Trainer:
 
     def batch(self, rows: np.ndarray) -> Batch:
         """Return the clean batch of ``rows``, with the teacher's logits and the rows' rewrites."""
-        known = None if self.teacher_logits is None else self.teacher_logits[rows].to(self.device)
-        batch = Batch(rows, self.train.inputs(rows, self.device), self.labels[rows].to(self.device), known)
+        known = None if self.teacher_logits is None else torch.from_numpy(self.teacher_logits[rows]).to(self.device)
+        labels = torch.from_numpy(self.train.labels[rows]).to(self.device)
+        batch = Batch(rows, self.train.inputs(rows, self.device), labels, known)
         for made in self._rewritten():
             view = View(made.texts.inputs(rows, self.device), weight=made.weight, maker=made.maker)
             if made.teacher_logits is not None:
@@ -232,6 +249,7 @@ class Trainer:
         self.optimizer.zero_grad()
         cost = models.cost
         tokens = int(self.train.lengths[batch.rows].sum())
+        cost.examples += len(batch.rows)
         cost.tokens += tokens
         cost.padding += batch.inputs["attention_mask"].numel() - tokens
         return loss
@@ -241,39 +259,59 @@ class Trainer:
         return Objective(self.recipe, step / total, self.models.task.is_regression)
 
     def _all_at_once(self, batch: Batch, objective: Objective) -> torch.Tensor:
-        """Clean rows and all views in one forward and one backward of the student."""
+        """Clean rows and all views in one forward and one backward of the student, micro-batch by micro-batch."""
         models = self.models
         views = [] if objective.labels_only else list(self.strategy.views(batch, models))
-        clean, *perturbed = self._student_logits([batch.inputs, *(view.student for view in views)])
+        targets = [models.teacher_targets(view, batch) for view in views]
+        texts = [batch.inputs, *(view.student for view in views)]
+        rows = [len(text["attention_mask"]) for text in texts]
         weights = objective.weights(teacher=batch.teacher_logits is not None, views=bool(views))
-        loss = self._clean_loss(batch, clean, weights, objective)
         share = weights[2] / (sum(view.weight for view in views) or 1.0)
-        for view, logits in zip(views, perturbed, strict=True):
-            loss = loss + share * self._view_loss(view, logits, batch, objective)
-        models.accelerator.backward(loss)
-        models.cost.backwards["student"] += len(batch.rows) * (1 + len(views))
-        return loss.detach()
+        # A view made of embeddings carries a graph that the backward of every micro-batch goes through.
+        keep = {"retain_graph": True} if any(t.requires_grad for text in texts for t in text.values()) else {}
+        cuts = list(zip(*(portions(n, min(self.recipe.accumulate, *rows)) for n in rows), strict=True))
+        losses = []
+        for number, (own, *others) in enumerate(cuts, 1):
+            parts = [rows_of(text, cut) for text, cut in zip(texts, (own, *others), strict=True)]
+            clean, *perturbed = self._student_logits(parts)
+            loss = share_of(own, rows[0]) * self._clean_loss(micro_batch(batch, own), clean, weights, objective)
+            for view, target, logits, cut, n in zip(views, targets, perturbed, others, rows[1:], strict=True):
+                loss = loss + share * view.weight * share_of(cut, n) * objective.distance(target[cut], logits)
+            models.accelerator.backward(loss, **(keep if number < len(cuts) else {}))
+            losses.append(loss.detach())
+        models.cost.backwards["student"] += sum(rows)
+        return torch.stack(losses).sum()
 
     def _one_after_another(self, batch: Batch, objective: Objective) -> torch.Tensor:
         """Each view is run forward and backward before the strategy is asked for the next."""
-        models = self.models
+        rows = len(batch.rows)
+        losses = []
+        for cut in portions(rows, self.recipe.accumulate):
+            losses += self._view_after_view(micro_batch(batch, cut), objective, share_of(cut, rows))
+        return torch.stack(losses).sum()
+
+    def _view_after_view(self, batch: Batch, objective: Objective, share: float) -> list[torch.Tensor]:
+        models, losses = self.models, []
         weights = objective.weights(teacher=batch.teacher_logits is not None, views=True)
-        parts = [self._clean_loss(batch, models.logits("student", batch.inputs), weights, objective)]
-        models.accelerator.backward(parts[0])
+
+        def backward(loss: torch.Tensor) -> None:
+            models.accelerator.backward(loss)
+            losses.append(loss.detach())
+
+        backward(share * self._clean_loss(batch, models.logits("student", batch.inputs), weights, objective))
         given = 0.0
         for view in self.strategy.views(batch, models):
             given += view.weight
-            logits = models.logits("student", view.student)
-            parts.append(weights[2] * self._view_loss(view, logits, batch, objective))
-            models.accelerator.backward(parts[-1])
+            distance = objective.distance(models.teacher_targets(view, batch), models.logits("student", view.student))
+            backward(share * weights[2] * view.weight * distance)
         if not math.isclose(given, 1.0, rel_tol=1e-6):
             # Known only after the last backward, when it is too late to divide by it.
             raise BenchError(
                 f"the weights of {type(self.strategy).__name__}'s views sum to {given:g}; as it is sequential, they "
                 f"must sum to 1: give each of n views weight=1/n"
             )
-        models.cost.backwards["student"] += len(batch.rows) * len(parts)
-        return torch.stack([part.detach() for part in parts]).sum()
+        models.cost.backwards["student"] += len(batch.rows) * len(losses)
+        return losses
 
     def _clean_loss(
         self, batch: Batch, logits: torch.Tensor, weights: tuple[float, float, float], objective: Objective
@@ -283,15 +321,14 @@ class Trainer:
             loss = loss + weights[1] * objective.distance(batch.teacher_logits, logits)
         return loss
 
-    def _view_loss(self, view: View, logits: torch.Tensor, batch: Batch, objective: Objective) -> torch.Tensor:
-        return view.weight * objective.distance(self.models.teacher_targets(view, batch), logits)
-
     def _student_logits(self, parts: list[Inputs]) -> Iterable[torch.Tensor]:
-        """Return the student's logits of every part; parts made of ids share one forward."""
-        if any("input_ids" not in part for part in parts):
+        """Return the student's logits of every part; parts made of ids and of similar length share one forward."""
+        rows, widths = zip(*(part["attention_mask"].shape for part in parts), strict=True)
+        pieces = sum(row * width for row, width in zip(rows, widths, strict=True))
+        uneven = pieces < (1 - _WASTE) * sum(rows) * max(widths)
+        if uneven or any("input_ids" not in part for part in parts):
             return [self.models.logits("student", part) for part in parts]
-        rows = [len(part["attention_mask"]) for part in parts]
-        return self.models.logits("student", concatenate(parts, self.train.pad_id)).split(rows)
+        return self.models.logits("student", concatenate(parts, self.train.pad_id)).split(list(rows))
 
     def watch(self, turn: str, batch: Batch, loss: torch.Tensor) -> None:
         """Remember the loss; now and then look at those remembered."""
@@ -315,7 +352,7 @@ class Trainer:
                     f"the {who}'s loss is {value} at its update {step}; the batch holds examples {ids}. "
                     f"Try a smaller learning rate: {rate}"
                 )
-        turn, total = self.pending[-1][0], total_updates(len(self.train), self.recipe)
+        turn, total = self.pending[-1][0], total_updates(self.per_epoch, self.recipe)
         phase = self.trains if turn == "student" else turn
         self.pending.clear()
         self.observer.update(phase, self.models.cost.student_updates, total, float(np.mean(values)))
@@ -329,7 +366,7 @@ class Trainer:
         kept = [
             {
                 "texts": made.texts.tensors(),
-                "teacher_logits": None if (known := made.teacher_logits) is None else torch.from_numpy(known),
+                "teacher_logits": None if (known := made.teacher_logits) is None else torch.from_numpy(np.array(known)),
                 "maker": next(number for number, maker in enumerate(makers) if maker is made.maker),
                 "weight": made.weight,
             }

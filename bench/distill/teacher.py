@@ -68,16 +68,21 @@ def fine_tune(
         precision=recipe.precision,
         evaluate_every=settings.epochs,
         checkpoint_seconds=recipe.checkpoint_seconds,
+        accumulate=recipe.accumulate,
+        recompute=recipe.recompute,
+        compile=recipe.compile,
     )
     # Only what differs from the defaults: a new field of the recipe must not make other teachers of the old ones.
-    given = {k: v for k, v in asdict(plan).items() if v != asdict(Recipe())[k] and k != "checkpoint_seconds"}
+    without_effect = ("checkpoint_seconds", "recompute")
+    given = {k: v for k, v in asdict(plan).items() if v != asdict(Recipe())[k] and k not in without_effect}
     texts = [data_hash(splits[name]) for name in ("train", "dev")]
     key = _digest(content_hash(model), *texts, repr(task.metrics), repr(given))
     home = cache / "teachers" / f"{task.name}-{key}"
     if (home / "card.json").is_file():
         with explained(str(home)):
             trained = AutoModelForSequenceClassification.from_pretrained(home).float()
-        return TrainedTeacher(_frozen(trained, accelerator), json.loads((home / "card.json").read_text()))
+        teacher = TrainedTeacher(_frozen(trained, accelerator), json.loads((home / "card.json").read_text()))
+        return _in_precision(teacher, settings, task, splits, accelerator, observer)
 
     observer.note(f"fine-tuning the teacher for {task.name}")
     start = time.perf_counter()
@@ -111,7 +116,53 @@ def fine_tune(
         tokenizer.save_pretrained(part)
         (part / "card.json").write_text(json.dumps(card))
     state.unlink(missing_ok=True)
-    return TrainedTeacher(_frozen(model, accelerator), card)
+    return _in_precision(
+        TrainedTeacher(_frozen(model, accelerator), card), settings, task, splits, accelerator, observer
+    )
+
+
+def _in_precision(
+    teacher: TrainedTeacher,
+    settings: Teacher,
+    task: Task,
+    splits: dict[str, Encoded],
+    accelerator: Any,
+    observer: Observer,
+) -> TrainedTeacher:
+    """Return ``teacher`` in the precision asked for, and say what that does to its answers on dev."""
+    if settings.precision == "fp32":
+        return teacher
+    effect, logits = lower_precision(teacher.model, splits["dev"], accelerator)
+    observer.note(f"the teacher for {task.name} in {settings.precision}: {effect}")
+    card = {**teacher.card, **_card(teacher.model, task, splits, logits)}
+    return TrainedTeacher(teacher.model, {**card, "precision": settings.precision, "effect": str(effect)})
+
+
+@dataclass(frozen=True)
+class PrecisionEffect:
+    """What lower precision does to a model's logits on ``rows`` rows: the largest and the root-mean-square change,
+    and how many rows get another answer (for scores: none)."""
+
+    largest: float
+    typical: float
+    changed: int
+    rows: int
+
+    def __str__(self) -> str:
+        return (
+            f"its logits change by {self.typical:.2g} typically and {self.largest:.2g} at most; "
+            f"{self.changed} of {self.rows} answers are others"
+        )
+
+
+def lower_precision(model: PreTrainedModel, data: Encoded, accelerator: Any) -> tuple[PrecisionEffect, np.ndarray]:
+    """Turn ``model`` into bf16; return what that does to its logits on ``data``, and the new logits [N, C]."""
+    before = predict(model, data, accelerator)
+    model.bfloat16()
+    after = predict(model, data, accelerator)
+    change = np.abs(after - before)
+    changed = (after.argmax(axis=1) != before.argmax(axis=1)).sum()
+    return PrecisionEffect(float(change.max()), float(np.sqrt((change**2).mean())), int(changed), len(data)), after
 
 
 def load_finetuned(
@@ -149,7 +200,8 @@ def load_finetuned(
     logits = predict(model, splits["dev"], accelerator)
     if wanted and sorted(names) != sorted(wanted):
         _check_order(where, task, logits, splits["dev"].labels)
-    return TrainedTeacher(model, _card(model, task, splits, logits))
+    teacher = TrainedTeacher(model, _card(model, task, splits, logits))
+    return _in_precision(teacher, settings, task, splits, accelerator, observer)
 
 
 def _reorder_outputs(model: PreTrainedModel, order: list[int]) -> None:
@@ -196,14 +248,12 @@ def check_better_than_majority(teacher: TrainedTeacher, task: Task, *, force: bo
 
 
 def teacher_logits(teacher: TrainedTeacher, data: Encoded, accelerator: Any, cache: Path) -> np.ndarray:
-    """Return the teacher's logits [N, C] on ``data``, from ``cache`` if they were computed before."""
+    """Return the teacher's logits [N, C] on ``data``, memory-mapped from ``cache``; the first call writes them."""
     path = cache / "logits" / f"{_digest(teacher.card['hash'], data_hash(data), accelerator.mixed_precision)}.npy"
-    if path.is_file():
-        return np.load(path)
-    logits = predict(teacher.model, data, accelerator)
-    with whole_file(path) as part:
-        np.save(part, logits)
-    return logits
+    if not path.is_file():
+        with whole_file(path) as part:
+            np.save(part, predict(teacher.model, data, accelerator))
+    return np.load(path, mmap_mode="r")
 
 
 def data_hash(data: Encoded) -> str:

@@ -46,21 +46,24 @@ def necessary_student_step(
     lengths: torch.Tensor,
     *,
     views: int = 0,
+    made: int | None = None,
     teacher: PreTrainedModel | None = None,
     generator: PreTrainedModel | None = None,
     masked: float = 0.0,
 ) -> float:
     """Return the operations one student update needs.
 
-    The student forward and backward (twice a forward) on the clean rows and on ``views`` views; ``teacher``
-    forward once a view; ``generator`` forward once a view, its head at the ``masked`` positions. The
-    teacher's answers to clean text are cached and free.
+    The student forward and backward (twice a forward) on the clean rows and on ``views`` views; for each view
+    that is ``made`` now (by default all; a view used before is not made again), ``teacher`` forward once, and
+    ``generator`` forward once with its head at the ``masked`` positions. The teacher's answers to clean text are
+    cached and free. So is the optimiser, which multiplies no matrices.
     """
+    made = views if made is None else made
     need = 3 * (1 + views) * encoder_forward(student, lengths)
     if teacher is not None:
-        need += views * encoder_forward(teacher, lengths)
+        need += made * encoder_forward(teacher, lengths)
     if generator is not None:
-        need += views * (encoder_forward(generator, lengths) + head_forward(generator, masked))
+        need += made * (encoder_forward(generator, lengths) + head_forward(generator, masked))
     return need
 
 

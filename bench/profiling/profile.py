@@ -1,4 +1,4 @@
-"""Where the time of a strategy goes: one cycle timed by phase, beside plain KD and the plain reference."""
+"""Where the time of a strategy goes: its updates timed by phase, beside plain KD and the plain reference."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import copy
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from bench.data.encode import BatchOrder, Encoded
+from bench.data.encode import Encoded
 from bench.distill.cost import Cost, peak_memory_mb
-from bench.distill.loop import Trainer
+from bench.distill.loop import RewrittenSet, Trainer, batch_order
 from bench.distill.masked_lm import gumbel, ordinary_tokens
-from bench.errors import UsageError
+from bench.distill.models import recompute_activations
 from bench.profiling.operations import (
     counted,
     matmul_peak,
@@ -28,11 +30,11 @@ from bench.profiling.operations import (
 from bench.profiling.reference import PlainMateKD, pad_to
 from bench.registry import StrategySpec
 from bench.settings import Recipe
-from bench.strategy import Batch, Inputs, Models, Role
+from bench.strategy import Batch, Inputs, Models, Role, Strategy
 
 # The strategies whose necessary operations operations.py has a formula for.
 _COUNTED = ("Clean", "MateKD", "MaskedLM")
-# MATE-KD's cycle, of which a few updates of each kind are timed.
+# MATE-KD's published cycle; a strategy with other numbers has them as options.
 ADVERSARY_PER_CYCLE, STUDENT_PER_CYCLE = 10, 100
 
 
@@ -45,15 +47,31 @@ class _Phases:
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
-        self._wait()
-        start = time.perf_counter()
+        start = self.now()
         yield
-        self._wait()
-        self.seconds[phase] += time.perf_counter() - start  # type: ignore[assignment]  # Counter is typed for int
+        self.add(phase, self.now() - start)
 
-    def _wait(self) -> None:
+    def now(self) -> float:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+    def add(self, phase: str, seconds: float) -> None:
+        self.seconds[phase] += seconds  # type: ignore[assignment]  # Counter is typed for int
+
+    @contextmanager
+    def optimisers(self) -> Iterator[None]:
+        """Inside, the steps of every optimiser are timed."""
+        started: list[float] = []
+        hooks = (
+            register_optimizer_step_pre_hook(lambda *_: started.append(self.now())),
+            register_optimizer_step_post_hook(lambda *_: self.add("optimiser", self.now() - started.pop())),
+        )
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
 
 @dataclass
@@ -69,7 +87,7 @@ class _Watched(Models):
 
 
 class _WatchedAccelerator:
-    """An accelerator whose backward is timed."""
+    """An accelerator whose backward and clipping are timed."""
 
     def __init__(self, accelerator: Any, phases: _Phases) -> None:
         self._accelerator, self._phases = accelerator, phases
@@ -77,9 +95,13 @@ class _WatchedAccelerator:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._accelerator, name)
 
-    def backward(self, loss: torch.Tensor) -> None:
+    def backward(self, loss: torch.Tensor, **options: Any) -> None:
         with self._phases.timed("backward"):
-            self._accelerator.backward(loss)
+            self._accelerator.backward(loss, **options)
+
+    def clip_grad_norm_(self, *arguments: Any) -> Any:
+        with self._phases.timed("optimiser"):
+            return self._accelerator.clip_grad_norm_(*arguments)
 
 
 class _Silent:
@@ -99,19 +121,26 @@ class _Subject:
             tokenizer=models.tokenizer,
             student=copy.deepcopy(models.student),
             teacher=models.teacher,
-            generator=copy.deepcopy(models.generator),
+            generator=copy.deepcopy(models.generator) if "generator" in self.strategy.needs else None,
             rng=torch.Generator(models.accelerator.device).manual_seed(0),
             cost=Cost(),
             accelerator=_WatchedAccelerator(models.accelerator, self.phases),
             phases=self.phases,
         )
         known = logits if "teacher" in self.strategy.needs else None
-        self.trainer = Trainer(self.models, self.strategy, recipe, train, known, None, _Silent())
+        # Texts as long as the rewritten ones would be, already made and answered by the teacher: the rows' own.
+        pools = [(maker, getattr(maker, "pool", getattr(maker, "copies", 1))) for maker in self.strategy.rewriters()]
+        made = [RewrittenSet(train, logits, maker, 1 / forms) for maker, forms in pools for _ in range(forms)]
+        self.trainer = Trainer(self.models, self.strategy, recipe, train, known, lambda epoch: made, _Silent())
         self.strategy.setup(self.models)
+        self.has_adversary = type(self.strategy).fit_adversary is not Strategy.fit_adversary
+        # Student updates after which what they cost begins anew.
+        self.period = getattr(self.strategy, "period", 1)
 
     def student(self, rows: np.ndarray) -> None:
         """Make one student update."""
         self.trainer.student_update(self.batch(rows), 0, 1000)
+        self.models.cost.student_updates += 1
 
     def adversary(self, rows: np.ndarray) -> None:
         """Make one adversary update."""
@@ -124,12 +153,12 @@ class _Subject:
     def seconds(self, action: Callable[[np.ndarray], None], rows: np.ndarray) -> tuple[float, Counter[str]]:
         """Return the seconds ``action`` takes on ``rows``, in all and by phase."""
         self.phases.seconds.clear()
-        start = _Phases(self.phases.device)
-        with start.timed("all"):
+        start = self.phases.now()
+        with self.phases.optimisers():
             action(rows)
-        total = start.seconds["all"]
+        total = self.phases.now() - start
         parts = Counter(self.phases.seconds)
-        parts["optimiser and rest"] = total - sum(parts.values())
+        parts["rest"] = total - sum(parts.values())  # type: ignore[assignment]  # Counter is typed for int
         return total, parts
 
 
@@ -146,137 +175,222 @@ def profile(
 ) -> dict[str, Any]:
     """Return what ``bench profile`` prints, measured in one run on batches of ``train``.
 
-    ``models`` are not changed. Plain KD, the strategy and (for mate-kd) the plain reference, which pads to
-    ``max_length`` as the authors do, take turns on the same batches, so that a machine whose speed drifts
-    treats them alike. ``reference_steps`` of each kind are timed and counted for 10 and 100.
+    ``models`` are not changed. First comes the updates' peak memory, on the epoch's largest batch, before anything
+    else is there; then their operations are counted. Then plain KD, the strategy and (for mate-kd) the plain
+    reference, which pads to ``max_length`` as the authors do, take turns, so that a machine whose speed drifts
+    treats them alike. The batches stand for an epoch: they are spread evenly over its batches in order of size.
+    Of strategies that rewrite texts offline, an update on rewrites that are there already is timed.
     """
-    if spec.create().refresh != "never":
-        raise UsageError(f"{spec} rewrites texts before training, which profile does not time; see its record's cost")
     device = models.accelerator.device
-    order = BatchOrder(train.lengths, recipe.batch_size, seed=0)
-    batches = [order[i] for i in range(max(student_steps, adversary_steps) + 1)]
     logits = np.zeros((len(train), models.task.n_outputs), dtype=np.float32)
     subject = _Subject(spec, models, train, recipe, logits)
-    plain = _Subject(StrategySpec("none"), models, train, recipe, logits)
-    has_adversary = type(subject.strategy).fit_adversary is not _no_adversary()
-    reference = _Reference(models, recipe, subject, max_length) if spec.name == "mate-kd" else None
+    strategy, cost = subject.strategy, subject.models.cost
+    order = batch_order(train.lengths, recipe, seed=0)
+    epoch = [order[i] for i in range(order.per_epoch)]
+    student_rows = _spread(epoch, train.lengths, -(-student_steps // subject.period) * subject.period)
+    adversary_rows = _spread(epoch, train.lengths, adversary_steps) if subject.has_adversary else []
 
-    warm, *timed = batches
-    for one in (subject, plain):
-        one.student(warm)
-    if has_adversary:
-        subject.adversary(warm)
-    student, kd, adversary, reference_student, reference_adversary = [], [], [], [], []
-    phases: dict[str, Counter[str]] = {"student": Counter(), "adversary": Counter()}
-    for number, rows in enumerate(timed):
-        if number < student_steps:
-            kd.append(plain.seconds(plain.student, rows)[0])
-            total, parts = subject.seconds(subject.student, rows)
-            student.append(total)
-            phases["student"] += parts
-        if has_adversary and number < adversary_steps:
-            total, parts = subject.seconds(subject.adversary, rows)
-            adversary.append(total)
-            phases["adversary"] += parts
-        if reference is not None and number < reference_steps:
-            reference_student.append(reference.seconds(rows, "student") / student[number])
-            if has_adversary:
-                reference_adversary.append(reference.seconds(rows, "generator") / adversary[number])
-
-    operations = _operations(subject, timed[:student_steps], has_adversary)
-    lengths = train.lengths[np.concatenate(timed[:student_steps])]
-    tokens = float(lengths.sum())
-    padded = sum(len(rows) * int(train.lengths[rows].max()) for rows in timed[:student_steps])
-    width = models.student.config.hidden_size
-    dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
-    per_step = max(1, round(2 * padded / student_steps))
-    peak = matmul_peak(per_step, width, 4 * width, device, dtype)
-    step, step_kd = statistics.fmean(student), statistics.fmean(kd)
-    step_adversary = statistics.fmean(adversary) if adversary else None
-    cycle = STUDENT_PER_CYCLE * step + (ADVERSARY_PER_CYCLE * step_adversary if step_adversary else 0.0)
-    speedup = None
-    if reference_student:
-        # Ratios are taken batch by batch; the reference's cycle is ours times them.
-        theirs = STUDENT_PER_CYCLE * step * statistics.fmean(reference_student)
-        if step_adversary:
-            theirs += ADVERSARY_PER_CYCLE * step_adversary * statistics.fmean(reference_adversary)
-        speedup = theirs / cycle
+    # Optimisers have their state from their first step on, which is made on next to nothing.
+    subject.student(student_rows[0][:2])
+    if adversary_rows:
+        subject.adversary(adversary_rows[0][:2])
+    largest = max(epoch, key=lambda rows: len(rows) * train.lengths[rows].max())
+    cost.forget_peak()
+    subject.student(largest)
+    if adversary_rows:
+        subject.adversary(largest)
     memory = peak_memory_mb()
+    operations = _operations(subject, student_rows, adversary_rows)
+    if recipe.compile:
+        # Counted without what is compiled, which is made here.
+        for rows in student_rows:
+            subject.student(rows)
+        for rows in adversary_rows:
+            subject.adversary(rows)
+    plain = _Subject(StrategySpec("none"), models, train, recipe, logits)
+    for rows in student_rows if recipe.compile else student_rows[:1]:
+        plain.student(rows)
+    reference = _Reference(models, subject, max_length) if reference_steps and _is_game(spec, strategy) else None
+
+    found = _Times()
+    cost.student_updates, cost.forwards, cost.backwards = 0, Counter(), Counter()
+    for number in range(max(len(student_rows), len(adversary_rows))):
+        if number < len(student_rows):
+            rows = student_rows[number]
+            found.kd.append(plain.seconds(plain.student, rows)[0])
+            before = cost.forwards["teacher"]
+            found.took("student", *subject.seconds(subject.student, rows))
+            found.answered += cost.forwards["teacher"] - before
+            if reference is not None and number < reference_steps:
+                found.their_student.append(reference.seconds(rows, "student"))
+        if number < len(adversary_rows):
+            rows = adversary_rows[number]
+            found.took("adversary", *subject.seconds(subject.adversary, rows))
+            if reference is not None and number < reference_steps:
+                found.their_adversary.append(reference.seconds(rows, "generator"))
+    if models.teacher is not None:
+        recompute_activations(models.teacher, False)
+
+    tokens, examples = float(train.lengths[np.concatenate(student_rows)].sum()), sum(map(len, student_rows))
+    padded = sum(len(rows) * int(train.lengths[rows].max()) for rows in epoch)
+    step, step_kd, step_adversary = _mean(found.student), _mean(found.kd), _mean(found.adversary)
+    assert step is not None
+    assert step_kd is not None
+    peak = _peak(models, round(padded / len(epoch)), recipe)
+    per_cycle = getattr(strategy, "student_steps", STUDENT_PER_CYCLE)
+    adversary_per_cycle = getattr(strategy, "generator_steps", ADVERSARY_PER_CYCLE) if adversary_rows else 0
+
+    def cycle(student: float, adversary: float | None) -> float:
+        return per_cycle * student + adversary_per_cycle * (adversary or 0.0)
+
+    ours = cycle(step, step_adversary)
+    their_step = _mean(found.their_student)
+    asked = cost.backwards["student"] if "teacher" in strategy.needs else 0
+    adversary_rate = (operations["operations_adversary_step"] or 0.0) / step_adversary if step_adversary else None
     return {
         "strategy": str(spec),
         "task": models.task.name,
         "batch_size": recipe.batch_size,
+        "batch_tokens": recipe.batch_tokens,
         "precision": recipe.precision,
+        "attention": models.student.config._attn_implementation,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+        "student_updates_timed": len(student_rows),
+        "adversary_updates_timed": len(adversary_rows),
+        "student_updates_per_cycle": per_cycle,
+        "adversary_updates_per_cycle": adversary_per_cycle,
         "seconds_student_step": step,
         "seconds_adversary_step": step_adversary,
         "seconds_kd_step": step_kd,
-        "seconds_cycle": cycle,
-        "samples_per_second": recipe.batch_size / step,
-        "tokens_per_second": tokens / sum(student),
-        "phases_student": {k: v / len(student) for k, v in phases["student"].items()},
-        "phases_adversary": {k: v / max(1, len(adversary)) for k, v in phases["adversary"].items()},
+        "seconds_cycle": ours,
+        "samples_per_second": examples / sum(found.student),
+        "tokens_per_second": tokens / sum(found.student),
+        "phases_student": {k: v / len(student_rows) for k, v in found.phases["student"].items()},
+        "phases_adversary": {k: v / len(adversary_rows) for k, v in found.phases["adversary"].items()},
         **operations,
         "matmul_peak": peak,
         "peak_fraction": operations["operations_student_step"] / step / peak,
+        "peak_fraction_adversary": adversary_rate and adversary_rate / peak,
         "cost_over_kd": step / step_kd,
-        "cycle_cost_over_kd": cycle / (STUDENT_PER_CYCLE * step_kd),
-        "speedup_over_reference": speedup,
-        "reference_over_student_step": statistics.fmean(reference_student) if reference_student else None,
-        "reference_over_adversary_step": statistics.fmean(reference_adversary) if reference_adversary else None,
+        "cycle_cost_over_kd": ours / (per_cycle * step_kd),
+        "speedup_over_reference": their_step and cycle(their_step, _mean(found.their_adversary)) / ours,
+        "seconds_reference_student_step": their_step,
+        "seconds_reference_adversary_step": _mean(found.their_adversary),
         "reference_pads_to": max_length,
-        "padding_share": 1 - tokens / padded,
-        "data_share": phases["student"]["data"] / sum(student),
+        "padding_share": 1 - float(train.lengths.sum()) / padded,
+        "data_share": found.phases["student"]["data"] / sum(found.student),
+        "teacher_cache_hits": 1 - found.answered / asked if asked else None,
         "peak_memory_gb": memory.get("gpu", memory["process"]) / 1024,
     }
 
 
-def _no_adversary() -> Any:
-    from bench.strategy import Strategy
+@dataclass
+class _Times:
+    """Seconds of every update timed, ours by phase, and how many rows the teacher was run on for the student's."""
 
-    return Strategy.fit_adversary
+    student: list[float] = field(default_factory=list)
+    adversary: list[float] = field(default_factory=list)
+    kd: list[float] = field(default_factory=list)
+    their_student: list[float] = field(default_factory=list)
+    their_adversary: list[float] = field(default_factory=list)
+    phases: dict[str, Counter[str]] = field(default_factory=lambda: {"student": Counter(), "adversary": Counter()})
+    answered: int = 0
+
+    def took(self, kind: Literal["student", "adversary"], seconds: float, phases: Counter[str]) -> None:
+        getattr(self, kind).append(seconds)
+        self.phases[kind] += phases
 
 
-def _operations(subject: _Subject, batches: list[np.ndarray], has_adversary: bool) -> dict[str, Any]:
-    """Count the operations of one update of each kind, and say how many it needed."""
-    models, rows = subject.models, batches[len(batches) // 2]
-    batch = subject.trainer.batch(rows)
-    lengths = batch.inputs["attention_mask"].sum(dim=1)
-    rate = getattr(subject.strategy, "rho", 0.0)
-    masked = rate * float(ordinary_tokens(batch.inputs, models.tokenizer).sum())
-    done = counted(lambda: subject.student(rows))
-    found: dict[str, Any] = {"operations_student_step": done, "operations_ratio": None}
-    if type(subject.strategy).__name__ in _COUNTED:
-        generator = models.generator if "generator" in subject.strategy.needs else None
-        need = necessary_student_step(
-            models.student,
-            lengths,
-            views=int(generator is not None),
-            teacher=models.teacher,
-            generator=generator,
-            masked=masked,
-        )
-        found |= {"operations_necessary": need, "operations_ratio": done / need}
-        if has_adversary and generator is not None:
-            assert models.teacher is not None
-            done = counted(lambda: subject.adversary(rows))
-            need = necessary_generator_step(models.student, models.teacher, generator, lengths, masked)
-            found |= {"operations_adversary_step": done, "operations_ratio_adversary": done / need}
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None
+
+
+def _spread(epoch: Sequence[np.ndarray], lengths: np.ndarray, number: int) -> list[np.ndarray]:
+    """Return ``number`` batches of ``epoch`` at even distances in the order of their size, shuffled."""
+    by_size = sorted(epoch, key=lambda rows: len(rows) * lengths[rows].max())
+    places = ((np.arange(number) + 0.5) / number * len(by_size)).astype(int)
+    return [by_size[i] for i in np.random.default_rng(0).permutation(places)]
+
+
+def _peak(models: Models, pieces: int, recipe: Recipe) -> float:
+    """Return the rate of the fastest of the products that make up most of an update: each model's feed-forward."""
+    dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+    # The student reads clean and perturbed rows at once.
+    rows = {"student": 2 * pieces, "teacher": pieces}
+    shapes = {(n, model.config.hidden_size) for role, n in rows.items() if (model := getattr(models, role)) is not None}
+    return max(matmul_peak(n, width, 4 * width, models.accelerator.device, dtype) for n, width in sorted(shapes))
+
+
+def _is_game(spec: StrategySpec, strategy: Strategy) -> bool:
+    """Return whether the plain reference plays the same game."""
+    return spec.name == "mate-kd" and getattr(strategy, "objective", None) in ("kl", "ce")
+
+
+def _operations(
+    subject: _Subject, student_rows: Sequence[np.ndarray], adversary_rows: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    """Count the operations of the updates, and say how many they needed; both a mean over updates."""
+    models, strategy, cost = subject.models, subject.strategy, subject.models.cost
+    is_counted, views = type(strategy).__name__ in _COUNTED, "generator" in strategy.needs
+    done, need = {"student": 0.0, "adversary": 0.0}, {"student": 0.0, "adversary": 0.0}
+
+    def masked(rows: np.ndarray) -> float:
+        inputs = subject.train.inputs(rows)
+        return getattr(strategy, "rho", 0.0) * float(ordinary_tokens(inputs, models.tokenizer).sum())
+
+    cost.student_updates = 0
+    with torch.compiler.set_stance("force_eager"):
+        for update, rows in enumerate(student_rows):
+            done["student"] += counted(partial(subject.student, rows))
+            if is_counted:
+                lengths = torch.from_numpy(subject.train.lengths[rows])
+                # Which updates have a view, and which make a new one, is the strategy's to say.
+                seen = views and getattr(strategy, "perturbs", lambda _: True)(update)
+                new = views and getattr(strategy, "renews", lambda _: True)(update)
+                need["student"] += necessary_student_step(
+                    models.student,
+                    lengths,
+                    views=int(seen),
+                    made=int(new),
+                    teacher=models.teacher,
+                    generator=models.generator,
+                    masked=masked(rows),
+                )
+        for rows in adversary_rows:
+            done["adversary"] += counted(partial(subject.adversary, rows))
+            if is_counted:
+                assert models.teacher is not None
+                assert models.generator is not None
+                lengths = torch.from_numpy(subject.train.lengths[rows])
+                need["adversary"] += necessary_generator_step(
+                    models.student, models.teacher, models.generator, lengths, masked(rows)
+                )
+    updates = {"student": len(student_rows), "adversary": len(adversary_rows)}
+    found: dict[str, Any] = {}
+    for kind, suffix in (("student", ""), ("adversary", "_adversary")):
+        n = updates[kind]
+        found[f"operations_{kind}_step"] = done[kind] / n if n else None
+        found[f"operations_necessary{suffix}"] = need[kind] / n if need[kind] else None
+        found[f"operations_ratio{suffix}"] = done[kind] / need[kind] if need[kind] else None
     return found
 
 
 class _Reference:
     """The plain reference on copies of the same models."""
 
-    def __init__(self, models: Models, recipe: Recipe, subject: _Subject, max_length: int) -> None:
+    def __init__(self, models: Models, subject: _Subject, max_length: int) -> None:
         tokenizer, options = models.tokenizer, vars(subject.strategy)
         around = [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id]
-        student, generator = copy.deepcopy(models.student), copy.deepcopy(models.generator)
-        assert generator is not None
+        assert models.generator is not None
         assert models.teacher is not None
+        student, generator, teacher = map(copy.deepcopy, (models.student, models.generator, models.teacher))
+        # A copy is not compiled, and what is recomputed for the strategy is not for the reference.
+        recompute_activations(teacher, False)
         student.train()
         generator.train()
         self.game = PlainMateKD(
-            models.teacher,
+            teacher.float(),
             student,
             generator,
             special_ids=around,

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 import time
 
+import numpy as np
 import pytest
 
-from bench.distill.cost import Cost
+from bench.distill.cost import Cost, peak_memory_mb
 
 
 def test_a_phase_within_another_is_counted_once():
@@ -43,3 +45,19 @@ def test_counters_go_on_where_they_were():
     assert summary["student_updates"] == 3
     assert summary["seconds"] == {"evaluate": 1.5, "student": 2.25}
     assert summary["peak_memory_mb"]["process"] > 10
+
+
+@pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="only Linux can forget a process's peak memory"
+)
+def test_peak_memory_counts_from_where_it_was_forgotten():
+    big = np.ones(2**28, dtype=np.uint8)
+    assert big[-1] == 1
+    del big
+    before = peak_memory_mb()["process"]
+    Cost().forget_peak()
+    after = peak_memory_mb()["process"]
+    assert after < before - 200
+    kept = np.ones(2**27, dtype=np.uint8)
+    assert peak_memory_mb()["process"] >= after + 120
+    assert kept[0] == 1

@@ -43,6 +43,10 @@ def mate_kd():
     return MateKD(generator_steps=2, student_steps=3, generator_lr=1e-2)
 
 
+def cheaper_mate_kd():
+    return MateKD(generator_steps=2, student_steps=3, generator_lr=1e-2, reuse=3, share=0.5)
+
+
 def without_seconds(cost):
     return {key: value for key, value in cost.state_dict().items() if key != "seconds"}
 
@@ -152,8 +156,8 @@ def cut_at(strategy, turn):
     ("strategy", "cuts"),
     # With 2 adversary and 3 student turns a cycle: turn 6 is the adversary's second of a cycle, turn 13 the
     # student's second.
-    [(Clean, (4, 11)), (mate_kd, (6, 13))],
-    ids=["none", "mate-kd"],
+    [(Clean, (4, 11)), (mate_kd, (6, 13)), (cheaper_mate_kd, (6, 13))],
+    ids=["none", "mate-kd", "mate-kd-reused"],
 )
 @pytest.mark.parametrize("rule", ["last", "best-dev"])
 def test_a_run_cut_off_twice_ends_bitwise_like_one_that_was_not(strategy, cuts, rule, tmp_path):

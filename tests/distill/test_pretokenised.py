@@ -49,7 +49,7 @@ def test_what_the_word_pieces_depend_on_is_tokenised_anew(tmp_path):
     pretokenised(texts, tokenizer(), 12, tmp_path, is_regression=True)
     pretokenised(texts, other_words, 12, tmp_path)
     pretokenised(texts, other_side, 12, tmp_path)
-    pretokenised([dataclasses.replace(texts[0], label=2), *texts[1:]], tokenizer(), 12, tmp_path)
+    pretokenised([dataclasses.replace(texts[0], label=texts[0].label + 1), *texts[1:]], tokenizer(), 12, tmp_path)
     pretokenised(texts[:5], tokenizer(), 12, tmp_path)
     assert len(list((tmp_path / "encoded").iterdir())) == 7
 

@@ -254,6 +254,41 @@ def test_logits_are_computed_once_per_teacher_and_text(tmp_path, monkeypatch):
     assert first.shape == (40, 3)
 
 
+def test_logits_from_the_cache_are_memory_mapped(tmp_path):
+    model = start().eval()
+    teacher = TrainedTeacher(model, {"hash": content_hash(model)})
+    for _ in range(2):
+        assert isinstance(teacher_logits(teacher, SPLITS["dev"], ACCELERATOR, tmp_path), np.memmap)
+
+
+def test_a_teacher_in_lower_precision_says_what_that_does_to_its_answers(tmp_path):
+    exact = tune(tmp_path, Notes())
+    before = predict(exact.model, SPLITS["dev"], ACCELERATOR)
+    notes = Notes()
+    lowered = tune(tmp_path, notes, dataclasses.replace(SETTINGS, precision="bf16"))
+    assert {parameter.dtype for parameter in lowered.model.parameters()} == {torch.bfloat16}
+    after = predict(lowered.model, SPLITS["dev"], ACCELERATOR)
+    change = np.abs(after - before)
+    assert 0 < change.max() < 0.1 * np.abs(before).max()
+    (note,) = notes.notes
+    assert note == (
+        f"the teacher for tiny in bf16: its logits change by {np.sqrt((change**2).mean()):.2g} typically and "
+        f"{change.max():.2g} at most; {(after.argmax(1) != before.argmax(1)).sum()} of 60 answers are others"
+    )
+    # Its logits are its own, and the teacher in full precision is what it was.
+    assert lowered.card["hash"] != exact.card["hash"]
+    assert lowered.card["precision"] == "bf16"
+    again = tune(tmp_path, Notes())
+    assert again.card == exact.card
+
+
+def test_how_a_teacher_s_memory_is_saved_is_no_matter_of_the_teacher_s(tmp_path):
+    notes = Notes()
+    first = tune(tmp_path, notes, recipe=Recipe(recompute=True))
+    assert tune(tmp_path, notes).card == first.card
+    assert len(notes.notes) == 1
+
+
 def test_a_checkpoint_without_a_trained_head_is_no_teacher(tmp_path):
     where = save(build("bert", "masked_lm", seed=1).float(), tmp_path / "mlm")
     with pytest.raises(UsageError, match=r"is not fine-tuned: it lacks .*classifier.*--set teacher.model="):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -11,6 +12,7 @@ from families import every_family
 from tiny import make_models, rows
 
 from bench.cli import main
+from bench.profiling.departures import departures
 from bench.profiling.operations import (
     counted,
     encoder_forward,
@@ -19,9 +21,10 @@ from bench.profiling.operations import (
     necessary_generator_step,
     necessary_student_step,
 )
-from bench.profiling.profile import profile
+from bench.profiling.profile import _spread, profile
 from bench.registry import StrategySpec
-from bench.settings import Recipe
+from bench.settings import Generator, Recipe, Settings, Teacher
+from strategies.mate_kd import MateKD
 
 FULL = {"input_ids": torch.randint(5, 40, (4, 8)), "attention_mask": torch.ones(4, 8, dtype=torch.long)}
 LENGTHS = torch.full((4,), 8)
@@ -98,6 +101,52 @@ def test_a_profile_measures_every_side_and_changes_no_model() -> None:
     assert found["phases_adversary"]["optimiser"] > 0
     # Of the clean and the perturbed row, the teacher's answer to the first is known.
     assert found["teacher_cache_hits"] == 0.5
+
+
+def test_a_cheaper_strategy_is_measured_over_its_whole_period() -> None:
+    models = make_models()
+    found = profile(
+        StrategySpec.parse("mate-kd[reuse=2,share=0.5]"),
+        models,
+        rows(64),
+        Recipe(batch_size=8, recompute=True),
+        max_length=24,
+        student_steps=3,
+        adversary_steps=1,
+        reference_steps=1,
+    )
+    assert found["student_updates_timed"] == 4
+    # Of six batches read (four clean, one perturbed twice), the teacher was run on one.
+    assert found["teacher_cache_hits"] == pytest.approx(5 / 6)
+    # Every encoder layer is run forward once more.
+    assert 1.1 < found["operations_ratio"] < 2
+    assert found["speedup_over_reference"] > 0
+    assert not any("forward" in vars(module) for module in models.teacher.modules())
+
+
+def test_departures_from_the_paper_and_from_the_reference_are_said() -> None:
+    plain = Settings("x")
+    assert departures(plain, MateKD()) == {"algorithm": [], "numbers": [], "none": []}
+    recipe = Recipe(accumulate=2, recompute=True, compile=True, precision="bf16", batch_tokens=500)
+    settings = Settings("x", recipe=recipe, teacher=Teacher(precision="bf16"), generator=Generator(layers=2))
+    said = {
+        kind: [name.split(":")[0] for name in names]
+        for kind, names in departures(settings, MateKD(reuse=4, share=0.5)).items()
+    }
+    assert said == {
+        "algorithm": ["reuse=4", "share=0.5", "generator.layers=2", "recipe.batch_tokens=500"],
+        "numbers": ["recipe.precision=bf16", "teacher.precision=bf16", "recipe.compile"],
+        "none": ["recipe.accumulate=2", "recipe.recompute"],
+    }
+
+
+def test_batches_for_timing_are_spread_over_the_sizes_of_an_epoch() -> None:
+    lengths = np.arange(1, 101)
+    epoch = [np.array([i]) for i in np.random.default_rng(1).permutation(100)]
+    assert sorted(int(lengths[rows][0]) for rows in _spread(epoch, lengths, 4)) == [13, 38, 63, 88]
+    assert [int(lengths[rows][0]) for rows in _spread(epoch, lengths, 1)] == [51]
+    # Fewer batches than asked for: some come twice.
+    assert len(_spread(epoch[:2], lengths, 5)) == 5
 
 
 def test_strategies_without_adversary_or_reference_are_profiled_too() -> None:

@@ -246,6 +246,69 @@ def test_ten_generator_steps_then_a_hundred_of_the_student() -> None:
     assert turns == (["adversary"] * 10 + ["student"] * 100) * 2
 
 
+def test_a_share_of_the_updates_has_a_perturbed_batch_and_each_serves_several() -> None:
+    strategy = MateKD(share=0.4, reuse=2)
+    perturbs = [strategy.perturbs(update) for update in range(20)]
+    assert perturbs == [False, False, True, False, True] * 4
+    assert [update for update in range(20) if strategy.renews(update)] == [2, 7, 12, 17]
+    assert strategy.period == 5
+    assert all(MateKD().renews(update) for update in range(300))
+    # A third is no binary number; of 3000 updates it is still 1000.
+    assert sum(MateKD(share=1 / 3).perturbs(update) for update in range(3000)) == 1000
+    assert MateKD().departures() == []
+    assert [said.split(":")[0] for said in strategy.departures()] == ["reuse=2", "share=0.4"]
+
+
+@pytest.mark.parametrize("regression", [False, True], ids=["classes", "scores"])
+def test_a_reused_batch_comes_with_the_teacher_s_answers_to_it(regression: bool) -> None:
+    models, data = make_models("bert", regression), texts(40, regression)
+    models.student.train()
+    strategy = MateKD(reuse=3, share=0.5)
+    seen = []
+    for update in range(12):
+        rows = np.arange(update, update + 8)
+        batch = Batch(rows, data.inputs(rows), torch.from_numpy(data.labels[rows]))
+        models.cost.student_updates = update
+        seen.append(list(strategy.views(batch, models)))
+    assert [len(views) for views in seen] == [0, 1] * 6
+    views = [view for (view,) in seen[1::2]]
+    for first in (0, 3):
+        for view in views[first : first + 3]:
+            assert torch.equal(view.student["input_ids"], views[first].student["input_ids"])
+            with torch.no_grad():
+                answers = models.teacher(**view.student).logits
+            torch.testing.assert_close(view.teacher_logits, answers)
+    assert not torch.equal(views[0].student["input_ids"][:, :5], views[3].student["input_ids"][:, :5])
+    # Two batches were made, and the teacher and the generator read each once.
+    assert models.cost.forwards["generator"] == 16
+    assert models.cost.forwards["teacher"] == 16
+    # Who asks outside of training asks about these rows.
+    models.student.eval()
+    (view,) = strategy.views(batch, models)
+    assert view.student["input_ids"].shape == batch.inputs["input_ids"].shape
+    assert torch.equal(view.student["attention_mask"], batch.inputs["attention_mask"])
+
+
+def test_what_is_reused_saves_its_making_and_every_row_still_trains() -> None:
+    models, plain = make_models("bert", False), make_models("bert", False)
+    train = texts(20, False)
+    for made, options in ((plain, {}), (models, {"reuse": 2})):
+        distil(
+            made,
+            MateKD(generator_steps=0, **options),
+            Recipe(epochs=2, batch_size=5, lr=1e-3),
+            selection("last"),
+            {"train": train, "dev": texts(5, False)},
+            seed=3,
+            observer=Silent(),
+            teacher_logits=np.zeros((20, 3), np.float32),
+        )
+    assert plain.cost.forwards["teacher"] == plain.cost.forwards["generator"] == 40
+    assert models.cost.forwards["teacher"] == models.cost.forwards["generator"] == 20
+    assert models.cost.backwards == plain.cost.backwards
+    assert models.cost.examples == 40
+
+
 def test_the_generator_step_raises_the_disagreement() -> None:
     models = make_models("bert", False)
     models.generator.eval()
@@ -259,7 +322,15 @@ def test_the_generator_step_raises_the_disagreement() -> None:
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"rho": 0.0}, "rho"), ({"rho": 1.5}, "rho"), ({"tau": 0.0}, "tau"), ({"student_steps": 0}, "student_steps")],
+    [
+        ({"rho": 0.0}, "rho"),
+        ({"rho": 1.5}, "rho"),
+        ({"tau": 0.0}, "tau"),
+        ({"student_steps": 0}, "student_steps"),
+        ({"reuse": 0}, "reuse"),
+        ({"share": 0.0}, "share"),
+        ({"share": 1.1}, "share"),
+    ],
 )
 def test_impossible_options_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):

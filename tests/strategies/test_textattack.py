@@ -268,6 +268,11 @@ def test_where_both_texts_may_change_one_does(ran):
     assert {(a != c, b != d) for (a, b), (c, d) in ran["both"]} == {(False, False), (True, False), (False, True)}
 
 
+def test_answers_about_a_text_are_not_kept_for_the_next_pair_it_stands_in(ran):
+    assert ran["pairs"]["second"] == ran["pairs"]["second_alone"]
+    assert ran["pairs"]["first"] == "skipped"
+
+
 def test_importing_it_leaves_other_loggers_alone(ran):
     assert ran["logger_disabled"] is False
 
@@ -305,6 +310,18 @@ def _session(folder: Path) -> dict:
     pairs = [Example(i, (first, SENTENCES[i // 2]), victim(first, SENTENCES[i // 2])) for i, first in enumerate(firsts)]
     made = make("deepwordbug[share=1,side=both]").rewrite(pairs, [random.Random(i) for i in range(12)], context)
     told["both"] = [(pair.texts, row.forms[0]) for pair, row in zip(pairs, made, strict=True)]
+    texts = [("it is", SENTENCES[0]), ("the film is good", SENTENCES[0])]
+    right = [victim(*pair) for pair in texts]
+    wrong = Example(0, texts[0], (right[0] + 1) % 3)
+    row = Example(1, texts[1], right[1])
+    attack = make("pwws[share=1]")
+    (alone,) = attack.rewrite([row], [random.Random(1)], context)
+    first, second = attack.rewrite([wrong, row], [random.Random(0), random.Random(1)], context)
+    told["pairs"] = {
+        "first": first.outcome,
+        "second": dataclasses.asdict(second),
+        "second_alone": dataclasses.asdict(alone),
+    }
     return told
 
 

@@ -1,0 +1,125 @@
+"""How fast the suite rewrites SST-2 sentences with nlpaug's augmenters, and how fast the library's own loop does.
+
+The library's side is a loop over ``augment(sentence)`` in one process, with its own tokenizer. Both sides are told
+without what it takes to start: imports and, for the masked LM, reading the model. Run it on a machine that does nothing
+else: python tests/benchmarks/nlpaug_speed.py --data-dir GLUE [--generator FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+# How often each sentence is rewritten, so that there is something to measure.
+COPIES = {
+    **dict.fromkeys(("keyboard", "ocr", "random-char", "split", "random-word", "spelling"), 100),
+    **dict.fromkeys(("tf-idf", "synonym", "antonym"), 20),
+    "contextual": 1,
+}
+
+
+def library(texts: list[str], names: list[str], generator: str) -> dict:
+    """Return the seconds of the library's own loop for each of ``names``, and those of its start."""
+    from nlpaug.model.word_stats import TfIdf
+    from nlpaug.util.text.tokenizer import Tokenizer
+
+    from strategies.nlpaug import FAMILY
+
+    told: dict = {}
+    for name in names:
+        start = time.perf_counter()
+        options: dict = {}
+        if name == "contextual":
+            import torch
+
+            torch.set_num_threads(1)
+            options = {"model_path": generator, "model_type": "bert"}
+        with tempfile.TemporaryDirectory() as folder:
+            if name == "tf-idf":
+                statistics = TfIdf()
+                statistics.train([Tokenizer.tokenizer(text) for text in texts])
+                statistics.save(folder)
+                options = {"model_path": folder}
+            augmenter = FAMILY.load(name)().library_class()(**options)
+        random.seed(0)
+        augmenter.augment(texts[0])
+        begun = time.perf_counter()
+        for _ in range(COPIES[name]):
+            for text in texts:
+                augmenter.augment(text)
+        told[name] = {"start": begun - start, "seconds": time.perf_counter() - begun}
+    return told
+
+
+def main() -> None:
+    """Print a line an augmenter."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-dir", type=Path, help="folder of GLUE files")
+    parser.add_argument("--generator", default="", help="folder of a BERT masked LM, for contextual")
+    parser.add_argument("--rows", type=int, default=500)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--names", nargs="*", default=list(COPIES))
+    parser.add_argument("--library", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.library:
+        print("\n" + json.dumps(library(json.load(sys.stdin), asked.names, asked.generator)))
+        return
+    if asked.data_dir is None:
+        parser.error("--data-dir is missing: the folder that holds SST-2/")
+
+    from bench.data.rewriting import rewrite_all
+    from bench.data.source import open_source
+    from bench.registry import StrategySpec, lacking
+    from bench.strategy import Context
+
+    data = open_source("folder", asked.data_dir).load("sst2")
+    examples = list({example.texts: example for example in data.splits["train"]}.values())[: asked.rows]
+    texts = [example.texts[0] for example in examples]
+    context = Context(data.task, models={"generator": asked.generator}, texts=[example.texts for example in examples])
+    environment = os.environ | {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    print(f"{len(texts)} SST-2 sentences, {asked.workers} workers")
+    print(f"{'':14}{'library':>14}{'suite':>14}{'ratio':>8}   start-up: library, suite")
+    for name in asked.names:
+        strategy = StrategySpec.parse(f"nlpaug:{name}[copies={COPIES[name]}]").create()
+        without = lacking(strategy) or ("" if asked.generator or not strategy.reads() else "no --generator FOLDER")
+        if without:
+            print(f"{name:14}skipped: {without}")
+            continue
+        done = subprocess.run(
+            [sys.executable, __file__, "--library", "--names", name, "--generator", asked.generator],
+            input=json.dumps(texts),
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            sys.exit(f"the library's own loop failed:\n{done.stderr[-2000:]}")
+        theirs = json.loads(done.stdout.splitlines()[-1])[name]
+        first = time.perf_counter()
+        rewrite_all(strategy, examples[: asked.workers], context, workers=asked.workers)
+        start_up = time.perf_counter() - first
+        ours = rewrite_all(strategy, examples, context, workers=asked.workers)
+        if ours.failed:
+            sys.exit(f"{name}: {len(ours.failed)} rows failed: {ours.failed}")
+        seconds = max(ours.seconds - start_up, ours.work_seconds / asked.workers)
+        made = len(texts) * COPIES[name]
+        print(
+            f"{name:14}{made / theirs['seconds']:12.1f}/s{made / seconds:12.1f}/s{theirs['seconds'] / seconds:7.1f}x"
+            f"   {theirs['start']:.0f} s, {start_up:.0f} s",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
