@@ -193,10 +193,10 @@ class TextAttack:
 
 
 def _description(source: _Source, docstring: str | None, uses: frozenset[str]) -> str:
-    kind = "attack recipe" if source.base is Attack else "augmenter"
+    kind = "attack" if source.base is Attack else "augmenter"
     made_of = ", ".join(sorted(name for name in uses if name.startswith("Word")))
     told = " ".join((docstring or f"Made of {made_of}").partition("http")[0].split())
-    first = textwrap.shorten(f"TextAttack's {kind} {source.name}. {told}".strip(), 160, placeholder=" …")
+    first = textwrap.shorten(f"{kind}: {told}".strip(), 160, placeholder=" …")
     return "\n\n".join([first, *notes(uses), *([docstring] if docstring else [])])
 
 
