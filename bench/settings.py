@@ -158,14 +158,15 @@ class Settings:
 
         So a new field, whose default changes nothing, leaves old results what they are.
         """
-        sections = {name: value for name, value in vars(self).items() if dataclasses.is_dataclass(value)}
+        defaults = Settings(self.preset).to_dict()
         return {"preset": self.preset} | {
             name: {
                 key: value
-                for key, value in dataclasses.asdict(section).items()
-                if value != getattr(type(section)(), key) and key not in _WITHOUT_EFFECT.get(name, ())
+                for key, value in section.items()
+                if value != defaults[name][key] and key not in _WITHOUT_EFFECT.get(name, ())
             }
-            for name, section in sections.items()
+            for name, section in self.to_dict().items()
+            if isinstance(section, dict)
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -79,7 +80,10 @@ def augmenters(root: Path) -> dict[str, Augmenter]:
 
 
 def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+    with warnings.catch_warnings():
+        # The library's own string escapes are none of the user's business.
+        warnings.simplefilter("ignore")
+        return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _constants(module: ast.Module) -> dict[str, str]:

@@ -9,6 +9,7 @@ import ast
 import importlib.util
 import re
 import textwrap
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
 from functools import cache, cached_property
@@ -44,7 +45,10 @@ def _kebab(name: str) -> str:
 
 @cache
 def _parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text("utf-8"))
+    with warnings.catch_warnings():
+        # The library's own string escapes are none of the user's business.
+        warnings.simplefilter("ignore")
+        return ast.parse(path.read_text("utf-8"))
 
 
 def _dictionary(path: Path, name: str) -> dict[str, str]:

@@ -243,6 +243,7 @@ def test_names_and_help_import_nothing_heavy(program):
 
 def test_a_listing_shows_options_with_type_and_default():
     (row,) = [row for row in registry.listing() if row["name"] == "mate-kd"]
-    assert row["needs"] == ["teacher", "generator"]
+    assert row["needs"] == ["generator", "teacher"]
     assert row["options"]["rho"] == {"type": "float", "default": 0.3}
     assert row["about"].startswith("Masked adversarial text")
+    assert row["missing"] == []
