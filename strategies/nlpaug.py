@@ -280,7 +280,7 @@ class Contextual(Nlpaug):
     """Replace or insert words that a masked LM finds likely: the generator, or the one in model_path."""
 
     model_path: str | None = None
-    mask_rate: float = 0.15
+    mask_rate: float = 0.3
     libraries = ("nlpaug", "transformers")
     decided = ("model_type",)
 

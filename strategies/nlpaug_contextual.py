@@ -86,7 +86,7 @@ class MaskedRewriter:
     aug_p: float
     stopwords: Sequence[str] | None = None
     stopwords_regex: str | None = None
-    mask_rate: float = 0.15
+    mask_rate: float = 0.3
 
     def __post_init__(self) -> None:
         from bench.distill.models import load_masked_lm, load_tokenizer
@@ -141,7 +141,7 @@ class MaskedRewriter:
 
     def _at_once(self, pieces: int) -> int:
         """Return how many words of a text of ``pieces`` word pieces are masked in one pass."""
-        return max(1, round(self.mask_rate * pieces))
+        return max(1, math.ceil(self.mask_rate * pieces))
 
     def _mask(self, row: _Row) -> None:
         """Mask some of the row's chosen words, or make room before them: as many as may be, spread evenly."""

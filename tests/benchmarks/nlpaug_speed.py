@@ -1,8 +1,8 @@
 """How fast the suite rewrites SST-2 sentences with nlpaug's augmenters, and how fast the library's own loop does.
 
 The library's side is a loop over ``augment(sentence)`` in one process, with its own tokenizer. Both sides are told
-without what it takes to start: imports and, for the masked LM, reading the model. The second ratio is of processor time,
-the suite's divided by its workers: on a machine that is busy with other things it says more than the first. Type:
+without what it takes to start: imports and, for the masked LM, reading the model. The second ratio is of processor
+time, the suite's divided by its workers: on a machine that is busy with other things it says more than the first. Type:
 python tests/benchmarks/nlpaug_speed.py --data-dir GLUE [--generator FOLDER]
 """
 
