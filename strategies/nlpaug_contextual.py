@@ -1,10 +1,10 @@
 """nlpaug's contextual word replacement (ContextualWordEmbsAug), with the masked LM run over many texts at once.
 
 The algorithm is the library's: which words (share, least, most, stop words), and that each is drawn from the masked
-LM's top k in the context of what was replaced before it. Three things differ. Of a text's words several are masked
-in one pass, as many as a masked LM is trained with (``mask_rate``; 0 masks one at a time, as the library does). Logits
-are computed at masks only, for many rows in one pass, each row with its own random generator. And all but the chosen
-words stays as it was spelled; a replaced word keeps its capital.
+LM's top k. Three things differ. A text's words are masked several in one pass, up to the share ``mask_rate`` of its
+pieces; 0 masks one at a time as the library does, each word in the context of those replaced before, and takes three
+times as long. Logits are computed at masks only, for many rows in one pass, each row with its own random generator. And
+all but the chosen words stays as it was spelled; a replaced word keeps its capital.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _RESERVED = 10
 # Word pieces in one pass, and what a row's are rounded up to. A row's length alone decides the shape it is computed
 # in, short groups being filled up: the shape of a matrix product decides its last bits, and so a row's rewrite does not
 # depend on what rows happen to be beside it.
-_PIECES, _STEP = 128, 8
+_PIECES, _STEP = 64, 8
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 The library's side is a loop over ``augment(sentence)`` in one process, with its own tokenizer. Both sides are told
 without what it takes to start: imports and, for the masked LM, reading the model. The second ratio is of processor
-time, the suite's divided by its workers: on a machine that is busy with other things it says more than the first. Type:
+time, the suite's divided by its workers: on a machine busy with other things it says more than the first. Type:
 python tests/benchmarks/nlpaug_speed.py --data-dir GLUE [--generator FOLDER]
 """
 
@@ -27,6 +27,7 @@ COPIES = {
     **dict.fromkeys(("keyboard", "ocr", "random-char", "split", "random-word", "spelling"), 100),
     **dict.fromkeys(("tf-idf", "synonym", "antonym"), 20),
     "contextual": 1,
+    "contextual[mask_rate=0]": 1,
 }
 
 
@@ -41,7 +42,7 @@ def library(texts: list[str], names: list[str], generator: str) -> dict:
     for name in names:
         start = time.perf_counter()
         options: dict = {}
-        if name == "contextual":
+        if name.startswith("contextual"):
             import torch
 
             torch.set_num_threads(1)
@@ -52,7 +53,7 @@ def library(texts: list[str], names: list[str], generator: str) -> dict:
                 statistics.train([Tokenizer.tokenizer(text) for text in texts])
                 statistics.save(folder)
                 options = {"model_path": folder}
-            augmenter = FAMILY.load(name)().library_class()(**options)
+            augmenter = FAMILY.load(name.partition("[")[0])().library_class()(**options)
         random.seed(0)
         augmenter.augment(texts[0])
         begun, cpu = time.perf_counter(), time.process_time()
@@ -91,12 +92,13 @@ def main() -> None:
     context = Context(data.task, models={"generator": asked.generator}, texts=[example.texts for example in examples])
     environment = os.environ | {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     print(f"{len(texts)} SST-2 sentences, {asked.workers} workers")
-    print(f"{'':14}{'library':>14}{'suite':>14}{'ratio':>8}{'CPU':>7}   start-up: library, suite")
+    print(f"{'':24}{'library':>14}{'suite':>14}{'ratio':>8}{'CPU':>7}   start-up: library, suite")
     for name in asked.names:
-        strategy = StrategySpec.parse(f"nlpaug:{name}[copies={COPIES[name]}]").create()
+        member, _, options = name.rstrip("]").partition("[")
+        strategy = StrategySpec.parse(f"nlpaug:{member}[copies={COPIES[name]},{options}]").create()
         without = lacking(strategy) or ("" if asked.generator or not strategy.reads() else "no --generator FOLDER")
         if without:
-            print(f"{name:14}skipped: {without}")
+            print(f"{name:24}skipped: {without}")
             continue
         done = subprocess.run(
             [sys.executable, __file__, "--library", "--names", name, "--generator", asked.generator],
@@ -119,7 +121,7 @@ def main() -> None:
         seconds = max(ours.seconds - start_up, ours.work_seconds / asked.workers)
         made = len(texts) * COPIES[name]
         print(
-            f"{name:14}{made / theirs['seconds']:12.1f}/s{made / seconds:12.1f}/s{theirs['seconds'] / seconds:7.1f}x"
+            f"{name:24}{made / theirs['seconds']:12.1f}/s{made / seconds:12.1f}/s{theirs['seconds'] / seconds:7.1f}x"
             f"{theirs['cpu'] / cpu:6.1f}x"
             f"   {theirs['start']:.0f} s, {start_up:.0f} s",
             flush=True,
