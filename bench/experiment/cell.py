@@ -144,7 +144,7 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         "main": {"split": "dev", "metric": task.main_metric, "value": metrics["dev"][task.main_metric]},
         "metrics": metrics,
         "selection": {"rule": rule.name, "optimistic": rule.optimistic, "step": outcome.step},
-        "cost": {**cost.summary(), "examples": cost.student_updates * settings.recipe.batch_size},
+        "cost": cost.summary(),
         "text_quality": quality,
         "resumed": outcome.resumed,
     }

@@ -31,6 +31,7 @@ from bench.distill.models import (
     load_tokenizer,
     locate,
 )
+from bench.distill.pretokenised import pretokenised
 from bench.distill.scratch import word_tokenizer
 from bench.distill.teacher import (
     TrainedTeacher,
@@ -119,9 +120,12 @@ class Parts:
         return dataclasses.replace(data, splits=splits)
 
     def _encoded(self, task: str) -> dict[str, Encoded]:
-        """Return every split of ``task``, tokenised."""
-        data = self.data(task)
-        return {split: self.encode(rows, data.task) for split, rows in data.splits.items()}
+        """Return every split of ``task``, tokenised, in memory-mapped files of the cache."""
+        data, tokenizer, most = self.data(task), self.tokenizer("student"), self.settings.data.max_length
+        return {
+            split: pretokenised(rows, tokenizer, most, self.cache, is_regression=data.task.is_regression)
+            for split, rows in data.splits.items()
+        }
 
     def encode(self, rows: Sequence[Example], task: Task) -> Encoded:
         """Return ``rows`` of ``task``, tokenised."""
