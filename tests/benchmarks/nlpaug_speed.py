@@ -118,7 +118,8 @@ def main() -> None:
         cpu = (_used() - used - 2 * start_cpu) / asked.workers
         if ours.failed:
             sys.exit(f"{name}: {len(ours.failed)} rows failed: {ours.failed}")
-        seconds = max(ours.seconds - start_up, ours.work_seconds / asked.workers)
+        # On a busy machine starting may have taken longer the first time than all the work the second.
+        seconds = max(ours.seconds - start_up, 1e-9)
         made = len(texts) * COPIES[name]
         print(
             f"{name:24}{made / theirs['seconds']:12.1f}/s{made / seconds:12.1f}/s{theirs['seconds'] / seconds:7.1f}x"
