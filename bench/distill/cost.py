@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 import time
@@ -88,9 +89,14 @@ def peak_memory_mb() -> dict[str, int]:
     """
     import torch
 
-    # Linux counts kilobytes, macOS bytes.
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit}
+    status = Path("/proc/self/status")
+    if status.exists() and (line := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+        # Not getrusage: its peak includes the parent's at the moment it started this process.
+        peak = {"process": int(line[1]) // 2**10}
+    else:
+        # macOS counts bytes, other systems kilobytes.
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit}
     if torch.cuda.is_available():
         peak["gpu"] = torch.cuda.max_memory_allocated() // 2**20
     return peak
