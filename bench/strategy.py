@@ -166,7 +166,7 @@ class Strategy:
     builds a masked LM where it holds "generator". ``refresh`` says when ``rewrite`` is asked for texts;
     ``libraries`` are the distributions it rewrites with: their versions are part of what rewrites are cached by,
     and they are only ever imported in worker processes. With ``learns_from_texts`` the context holds the task's
-    training texts.
+    training texts. ``options_of_views`` are options that ``rewrite`` does not read: texts made with other values serve.
     ``sequential`` is for views that depend on the gradient of the one before (FreeLB): the harness then runs
     forward and backward after each view before it asks for the next.
     """
@@ -176,6 +176,7 @@ class Strategy:
     sequential: ClassVar[bool] = False
     libraries: ClassVar[tuple[str, ...]] = ()
     learns_from_texts: ClassVar[bool] = False
+    options_of_views: ClassVar[tuple[str, ...]] = ()
     wraps: ClassVar[bool] = False
     spec = ""
     """How this object is spelled on the command line, where it was made from that; worker processes remake it."""

@@ -29,6 +29,7 @@ class BestOfK(Strategy):
     candidates: int = 2
 
     wraps = True
+    options_of_views = ("k", "candidates")
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= self.candidates <= self.pool:

@@ -6,11 +6,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench import Context, TextStrategy
-from bench.errors import BenchError, UsageError
+from bench.errors import UsageError
 from bench.resources import nltk_data, python_package
+from strategies.wordnet import senses
 from strategies.words import STOP_WORDS, Words, core, in_place_of
 
 if TYPE_CHECKING:
@@ -100,20 +101,5 @@ def _synonyms(word: str) -> tuple[str, ...]:
     """Return WordNet's other names for ``word`` (lower case) in any of its senses, sorted; none for a stop word."""
     if not word or word in STOP_WORDS:
         return ()
-    names = {name.replace("_", " ") for sense in _wordnet().synsets(word) for name in sense.lemma_names()}
+    names = {name.replace("_", " ") for sense in senses(word) for name in sense}
     return tuple(sorted(name for name in names if name.lower() != word))
-
-
-@lru_cache(maxsize=1)
-def _wordnet() -> Any:
-    from nltk.corpus import wordnet
-
-    try:
-        wordnet.ensure_loaded()
-    except LookupError as error:
-        # From release 3.10 NLTK refuses data that other accounts may write, and lists what to type.
-        repairs = [line.strip() for line in str(error).splitlines() if line.strip().startswith("chmod")]
-        command = " && ".join(repairs) or "python -m nltk.downloader wordnet"
-        why = "refuses WordNet, which other accounts may write" if repairs else "finds no WordNet"
-        raise BenchError(f"NLTK {why}; type: {command}") from error
-    return wordnet

@@ -186,17 +186,19 @@ def identity(strategy: Strategy, context: Context, seed: int, edition: int) -> d
 
 
 def _described(spec: StrategySpec) -> tuple[dict[str, Any], list[type]]:
-    """Return the name and every option of ``spec`` and of what it wraps, and their classes."""
+    """Return the name of ``spec`` and of what it wraps, every option that texts depend on, and the classes."""
+    cls = load(spec.name)
     inner = [_described(part) for part in spec.inner]
     # A file counts by what is in it, wherever it lies.
     name = spec.name if strategy_file(spec.name) is None else spec.name.rpartition(":")[2]
-    own = {"name": name, "options": dataclasses.replace(spec, inner=()).effective()}
+    options = dataclasses.replace(spec, inner=()).effective()
+    own = {"name": name, "options": {key: options[key] for key in options if key not in cls.options_of_views}}
     told = {**own, "of": [part for part, _ in inner]} if inner else own
-    return told, [load(spec.name), *(cls for _, classes in inner for cls in classes)]
+    return told, [cls, *(each for _, classes in inner for each in classes)]
 
 
 def _sources(classes: Iterable[type]) -> dict[str, str]:
-    """Return the digest of each file that ``classes`` and their bases are written in, and of those they import.
+    """Return digest and name of each file that ``classes`` and their bases are written in, and of those they import.
 
     Followed are imports of files in the same folder, outside this package.
     """
@@ -211,8 +213,7 @@ def _sources(classes: Iterable[type]) -> dict[str, str]:
         if not file.is_relative_to(Path(__file__).resolve().parents[1]):
             beside = {file.with_name(f"{name}.py") for name in _imported(contents[file])}
             files |= {path for path in beside - contents.keys() if path.is_file()}
-    digests = {path.name: hashlib.sha256(content).hexdigest()[:16] for path, content in contents.items()}
-    return dict(sorted(digests.items()))
+    return dict(sorted((hashlib.sha256(content).hexdigest()[:16], path.name) for path, content in contents.items()))
 
 
 def _imported(source: bytes) -> Iterator[str]:

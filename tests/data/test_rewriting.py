@@ -487,7 +487,7 @@ def test_the_identity_holds_what_rewrites_depend_on(made, tmp_path):
     strategy = StrategySpec.parse(f"{path}:Library").create()
     base = identity(strategy, CONTEXT, 0, 0)
     assert base == identity(made("Library"), CONTEXT, 0, 0) | {"code": base["code"]}
-    assert list(base["code"]) == ["mine.py"]
+    assert list(base["code"].values()) == ["mine.py"]
     assert base["libraries"] == {"pytest": pytest.__version__}
     assert base["strategy"] == {"name": "Library", "options": {"log": "", "slow": 0.0}}
     others = [
@@ -507,7 +507,7 @@ def test_the_identity_holds_what_rewrites_depend_on(made, tmp_path):
     for text in ("A = 1", "A = 2"):
         (tmp_path / "nouns.py").write_text(text)
         others.append(identity(strategy, CONTEXT, 0, 0))
-    assert list(others[-1]["code"]) == ["mine.py", "nouns.py", "words.py"]
+    assert sorted(others[-1]["code"].values()) == ["mine.py", "nouns.py", "words.py"]
     assert all(a != b for i, a in enumerate([base, *others]) for b in [base, *others][:i])
     moved = replace(CONTEXT, models={"generator": "/b"}, digests={"generator": "x"})
     assert identity(made("Library"), moved, 0, 0) | {"code": base["code"]} == others[5] | {"code": base["code"]}
@@ -515,9 +515,11 @@ def test_the_identity_holds_what_rewrites_depend_on(made, tmp_path):
 
 def test_the_identity_holds_what_is_wrapped():
     pytest.importorskip("strategies.eda")
-    one, other = (
-        identity(StrategySpec.parse(f"best-of-k(eda[{option}])").create(), CONTEXT, 0, 0)
-        for option in ("copies=1", "copies=2")
+    one, other, larger, same = (
+        identity(StrategySpec.parse(f"best-of-k({inner})[{options}]").create(), CONTEXT, 0, 0)
+        for inner, options in (("eda", ""), ("eda[copies=2]", ""), ("eda", "pool=9"), ("eda", "k=2,candidates=3"))
     )
+    assert one == same
     assert one["strategy"] != other["strategy"]
-    assert {"best_of_k.py", "eda.py", "text.py"} <= set(one["code"])
+    assert one["strategy"] != larger["strategy"]
+    assert {"best_of_k.py", "eda.py", "text.py", "wordnet.py"} <= set(one["code"].values())

@@ -14,6 +14,7 @@ from bench.errors import BenchError
 from bench.strategy import Context
 from strategies import eda
 from strategies.eda import EDA
+from strategies.wordnet import senses, wordnet
 from strategies.words import Words
 
 KNOWN = {f"k{i}": (f"s{i}-one", f"s{i} two") for i in range(10)}
@@ -131,22 +132,21 @@ def test_a_text_that_offers_nothing_stays(text):
 
 
 @pytest.fixture
-def wordnet(monkeypatch):
+def corpus(monkeypatch):
     """NLTK's WordNet, from where NLTK finds it or from shared/data/nltk_data beside the repository."""
     nltk = pytest.importorskip("nltk")
     monkeypatch.setattr(nltk.data, "path", [*nltk.data.path, str(ROOT.parent / "shared" / "data" / "nltk_data")])
-    eda._wordnet.cache_clear()
+    wordnet.cache_clear()
     eda._synonyms.cache_clear()
     try:
-        eda._wordnet()
+        yield wordnet()
     except BenchError as error:
         pytest.skip(str(error))
-    yield
-    eda._wordnet.cache_clear()
+    wordnet.cache_clear()
     eda._synonyms.cache_clear()
 
 
-@pytest.mark.usefixtures("wordnet")
+@pytest.mark.usefixtures("corpus")
 def test_synonyms_are_wordnet_s_other_lemmas_sorted_and_none_for_stop_words():
     assert {"movie", "motion picture", "pic"} <= set(eda._synonyms("films"))
     for word in ("film", "love", "dogs"):
@@ -156,7 +156,7 @@ def test_synonyms_are_wordnet_s_other_lemmas_sorted_and_none_for_stop_words():
     assert eda._synonyms("the") == eda._synonyms("re") == eda._synonyms("zqx") == eda._synonyms("") == ()
 
 
-@pytest.mark.usefixtures("wordnet")
+@pytest.mark.usefixtures("corpus")
 def test_a_sentence_is_rewritten_with_wordnet():
     made = {rewrite("A charming film.", seed) for seed in range(400)}
     assert "A charming movie." in made
@@ -164,12 +164,23 @@ def test_a_sentence_is_rewritten_with_wordnet():
     assert all("_" not in text for text in made)
 
 
+@pytest.mark.filterwarnings("ignore:The multilingual functions")
+def test_wordnet_is_what_nltk_reads(corpus):
+    plain = type(corpus).__mro__[1](corpus.root, None)
+    assert corpus.map30 == plain.map30
+    for word in ("film", "films", "better", "love", "slow", "zqx", "in", "well", "Galore", "many"):
+        ours, theirs = corpus.synsets(word), plain.synsets(word)
+        assert [repr(sense) for sense in ours] == [repr(sense) for sense in theirs]
+        assert list(map(list, senses(word))) == [sense.lemma_names() for sense in theirs]
+        assert [sense.definition() for sense in ours] == [sense.definition() for sense in theirs]
+
+
 def test_without_wordnet_it_says_what_to_type(monkeypatch):
     nltk = pytest.importorskip("nltk")
     corpus = pytest.importorskip("nltk.corpus")
     monkeypatch.setattr(nltk.data, "path", [os.devnull])
     monkeypatch.setattr(corpus, "wordnet", corpus.LazyCorpusLoader("wordnet", corpus.WordNetCorpusReader, None))
-    eda._wordnet.cache_clear()
+    wordnet.cache_clear()
     with pytest.raises(BenchError, match=r"NLTK finds no WordNet; type: python -m nltk\.downloader wordnet"):
-        eda._wordnet()
-    eda._wordnet.cache_clear()
+        wordnet()
+    wordnet.cache_clear()

@@ -20,9 +20,10 @@ from bench.errors import BenchError, UsageError
 from bench.options import fields_of
 from bench.registry import StrategySpec, about, missing
 from bench.strategy import Context
-from strategies.nlpaug import FAMILY, Contextual, Library, Nlpaug, Sentences, Words
-from strategies.nlpaug_source import member_name
-from strategies.nlpaug_words import Seam, spans
+from strategies.nlpaug.augmenters import Contextual, Nlpaug, Sentences, Words
+from strategies.nlpaug.family import FAMILY, Library
+from strategies.nlpaug.source import member_name
+from strategies.nlpaug.words import Seam, spans
 
 if FAMILY.missing:
     pytest.skip(f"{FAMILY.missing}", allow_module_level=True)
@@ -180,14 +181,14 @@ def test_a_misspelt_option_gets_the_nearest_and_a_bad_value_its_choices():
 def test_what_is_missing_is_said_with_what_to_type(monkeypatch: pytest.MonkeyPatch):
     commands = [resource.command for resource in missing(make("reserved"))]
     assert commands == ["nlpaug:reserved[reserved_tokens=(FWD|FW,Regards|Best Regards)]"]
-    monkeypatch.setattr("strategies.nlpaug.folder", lambda: None)
+    monkeypatch.setattr("strategies.nlpaug.family.folder", lambda: None)
     assert "pip install" in str(Library().missing)
     assert Library().members() == ()
 
 
 def test_a_listing_imports_no_library():
     code = (
-        "import sys; from strategies.nlpaug import FAMILY\n"
+        "import sys; from strategies.nlpaug.family import FAMILY\n"
         "for m in FAMILY.members():\n"
         "    made = FAMILY.load(m)(); [r.ready() for r in made.resources()]; made.reads()\n"
         "print([m for m in ('nlpaug', 'torch', 'transformers', 'numpy', 'nltk', 'pandas') if m in sys.modules])"
@@ -435,3 +436,31 @@ def test_word_vectors(tmp_path: Path):
     made = make(f"word-embs[model_type=glove,model_path={tmp_path}/vectors.txt,top_k=3]")
     assert missing(made) == []
     assert made.rewrite_texts(TEXTS, rngs(TEXTS), Context(TASK)) != list(TEXTS)
+
+
+def test_faster_nlpaug_writes_what_nlpaug_writes():
+    # In a process of its own, where nothing has replaced anything yet.
+    code = f"""
+import random
+import numpy
+from strategies.nlpaug.family import FAMILY
+from strategies.nlpaug.speed import same_output_faster
+
+def written():
+    made = []
+    for member in ("keyboard", "ocr", "random-char", "spelling", "random-word", "split", "reserved"):
+        options = {{"reserved_tokens": [["film", "movie"]]}} if member == "reserved" else {{}}
+        augmenter = FAMILY.load(member)().library_class()(**options)
+        random.seed(0)
+        numpy.random.seed(0)
+        made += [augmenter.augment(text) for text in {TEXTS!r} * 5]
+    return made
+
+plain = written()
+same_output_faster()
+from nlpaug.util.doc import doc
+assert doc.Token.__module__ == "strategies.nlpaug.speed"
+assert len(set(map(str, plain))) > len(plain) / 3
+print(plain == written())
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout == "True\n"

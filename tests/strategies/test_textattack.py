@@ -22,7 +22,7 @@ from bench.options import build, fields_of
 from bench.registry import StrategySpec, about
 from bench.resources import nltk_data
 from bench.strategy import Attacked, Context
-from strategies.textattack import FAMILY, TextAttack
+from strategies.textattack.family import FAMILY, TextAttack
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data" / "nltk_data"
@@ -149,7 +149,7 @@ def test_attacks_are_renewed_every_so_many_epochs_and_check_their_options():
 def test_where_it_cannot_be_imported_there_are_no_members_but_a_reason(monkeypatch, absent, installed):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == absent else found("json"))
-    monkeypatch.setattr("strategies.textattack.version", lambda name: installed)
+    monkeypatch.setattr("strategies.textattack.family.version", lambda name: installed)
     family = TextAttack()
     assert (absent or "transformers 5.0.0") in family.missing
     assert "pip install" in family.missing
@@ -286,7 +286,7 @@ def _session(folder: Path) -> dict:
     (folder / "cache").mkdir()
     (folder / "cache" / "post_install_check_3").touch()
     _library(told, folder)
-    from strategies import textattack_worker as worker
+    from strategies.textattack.family import worker
 
     told["logger_disabled"] = logging.getLogger("somebody").disabled
     told["ours"] = {

@@ -10,7 +10,7 @@ import re
 import string
 import unicodedata
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 # "'s" and its like belong together: without the apostrophe WordNet takes the s for sulphur.
 _CLITIC = re.compile(r"['’](?:s|re|ll|ve|d|m|t|em)", re.IGNORECASE)
@@ -40,7 +40,8 @@ def _marks() -> frozenset[str]:
     return frozenset(punctuation())
 
 
-def spans(text: str) -> list[tuple[int, int]]:
+@lru_cache(maxsize=2**12)
+def spans(text: str) -> Sequence[tuple[int, int]]:
     """Return (start, end) of every token: words as white space separates them, without punctuation at their ends.
 
     Each mark of punctuation there is a token of its own; inside a word ("don't", "well-made") it is part of it.

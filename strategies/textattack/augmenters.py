@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from bench.errors import UsageError
 from bench.strategy import Context
 from bench.text import TextStrategy
-from strategies.textattack_parts import Member
+from strategies.textattack.parts import Member
 
 
 @dataclass(kw_only=True)
@@ -29,7 +29,7 @@ class Augmentation(Member, TextStrategy):
 
     def rewrite_texts(self, texts: Sequence[str], rngs: Sequence[random.Random], context: Context) -> list[str]:
         # Imports TextAttack; only worker processes come here.
-        from strategies import textattack_worker as worker
+        from strategies.textattack import worker
 
         ours = {"side", "copies", "max_words", "vectors", "sentence_encoder"}
         given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ours}

@@ -13,6 +13,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from strategies.wordnet import senses
+
 _KEPT = 2**16
 
 
@@ -47,20 +49,26 @@ def _cached_words() -> Callable[..., list[str]]:
 
 
 def _cached_synonyms() -> None:
+    from textattack.shared.utils import is_one_word
     from textattack.transformations import WordInsertionRandomSynonym, WordSwapWordNet
 
     replacements = WordSwapWordNet._get_replacement_words
-    synonyms = WordInsertionRandomSynonym._get_synonyms
+
+    # Sets that are filled in the library's order come out in its order.
+    @functools.lru_cache(maxsize=_KEPT)
+    def swaps(word: str) -> list[str]:
+        names = (name for sense in senses(word) for name in sense)
+        return list({name for name in names if name != word and "_" not in name and is_one_word(name)})
 
     @functools.lru_cache(maxsize=_KEPT)
-    def of_language(language: str, word: str) -> tuple[str, ...]:
-        probe = WordSwapWordNet.__new__(WordSwapWordNet)
-        probe.language = language
-        return tuple(replacements(probe, word))
+    def insertions(word: str) -> list[str]:
+        return list({name for sense in senses(word) for name in sense if name != word and name.isalpha()})
 
-    kept = functools.lru_cache(maxsize=_KEPT)(lambda word: tuple(synonyms(None, word)))
-    WordSwapWordNet._get_replacement_words = lambda self, word, random=False: list(of_language(self.language, word))
-    WordInsertionRandomSynonym._get_synonyms = lambda self, word: list(kept(word))
+    def of_language(self: Any, word: str, random: bool = False) -> list[str]:
+        return list(swaps(word)) if self.language == "eng" else replacements(self, word, random)
+
+    WordSwapWordNet._get_replacement_words = of_language
+    WordInsertionRandomSynonym._get_synonyms = lambda self, word: list(insertions(word))
 
 
 def _swap_by_slice(words_from_text: Callable[..., list[str]]) -> None:

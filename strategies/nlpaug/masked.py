@@ -20,7 +20,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from strategies.nlpaug_words import is_punctuation, spans
+from strategies.nlpaug.words import is_punctuation, spans
 
 if TYPE_CHECKING:
     import numpy as np

@@ -28,8 +28,9 @@ from bench.distill.masked_lm import gathered
 from bench.distill.models import explained, load_tokenizer, locate
 from bench.errors import BenchError
 from bench.strategy import Context, accepted
-from strategies.textattack_parts import HOMOGLYPHS, MINILM, Member, cache_folder
-from strategies.textattack_speed import same_output_faster
+from strategies.textattack.parts import HOMOGLYPHS, MINILM, Member, cache_folder
+from strategies.textattack.speed import same_output_faster
+from strategies.wordnet import read_fast
 
 
 def _import_offline() -> None:
@@ -44,6 +45,7 @@ def _import_offline() -> None:
         mark.touch()
     except OSError as error:
         raise BenchError(f"TextAttack cannot write {mark} ({error.strerror}); set TA_CACHE_DIR to a folder") from error
+    read_fast()
     loggers = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
     disabled = [logger.disabled for logger in loggers]
     import jieba

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from bench.errors import UsageError
 from bench.strategy import Attacked, Context, Role
 from bench.text import Side, TextStrategy
-from strategies.textattack_parts import Member
+from strategies.textattack.parts import Member
 
 if TYPE_CHECKING:
     from bench.data.tasks import Example, Task
@@ -66,7 +66,7 @@ class Attack(Member):
         self, examples: Sequence[Example], rngs: Sequence[random.Random], context: Context
     ) -> Sequence[Attacked]:
         # Imports TextAttack; only worker processes come here.
-        from strategies import textattack_worker as worker
+        from strategies.textattack import worker
 
         ours = {field.name for field in fields(Attack)} | {"vectors", "sentence_encoder"}
         given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ours}

@@ -17,9 +17,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from strategies.textattack_augmenters import Augmentation
-from strategies.textattack_parts import ENCODERS, MINILM, VECTORS, Member, notes
-from strategies.textattack_recipes import Attack
+from strategies.textattack.augmenters import Augmentation
+from strategies.textattack.parts import ENCODERS, MINILM, VECTORS, Member, notes
+from strategies.textattack.recipes import Attack
 
 # Of the library's own options: how many rewrites a text gets is ``copies``, the metrics need models of their own,
 # and which masked LM is asked is the run's affair.

@@ -1,8 +1,6 @@
-"""The strategies ``nlpaug:…``: every text augmenter of the installed nlpaug.
+"""What nlpaug's augmenters need for a text to change only where it is meant to and the same way every time.
 
-Their names, options, defaults and most descriptions are the library's own, read from its sources
-(``nlpaug_source.py``). Here stands what some need besides, and what it takes for a text to change only where it is
-meant to and the same way every time.
+Names, options, defaults and most descriptions are the library's own, read from its sources by ``source.py``.
 """
 
 from __future__ import annotations
@@ -11,21 +9,19 @@ import importlib
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, make_dataclass, replace
-from functools import cache, partial
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from bench.errors import BenchError, UsageError
 from bench.resources import Resource, file, hub_model, nltk_data, python_package
 from bench.strategy import Context, Role
 from bench.text import TextStrategy
-from strategies.nlpaug_source import Augmenter, augmenters, folder
-from strategies.nlpaug_words import Seam
-
-if TYPE_CHECKING:
-    from bench.data.tasks import Task
+from strategies.nlpaug.source import Augmenter
+from strategies.nlpaug.speed import same_output_faster
+from strategies.nlpaug.words import Seam
+from strategies.wordnet import wordnet
 
 _NLTK = python_package("nltk", "nltk>=3.9.1,<4")
 _TAGGER = nltk_data("taggers/averaged_perceptron_tagger_eng")
@@ -64,6 +60,7 @@ class Nlpaug(TextStrategy):
 
     def build(self, context: Context, **options: Any) -> Any:
         """Return the library's augmenter, or what else ``change`` works with."""
+        same_output_faster()
         try:
             return self.library_class()(**{**self.options(), **options})
         except (ValueError, OSError, ImportError) as error:
@@ -135,12 +132,21 @@ class Synonym(Words):
     lang: str = "eng"
 
     def resources(self) -> Sequence[Resource]:
-        if getattr(self, "aug_src", "wordnet") == "wordnet":
+        if self._in_wordnet:
             return _wordnet(self.lang)
         path = getattr(self, "model_path", None)
         packs = "download a language pack from paraphrase.org"
         ppdb = file(path, packs, f"PPDB {path}") if path else self.lacking("model_path", "FILE")
         return (ppdb, _NLTK, _TAGGER)
+
+    def build(self, context: Context, **options: Any) -> Any:
+        if self._in_wordnet:
+            wordnet()
+        return super().build(context, **options)
+
+    @property
+    def _in_wordnet(self) -> bool:
+        return getattr(self, "aug_src", "wordnet") == "wordnet"
 
 
 @dataclass(kw_only=True)
@@ -152,6 +158,10 @@ class Antonym(Words):
 
     def resources(self) -> Sequence[Resource]:
         return _wordnet(self.lang)
+
+    def build(self, context: Context, **options: Any) -> Any:
+        wordnet()
+        return super().build(context, **options)
 
 
 def _wordnet(language: str) -> tuple[Resource, ...]:
@@ -297,7 +307,7 @@ class Contextual(Nlpaug):
 
     def build(self, context: Context, **options: Any) -> Any:
         from bench.distill.models import locate
-        from strategies.nlpaug_contextual import MaskedRewriter
+        from strategies.nlpaug.masked import MaskedRewriter
 
         given = self.options()
         del given["model_path"]
@@ -306,109 +316,6 @@ class Contextual(Nlpaug):
 
     def rewrite_texts(self, texts: Sequence[str], rngs: Sequence[random.Random], context: Context) -> list[str]:
         return self.built(context).rewrite(texts, rngs)
-
-
-@dataclass(kw_only=True)
-class _Generative(Nlpaug):
-    """Augmenters that have a model write the text; its sampling is seeded too."""
-
-    libraries: ClassVar[tuple[str, ...]] = ("nlpaug", "transformers")
-
-    def build(self, context: Context, **options: Any) -> Any:
-        return super().build(context, device=context.device, force_reload=True, **options)
-
-    def change(self, made: Any, text: str, rng: random.Random) -> str:
-        import torch
-
-        torch.manual_seed(rng.getrandbits(63))
-        return super().change(made, text, rng)
-
-
-@dataclass(kw_only=True)
-class BackTranslation(_Generative):
-    """Translate into another language and back, by two models."""
-
-    def resources(self) -> Sequence[Resource]:
-        return tuple(hub_model(getattr(self, f"{side}_model_name")) for side in ("from", "to"))
-
-    def change(self, made: Any, text: str, rng: random.Random) -> str:
-        import torch
-
-        # The library reads its batches in a process of their own, which a worker process may not start.
-        model = made.model
-        for tokenizer, translator in (
-            (model.src_tokenizer, model.src_model),
-            (model.tgt_tokenizer, model.tgt_model),
-        ):
-            read = tokenizer([text], truncation=True, return_tensors="pt").to(translator.device)
-            with torch.no_grad():
-                ids = translator.generate(
-                    input_ids=read["input_ids"], attention_mask=read["attention_mask"], max_length=model.max_length
-                )
-            text = tokenizer.batch_decode(ids, skip_special_tokens=True)[0]
-        return text
-
-
-@dataclass(kw_only=True)
-class Summary(_Generative):
-    """Replace the text by a summary that a T5 or BART model writes."""
-
-    def resources(self) -> Sequence[Resource]:
-        return (hub_model(getattr(self, "model_path")),)  # noqa: B009 - made from the library's signature
-
-
-@dataclass(kw_only=True)
-class Continuation(_Generative):
-    """Append what a GPT-2 model writes after the text."""
-
-    decided = ("model_type",)
-
-    def resources(self) -> Sequence[Resource]:
-        return (hub_model(getattr(self, "model_path")),)  # noqa: B009 - made from the library's signature
-
-    def build(self, context: Context, **options: Any) -> Any:
-        # The library's other way of calling the model reads its first position, and none of the options.
-        return super().build(context, use_custom_api=False, **options)
-
-    def change(self, made: Any, text: str, rng: random.Random) -> str:
-        import torch
-
-        torch.manual_seed(rng.getrandbits(63))
-        options = {name: getattr(self, name) for name in ("min_length", "max_length", "temperature", "top_k", "top_p")}
-        # The library's pipeline reads its batches in a process of their own (see BackTranslation).
-        tokenizer, model = made.model.model.tokenizer, made.model.model.model
-        read = tokenizer([text], return_tensors="pt").to(model.device)
-        length = read["input_ids"].shape[1]
-        if length >= options["max_length"]:
-            return text
-        with torch.no_grad():
-            ids = model.generate(
-                input_ids=read["input_ids"],
-                attention_mask=read["attention_mask"],
-                do_sample=True,
-                max_new_tokens=None,
-                pad_token_id=tokenizer.eos_token_id,
-                **options,
-            )
-        return text + tokenizer.decode(ids[0, length:], skip_special_tokens=True)
-
-
-@dataclass(kw_only=True)
-class Lambada(_Generative):
-    """Write new texts for a label (LAMBADA): rewrites none, so every task skips it."""
-
-    libraries = ("nlpaug", "transformers", "simpletransformers")
-
-    def supports(self, task: Task) -> str | None:
-        return "LAMBADA writes new texts for a label and rewrites none"
-
-    def resources(self) -> Sequence[Resource]:
-        package = python_package("simpletransformers", "simpletransformers")
-        path = getattr(self, "model_dir", None)
-        return (
-            package,
-            file(path, "train it with nlpaug's script", path) if path else self.lacking("model_dir", "DIR"),
-        )
 
 
 @dataclass(kw_only=True)
@@ -437,62 +344,3 @@ class Sentences(Nlpaug):
         order = super().change(made, " ".join(map(str, range(len(sentences)))), rng).split()
         between = gaps.split("\0")
         return "".join(gap + sentences[int(place)] for gap, place in zip(between, order, strict=False)) + between[-1]
-
-
-_OWN: dict[str, type[Nlpaug]] = {
-    "SpellingAug": Spelling,
-    "SynonymAug": Synonym,
-    "AntonymAug": Antonym,
-    "ReservedAug": Reserved,
-    "TfIdfAug": TfIdf,
-    "WordEmbsAug": WordEmbs,
-    "ContextualWordEmbsAug": Contextual,
-    "BackTranslationAug": BackTranslation,
-    "AbstSummAug": Summary,
-    "ContextualWordEmbsForSentenceAug": Continuation,
-    "LambadaAug": Lambada,
-    "RandomSentAug": Sentences,
-}
-"""What some augmenters need besides; all others are ``Words``."""
-
-
-@cache
-def _strategy(root: Path, member: str) -> type[Nlpaug]:
-    found = augmenters(root)[member]
-    base = _OWN.get(found.cls, Words)
-    options = tuple(option for option in found.options if option.name not in base.decided)
-    own = base.__dataclass_fields__
-    fields = [(o.name, o.kind, field(default=o.default)) for o in options if o.name not in own]
-    about = base.__doc__ if found.cls in _OWN else found.about
-    namespace = {
-        "__doc__": about,
-        "__module__": __name__,
-        "augmenter": replace(found, options=options),
-    }
-    return make_dataclass(found.cls, fields, bases=(base,), namespace=namespace, kw_only=True)
-
-
-class Library:
-    """The family: a strategy for each text augmenter in the installed nlpaug's sources."""
-
-    @property
-    def missing(self) -> str | None:
-        """None, or why there are no members and what to type."""
-        if folder() is not None:
-            return None
-        return "nlpaug is not installed; type: pip install 'distil-augment-bench[nlpaug]'"
-
-    def members(self) -> Sequence[str]:
-        """Return the members' names."""
-        root = folder()
-        return () if root is None else tuple(augmenters(root))
-
-    def load(self, member: str) -> type[Nlpaug]:
-        """Return the strategy class of ``member``."""
-        root = folder()
-        if root is None:
-            raise UsageError(f"no strategy nlpaug:{member}: {self.missing}")
-        return _strategy(root, member)
-
-
-FAMILY = Library()

@@ -1,0 +1,1 @@
+"""The strategies ``nlpaug:…``: every text augmenter of the installed nlpaug."""

@@ -1,0 +1,1 @@
+"""The strategies ``textattack:…``: every augmenter and attack recipe of the installed TextAttack."""
