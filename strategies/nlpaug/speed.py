@@ -20,7 +20,8 @@ class _Token:
 def same_output_faster() -> None:
     """Replace the library's word objects for this process: only strategies may, whose augmenters log no changes."""
     document, history = (importlib.import_module(f"nlpaug.util.doc.{name}") for name in ("doc", "change_log"))
-    document.Token = history.Token = _Token
+    for module in (document, history):
+        module.Token = _Token  # type: ignore[attr-defined]
     log = document.ChangeLog
 
     def token2obj(self: Any, tokens: Any) -> list[Any]:
