@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import inspect
@@ -14,7 +15,7 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -216,12 +217,14 @@ def _sources(classes: Iterable[type]) -> dict[str, str]:
     return dict(sorted((hashlib.sha256(content).hexdigest()[:16], path.name) for path, content in contents.items()))
 
 
-def _imported(source: bytes) -> Iterator[str]:
-    """Yield the last part of every module's name that ``source`` may import, inside functions too."""
+@functools.cache
+def _imported(source: bytes) -> frozenset[str]:
+    """Return the last part of every module's name that ``source`` may import, inside functions too."""
+    found = set[str]()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
-            yield from (name.rpartition(".")[2] for name in names if name)
+            found |= {*(alias.name for alias in node.names), getattr(node, "module", None) or ""}
+    return frozenset(name.rpartition(".")[2] for name in found if name)
 
 
 def _version(distribution: str) -> str | None:
