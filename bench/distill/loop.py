@@ -35,7 +35,7 @@ class Observer(Protocol):
     """Who watches a run: the terminal's progress display, or nobody."""
 
     def update(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
-        """``done`` of ``total`` student updates are made; ``phase`` is "student" or "adversary"."""
+        """``done`` of ``total`` are made: student updates in the phases "student" and "adversary", else ``phase``."""
 
     def evaluated(self, metric: str, value: float) -> None:
         """The student scored ``value`` on dev."""

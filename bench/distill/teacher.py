@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import time
@@ -247,12 +248,15 @@ def check_better_than_majority(teacher: TrainedTeacher, task: Task, *, force: bo
     observer.note(message)
 
 
-def teacher_logits(teacher: TrainedTeacher, data: Encoded, accelerator: Any, cache: Path) -> np.ndarray:
+def teacher_logits(
+    teacher: TrainedTeacher, data: Encoded, accelerator: Any, cache: Path, observer: Observer
+) -> np.ndarray:
     """Return the teacher's logits [N, C] on ``data``, memory-mapped from ``cache``; the first call writes them."""
     path = cache / "logits" / f"{_digest(teacher.card['hash'], data_hash(data), accelerator.mixed_precision)}.npy"
     if not path.is_file():
         with whole_file(path) as part:
-            np.save(part, predict(teacher.model, data, accelerator))
+            told = functools.partial(observer.update, "teacher's answers")
+            np.save(part, predict(teacher.model, data, accelerator, told=told))
     return np.load(path, mmap_mode="r")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from transformers import PreTrainedModel
@@ -11,8 +14,18 @@ from bench.strategy import accepted
 
 
 @torch.inference_mode()
-def predict(model: PreTrainedModel, data: Encoded, accelerator, batch_size: int = 128) -> np.ndarray:
-    """Return the logits [N, C] (fp32) of ``model`` in eval mode for the N rows of ``data``, in their order."""
+def predict(
+    model: PreTrainedModel,
+    data: Encoded,
+    accelerator: Any,
+    batch_size: int = 128,
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:
+    """Return the logits [N, C] (fp32) of ``model`` in eval mode for the N rows of ``data``, in their order.
+
+    ``told`` is called after each batch with the number of rows done and N.
+    """
+    done = 0
     was_training = model.training
     model.eval()
     logits = np.empty((len(data), int(model.config.num_labels or 1)), dtype=np.float32)
@@ -20,5 +33,7 @@ def predict(model: PreTrainedModel, data: Encoded, accelerator, batch_size: int 
         inputs = accepted(model, data.inputs(rows, accelerator.device))
         with accelerator.autocast():
             logits[rows] = model(**inputs).logits.float().cpu().numpy()
+        done += len(rows)
+        told(done, len(data))
     model.train(was_training)
     return logits

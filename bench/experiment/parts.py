@@ -158,7 +158,7 @@ class Parts:
 
     def logits_of(self, teacher: TrainedTeacher, rows: Encoded) -> np.ndarray:
         """Return the teacher's logits [N, C] on ``rows``, computed once per teacher and text."""
-        return teacher_logits(teacher, rows, self.accelerator, self.cache)
+        return teacher_logits(teacher, rows, self.accelerator, self.cache, self.observer)
 
     def classifier(self, role: str, task: Task, seed: int) -> PreTrainedModel:
         """Return a teacher or student for ``task`` before its training; what is new in it follows ``seed``."""

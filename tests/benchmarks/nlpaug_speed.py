@@ -127,9 +127,7 @@ def main() -> None:
             sys.exit(f"{name}: {len(ours.failed)} rows failed: {ours.failed}")
         seconds = ours.seconds - start_up
         if seconds <= 0:
-            print(
-                f"{name:24}not measured: starting took {start_up:.1f} s, all with it {ours.seconds:.1f} s"
-            )
+            print(f"{name:24}not measured: starting took {start_up:.1f} s, all with it {ours.seconds:.1f} s")
             continue
         made = len(texts) * COPIES[name]
         print(

@@ -233,21 +233,21 @@ def test_a_teacher_that_learned_nothing_is_refused_unless_one_insists():
 def test_logits_are_computed_once_per_teacher_and_text(tmp_path, monkeypatch):
     model = start().eval()
     teacher = TrainedTeacher(model, {"hash": content_hash(model)})
-    calls = []
+    calls, notes = [], Notes()
 
-    def counted(*arguments):
+    def counted(*arguments, **options):
         calls.append(len(arguments[1]))
-        return predict(*arguments)
+        return predict(*arguments, **options)
 
     monkeypatch.setattr("bench.distill.teacher.predict", counted)
-    first = teacher_logits(teacher, SPLITS["train"], ACCELERATOR, tmp_path)
-    np.testing.assert_array_equal(teacher_logits(teacher, SPLITS["train"], ACCELERATOR, tmp_path), first)
+    first = teacher_logits(teacher, SPLITS["train"], ACCELERATOR, tmp_path, notes)
+    np.testing.assert_array_equal(teacher_logits(teacher, SPLITS["train"], ACCELERATOR, tmp_path, notes), first)
     np.testing.assert_array_equal(first, predict(model, SPLITS["train"], ACCELERATOR))
     assert calls == [40]
-    teacher_logits(teacher, SPLITS["dev"], ACCELERATOR, tmp_path)
+    teacher_logits(teacher, SPLITS["dev"], ACCELERATOR, tmp_path, notes)
     other = build("bert", "classifier", seed=4).float().eval()
     second = teacher_logits(
-        TrainedTeacher(other, {"hash": content_hash(other)}), SPLITS["train"], ACCELERATOR, tmp_path
+        TrainedTeacher(other, {"hash": content_hash(other)}), SPLITS["train"], ACCELERATOR, tmp_path, notes
     )
     assert calls == [40, 60, 40]
     assert not np.array_equal(first, second)
@@ -257,8 +257,9 @@ def test_logits_are_computed_once_per_teacher_and_text(tmp_path, monkeypatch):
 def test_logits_from_the_cache_are_memory_mapped(tmp_path):
     model = start().eval()
     teacher = TrainedTeacher(model, {"hash": content_hash(model)})
+    notes = Notes()
     for _ in range(2):
-        assert isinstance(teacher_logits(teacher, SPLITS["dev"], ACCELERATOR, tmp_path), np.memmap)
+        assert isinstance(teacher_logits(teacher, SPLITS["dev"], ACCELERATOR, tmp_path, notes), np.memmap)
 
 
 def test_a_teacher_in_lower_precision_says_what_that_does_to_its_answers(tmp_path):
