@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.data.tasks import GLUE
+from bench.errors import BenchError
+from bench.registry import StrategySpec, strategy_file
 from bench.reporting.quality import quality_means
 
 if TYPE_CHECKING:
@@ -48,19 +52,36 @@ def _usable(record: Record) -> bool:
 
 def _labels(records: Sequence[Record]) -> list[str]:
     """Return each record's strategy, followed by the options that tell it from others on the same task."""
-    values: dict[tuple[str, str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    runs: dict[tuple[str, str, str], int] = defaultdict(int)
-    given: dict[tuple[str, str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    known: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for record in records:
-        where = (record["preset"], record["strategy"], record["task"])
-        runs[where] += 1
-        for key, value in record["strategy_options"].items():
-            values[where][key].add(str(value))
-            given[where][key] += 1
+        known[_where(record)] |= record["strategy_options"].keys()
+    values: dict[tuple[str, str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for record in records:
+        where = _where(record)
+        options = record["strategy_options"]
+        if options.keys() < known[where]:
+            options = _defaults(record["strategy"]) | options
+        for key in known[where]:
+            values[where][key].add(str(options.get(key)))
     varying: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for where, options in values.items():
-        varying[where[:2]] |= {key for key, seen in options.items() if len(seen) > 1 or given[where][key] < runs[where]}
+    for (*group, _), seen in values.items():
+        varying[group[0], group[1]] |= {key for key in seen if len(seen[key]) > 1}
     return [_label(record, varying[record["preset"], record["strategy"]]) for record in records]
+
+
+def _where(record: Record) -> tuple[str, str, str]:
+    return record["preset"], record["strategy"], record["task"]
+
+
+@cache
+def _defaults(strategy: str) -> dict[str, Any]:
+    """Return the options of ``strategy`` as they are when not given: those it has got since a record was written."""
+    try:
+        spec = StrategySpec.parse(strategy)
+        # A strategy's file would have to be run, for a table.
+        return {} if strategy_file(spec.name) else json.loads(json.dumps(spec.effective()))
+    except BenchError:
+        return {}  # no strategy of this name any more
 
 
 def _label(record: Record, keys: Iterable[str]) -> str:

@@ -140,6 +140,15 @@ def test_a_name_that_carries_its_options_keeps_them_and_gains_what_else_varies()
     assert set(leaderboard(records)["strategy"]) == {"a[x=1,y=1]", "a[x=1,y=2]"}
 
 
+def test_an_option_that_a_strategy_has_got_since_had_its_default_before():
+    old = run(strategy="mate-kd", strategy_options={"rho": 0.3})
+    for reuse, names in ((1, {"mate-kd"}), (4, {"mate-kd", "mate-kd[reuse=4]"})):
+        new = run(strategy="mate-kd", seed=1, strategy_options={"rho": 0.3, "reuse": reuse})
+        assert set(leaderboard([old, new])["strategy"]) == names
+    gone = [run(strategy="gone", strategy_options=options) for options in ({}, {"x": 1})]
+    assert set(leaderboard(gone)["strategy"]) == {"gone", "gone[x=1]"}
+
+
 def test_of_a_seed_run_twice_the_later_run_counts():
     late = run(value=0.9, provenance={"finished": "2025-02-01"})
     for records in ([run(value=0.1), late], [late, run(value=0.1)]):
