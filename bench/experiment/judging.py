@@ -95,4 +95,4 @@ def decoded(ids: list[int], models: Models) -> tuple[str, ...]:
             parts.append([])
         elif token not in special:
             parts[-1].append(token)
-    return tuple(tokenizer.decode(part) for part in parts)
+    return tuple(str(tokenizer.decode(part)) for part in parts)
