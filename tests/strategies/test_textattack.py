@@ -286,7 +286,7 @@ def _session(folder: Path) -> dict:
     (folder / "cache").mkdir()
     (folder / "cache" / "post_install_check_3").touch()
     _library(told, folder)
-    from strategies.textattack.family import worker
+    from strategies.textattack import worker
 
     told["logger_disabled"] = logging.getLogger("somebody").disabled
     told["ours"] = {
