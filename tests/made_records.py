@@ -18,6 +18,8 @@ def run(task="rte", strategy="none", seed=0, value=0.5, seconds=10.0, **changes)
         "signature": f"bench=0.1.0|data={task}",
         "data": {"rows": {"train": 10, "dev": 5}, "official": {}, "max_train": None},
         "teacher": {"dev": 0.75, "majority": 0.5},
+        "generator": None,
+        "spec": {},
         "main": {"split": "dev", "metric": "accuracy", "value": value},
         "metrics": {"dev": {"accuracy": value}},
         "selection": {"rule": "last", "optimistic": False},

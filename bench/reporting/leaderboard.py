@@ -54,11 +54,11 @@ def _labels(records: Sequence[Record]) -> list[str]:
     """Return each record's strategy, followed by the options that tell it from others on the same task."""
     known: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for record in records:
-        known[_where(record)] |= record["strategy_options"].keys()
+        known[_where(record)] |= _options(record).keys()
     values: dict[tuple[str, str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for record in records:
         where = _where(record)
-        options = record["strategy_options"]
+        options = _options(record)
         if options.keys() < known[where]:
             options = _defaults(record["strategy"]) | options
         for key in known[where]:
@@ -67,6 +67,12 @@ def _labels(records: Sequence[Record]) -> list[str]:
     for (*group, _), seen in values.items():
         varying[group[0], group[1]] |= {key for key in seen if len(seen[key]) > 1}
     return [_label(record, varying[record["preset"], record["strategy"]]) for record in records]
+
+
+def _options(record: Record) -> dict[str, Any]:
+    """Return a run's options, with the settings of the generator where it trained one."""
+    told = record["spec"].get("generator", {}) if record.get("generator") else {}
+    return record["strategy_options"] | {f"generator.{key}": value for key, value in told.items()}
 
 
 def _where(record: Record) -> tuple[str, str, str]:
@@ -85,7 +91,7 @@ def _defaults(strategy: str) -> dict[str, Any]:
 
 
 def _label(record: Record, keys: Iterable[str]) -> str:
-    options = record["strategy_options"]
+    options = _options(record)
     extra = ",".join(f"{key}={options[key]}" for key in sorted(keys) if key in options)
     name = record["strategy"]
     if not extra:

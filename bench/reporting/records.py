@@ -42,12 +42,15 @@ _WHEN_DONE: dict[str, type | tuple[type, ...]] = {
     "cost.adversary_updates": int,
     "cost.train_seconds": _NUMBER,
 }
-# What tables need. The rest (spec, packages, phases) stays in the record, or the index would be as big.
-_KEPT = (*_ALWAYS, "reason", "data", "teacher", "main", "metrics", "selection", "text_quality")
+# What tables need. The rest (of spec, packages, phases) stays in the record, or the index would be as big.
+_KEPT = (*_ALWAYS, "reason", "data", "teacher", "generator", "main", "metrics", "selection", "text_quality")
+_KEPT_SPEC = ("generator",)
 _KEPT_COST = ("student_updates", "adversary_updates", "train_seconds", "attack_queries")
 _KEPT_PROVENANCE = ("hardware", "finished")
 # An index made under other rules than these is not used.
-_INDEX_VERSION = zlib.crc32(repr((SCHEMA, _ALWAYS, _WHEN_DONE, _KEPT, _KEPT_COST, _KEPT_PROVENANCE)).encode())
+_INDEX_VERSION = zlib.crc32(
+    repr((SCHEMA, _ALWAYS, _WHEN_DONE, _KEPT, _KEPT_SPEC, _KEPT_COST, _KEPT_PROVENANCE)).encode()
+)
 
 
 def run_folder(results: Path, preset: str, task: str, strategy: str, seed: int, id: str) -> Path:
@@ -196,7 +199,7 @@ def _read_for_tables(path: Path, place: str) -> dict[str, Any]:
     if complaint:
         raise ValueError(complaint)
     kept = {key: record[key] for key in _KEPT if key in record}
-    for section, keys in (("cost", _KEPT_COST), ("provenance", _KEPT_PROVENANCE)):
+    for section, keys in (("cost", _KEPT_COST), ("provenance", _KEPT_PROVENANCE), ("spec", _KEPT_SPEC)):
         kept[section] = {key: value for key, value in (record.get(section) or {}).items() if key in keys}
     kept["folder"] = place
     return kept

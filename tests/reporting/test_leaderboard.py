@@ -149,6 +149,14 @@ def test_an_option_that_a_strategy_has_got_since_had_its_default_before():
     assert set(leaderboard(gone)["strategy"]) == {"gone", "gone[x=1]"}
 
 
+def test_a_smaller_generator_makes_a_row_of_its_own_where_one_was_trained():
+    specs = [{"generator": {"layers": layers}} for layers in (0, 2)]
+    records = [run(strategy="mate-kd", spec=spec, generator={"hash": "0"}) for spec in specs]
+    records += [run(strategy="eda", spec=spec, seed=seed) for seed, spec in enumerate(specs)]
+    names = {"eda", "mate-kd[generator.layers=0]", "mate-kd[generator.layers=2]"}
+    assert set(leaderboard(records)["strategy"]) == names
+
+
 def test_of_a_seed_run_twice_the_later_run_counts():
     late = run(value=0.9, provenance={"finished": "2025-02-01"})
     for records in ([run(value=0.1), late], [late, run(value=0.1)]):
