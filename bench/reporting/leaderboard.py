@@ -52,21 +52,23 @@ def _usable(record: Record) -> bool:
 
 def _labels(records: Sequence[Record]) -> list[str]:
     """Return each record's strategy, followed by the options that tell it from others on the same task."""
+    told = [_options(record) for record in records]
     known: dict[tuple[str, str, str], set[str]] = defaultdict(set)
-    for record in records:
-        known[_where(record)] |= _options(record).keys()
+    for record, options in zip(records, told, strict=True):
+        known[_where(record)] |= options.keys()
     values: dict[tuple[str, str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for record in records:
+    for record, options in zip(records, told, strict=True):
         where = _where(record)
-        options = _options(record)
-        if options.keys() < known[where]:
-            options = _defaults(record["strategy"]) | options
+        full = _defaults(record["strategy"]) | options if options.keys() < known[where] else options
         for key in known[where]:
-            values[where][key].add(str(options.get(key)))
+            values[where][key].add(str(full.get(key)))
     varying: dict[tuple[str, str], set[str]] = defaultdict(set)
     for (*group, _), seen in values.items():
         varying[group[0], group[1]] |= {key for key in seen if len(seen[key]) > 1}
-    return [_label(record, varying[record["preset"], record["strategy"]]) for record in records]
+    return [
+        _label(record["strategy"], options, varying[record["preset"], record["strategy"]])
+        for record, options in zip(records, told, strict=True)
+    ]
 
 
 def _options(record: Record) -> dict[str, Any]:
@@ -90,10 +92,8 @@ def _defaults(strategy: str) -> dict[str, Any]:
         return {}  # no strategy of this name any more
 
 
-def _label(record: Record, keys: Iterable[str]) -> str:
-    options = _options(record)
+def _label(name: str, options: Mapping[str, Any], keys: Iterable[str]) -> str:
     extra = ",".join(f"{key}={options[key]}" for key in sorted(keys) if key in options)
-    name = record["strategy"]
     if not extra:
         return name
     return f"{name[:-1]},{extra}]" if name.endswith("]") else f"{name}[{extra}]"

@@ -11,17 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+from beside import in_a_fresh_process, sentences
 
 # How often each sentence is rewritten, so that there is something to measure.
 COPIES = {
@@ -83,15 +80,12 @@ def main() -> None:
         parser.error("--data-dir is missing: the folder that holds SST-2/")
 
     from bench.data.rewriting import rewrite_all
-    from bench.data.source import open_source
     from bench.registry import StrategySpec, lacking
     from bench.strategy import Context
 
-    data = open_source("folder", asked.data_dir).load("sst2")
-    examples = list({example.texts: example for example in data.splits["train"]}.values())[: asked.rows]
+    task, examples = sentences(asked.data_dir, asked.rows)
     texts = [example.texts[0] for example in examples]
-    context = Context(data.task, models={"generator": asked.generator}, texts=[example.texts for example in examples])
-    environment = os.environ | {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    context = Context(task, models={"generator": asked.generator}, texts=[example.texts for example in examples])
     print(f"{len(texts)} SST-2 sentences, {asked.workers} workers")
     print(f"{'':24}{'library':>14}{'suite':>14}{'ratio':>8}{'CPU':>7}   start-up      once, and again, all in all")
     for name in asked.names:
@@ -101,17 +95,8 @@ def main() -> None:
         if without:
             print(f"{name:24}skipped: {without}")
             continue
-        done = subprocess.run(
-            [sys.executable, __file__, "--library", "--names", name, "--generator", asked.generator],
-            input=json.dumps(texts),
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            sys.exit(f"the library's own loop failed:\n{done.stderr[-2000:]}")
-        theirs = json.loads(done.stdout.splitlines()[-1])[name]
+        asks = ("--library", "--names", name, "--generator", asked.generator)
+        theirs = in_a_fresh_process(__file__, *asks, texts=texts)[name]
         first, used = time.perf_counter(), _used()
         rewrite_all(strategy, examples[: asked.workers], context, workers=asked.workers)
         start_up, start_cpu = time.perf_counter() - first, _used() - used

@@ -9,27 +9,18 @@ python tests/benchmarks/textattack_speed.py --data-dir GLUE
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
-import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+from beside import in_a_fresh_process, sentences
 
-CLASSES = {
-    "wordnet": "WordNetAugmenter",
-    "eda": "EasyDataAugmenter",
-    "charswap": "CharSwapAugmenter",
-    "deletion": "DeletionAugmenter",
-    "swap": "SwapAugmenter",
-    "synonym-insertion": "SynonymInsertionAugmenter",
-}
+NAMES = ("wordnet", "eda", "charswap", "deletion", "swap", "synonym-insertion")
 
 
 def library(name: str) -> Callable[[list[str]], list[str]]:
@@ -38,9 +29,11 @@ def library(name: str) -> Callable[[list[str]], list[str]]:
 
     nltk.download = lambda *args, **kwargs: False  # else every construction waits for the network
     import numpy as np
-    from textattack.augmentation import recipes
 
-    augmenter = getattr(recipes, CLASSES[name])(transformations_per_example=1)
+    from strategies.textattack.family import FAMILY
+
+    module, _, cls = FAMILY.load(name).target.partition(":")
+    augmenter = getattr(importlib.import_module(module), cls)(transformations_per_example=1)
 
     def loop(texts: list[str]) -> list[str]:
         made = []
@@ -74,28 +67,13 @@ def suite(name: str) -> Callable[[list[str]], list[str]]:
     return loop
 
 
-def measure(side: str, name: str, texts: list[str]) -> dict:
-    """Return what a fresh process of ``side`` makes of ``texts``, with seconds and CPU seconds."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--side", side, "--names", name],
-        input=json.dumps(texts),
-        env=os.environ | {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        sys.exit(f"{name} by {side} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main() -> None:
     """Print a line an augmenter."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, help="folder of GLUE files")
     parser.add_argument("--rows", type=int, default=500)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--names", nargs="*", default=list(CLASSES), choices=list(CLASSES))
+    parser.add_argument("--names", nargs="*", default=list(NAMES), choices=NAMES)
     parser.add_argument("--side", choices=("library", "suite"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.side:
@@ -110,12 +88,10 @@ def main() -> None:
         parser.error("--data-dir is missing: the folder that holds SST-2/")
 
     from bench.data.rewriting import rewrite_all
-    from bench.data.source import open_source
     from bench.registry import StrategySpec
     from bench.strategy import Context
 
-    data = open_source("folder", asked.data_dir).load("sst2")
-    examples = list({example.texts: example for example in data.splits["train"]}.values())[: asked.rows]
+    task, examples = sentences(asked.data_dir, asked.rows)
     texts, count = [example.texts[0] for example in examples], len(examples)
     print(f"{count} SST-2 sentences, a second: the library's loop, {asked.workers} workers; one process by CPU time;")
     print("then seconds of the suite's call in all, and from the cache")
@@ -123,10 +99,12 @@ def main() -> None:
     print(f"{'':18}{sides}   {'first, again':>17}{'ratio':>7}   same output")
     for name in asked.names:
         strategy = StrategySpec.parse(f"textattack:{name}").create()
-        theirs, one = measure("library", name, texts), measure("suite", name, texts)
+        theirs, one = (
+            in_a_fresh_process(__file__, "--side", side, "--names", name, texts=texts) for side in ("library", "suite")
+        )
         with tempfile.TemporaryDirectory() as folder:
             ours, again = (
-                rewrite_all(strategy, examples, Context(data.task), workers=asked.workers, cache=Path(folder))
+                rewrite_all(strategy, examples, Context(task), workers=asked.workers, cache=Path(folder))
                 for _ in range(2)
             )
         # Without starting processes and importing the library.
