@@ -72,6 +72,7 @@ def run(
     subject: Subject,
     ground: Ground,
     *,
+    recipe: Recipe = RECIPE,
     dropout: float = 0.1,
     epochs: float = RECIPE.epochs,
     global_seed: int = 0,
@@ -102,7 +103,7 @@ def run(
             made.models,
             strategy,
             # Evaluated at the end only.
-            replace(RECIPE, epochs=epochs, evaluate_every=epochs, checkpoint_seconds=0.0 if saving else math.inf),
+            replace(recipe, epochs=epochs, evaluate_every=epochs, checkpoint_seconds=0.0 if saving else math.inf),
             selection("last"),
             splits,
             seed=_SEED,
