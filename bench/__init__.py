@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from bench.data.tasks import Example, Task
     from bench.registry import register
     from bench.resources import Resource
+    from bench.rewriter import TextStrategy
     from bench.strategy import Attacked, Batch, Context, Models, Step, Strategy, View
-    from bench.text import TextStrategy
 
 __version__ = "0.1.0"
 __all__ = [
@@ -32,7 +32,7 @@ _HOME = {
     "Task": "bench.data.tasks",
     "register": "bench.registry",
     "Resource": "bench.resources",
-    "TextStrategy": "bench.text",
+    "TextStrategy": "bench.rewriter",
 }
 
 

@@ -106,7 +106,7 @@ class Recipe:
     precision: Literal["fp32", "bf16"] = "fp32"
     device: Literal["auto", "cpu"] = "auto"
     method: Literal["kd", "annealing", "continuation"] = "kd"
-    """What a student update minimises: see bench.distill.recipes.Objective."""
+    """What a student update minimises: see bench.distill.objective.Objective."""
     first_phase: float = 0.7
     """Share of the student updates over which annealing and continuation raise the teacher's logits to full size."""
     levels: int = 10

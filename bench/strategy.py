@@ -6,11 +6,11 @@ counting; a strategy perturbs. See CONTRIBUTING.md for one in twenty lines.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from bench.models.inputs import Inputs, Role, accepted
 
 if TYPE_CHECKING:
     import random
@@ -19,28 +19,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from bench.cost import Cost
     from bench.data.tasks import Example, Task
-    from bench.distill.cost import Cost
     from bench.resources import Resource
-
-Role = Literal["student", "teacher", "generator"]
-Inputs = dict[str, "torch.Tensor"]
-"""What a model reads: ``input_ids`` [B, L] or ``inputs_embeds`` [B, L, H], ``attention_mask`` [B, L],
-and ``token_type_ids`` [B, L] where the tokenizer makes them."""
-
-
-@lru_cache(maxsize=32)
-def _parameters(forward: Any) -> frozenset[str]:
-    return frozenset(inspect.signature(forward).parameters)
-
-
-def accepted(model: PreTrainedModel, inputs: Inputs) -> Inputs:
-    """Return ``inputs`` without the keys that this family's forward does not take."""
-    known = _parameters(type(model).forward)
-    if getattr(model.config, "type_vocab_size", 2) < 2:
-        # RoBERTa takes token types but knows a single one.
-        known = known - {"token_type_ids"}
-    return {key: value for key, value in inputs.items() if key in known}
 
 
 @dataclass

@@ -73,7 +73,7 @@ class BestOfK(Strategy):
         import torch
 
         from bench.distill.losses import row_divergence
-        from bench.text import pick
+        from bench.rewriter import pick
 
         rows, device = len(batch.rows), batch.labels.device
         drawn = torch.rand((len(batch.rewrites), rows), generator=models.rng, device=device).argsort(dim=0)

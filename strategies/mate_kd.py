@@ -13,7 +13,7 @@ from bench.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-    from bench.strategy import Inputs
+    from bench.models.inputs import Inputs
 
 
 @dataclass
@@ -105,7 +105,7 @@ class MateKD(Strategy):
 
         from bench.distill.accumulation import portions, rows_of, share_of
         from bench.distill.losses import divergence
-        from bench.distill.masked_lm import draw_mask, gumbel, masked_logits, soft_inputs
+        from bench.models.masked_lm import draw_mask, gumbel, masked_logits, soft_inputs
 
         teacher, student, generator = models.teacher, models.student, models.generator
         assert teacher is not None
@@ -156,7 +156,7 @@ class MateKD(Strategy):
     def _perturbed(self, batch: Batch, models: Models) -> Inputs:
         import torch
 
-        from bench.distill.masked_lm import draw_mask, masked_logits, sample
+        from bench.models.masked_lm import draw_mask, masked_logits, sample
 
         assert models.generator is not None
         models.generator.eval()

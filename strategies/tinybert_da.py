@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench import Context, TextStrategy
 from bench.errors import BenchError, UsageError
+from bench.models.inputs import Role
 from bench.resources import file
-from bench.strategy import Role
 from strategies.words import STOP_WORDS, Words, core, in_place_of
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class _Filler:
         import torch
         from transformers import AutoModelForMaskedLM
 
-        from bench.distill.models import explained, load_tokenizer
+        from bench.models.load import explained, load_tokenizer
 
         self.tokenizer = load_tokenizer(folder)
         with explained(folder):
@@ -165,8 +165,8 @@ class _Filler:
         """
         import torch
 
-        from bench.distill.masked_lm import gathered
-        from bench.strategy import accepted
+        from bench.models.inputs import accepted
+        from bench.models.masked_lm import gathered
 
         count = min(count, len(self.allowed))
         found: dict[tuple[str, int], Sequence[str]] = {}

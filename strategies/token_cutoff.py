@@ -24,7 +24,7 @@ class TokenCutoff(Strategy):
             raise UsageError(f"token-cutoff.rate is a share of the tokens, between 0 and 1, not {self.rate}")
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
-        from bench.distill.masked_lm import draw_mask
+        from bench.models.masked_lm import draw_mask
 
         erased = draw_mask(batch.inputs, models.tokenizer, self.rate, models.rng)
         words = models.student.get_input_embeddings()(batch.inputs["input_ids"])

@@ -17,7 +17,7 @@ from bench.cli import main
 from bench.data.custom import load_task_file
 from bench.data.tasks import GLUE
 from bench.experiment.presets import load_settings
-from bench.registry import StrategySpec
+from bench.spec import StrategySpec
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")
 TINY = """

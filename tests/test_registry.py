@@ -10,7 +10,8 @@ import pytest
 
 from bench import registry
 from bench.errors import UsageError
-from bench.registry import StrategySpec, load, register, split_list, targets
+from bench.registry import load, register, targets
+from bench.spec import StrategySpec, listing, split_list
 from bench.strategy import Strategy
 from strategies.mate_kd import MateKD
 
@@ -242,7 +243,7 @@ def test_names_and_help_import_nothing_heavy(program):
 
 
 def test_a_listing_shows_options_with_type_and_default():
-    (row,) = [row for row in registry.listing() if row["name"] == "mate-kd"]
+    (row,) = [row for row in listing() if row["name"] == "mate-kd"]
     assert row["needs"] == ["generator", "teacher"]
     assert row["options"]["rho"] == {"type": "float", "default": 0.3}
     assert row["about"].startswith("Masked adversarial text")

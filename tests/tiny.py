@@ -10,9 +10,9 @@ import torch
 from accelerate import Accelerator
 from families import MASK, build, tokenizer
 
+from bench.cost import Cost
 from bench.data.encode import Encoded, encode
 from bench.data.tasks import GLUE, Example, Task
-from bench.distill.cost import Cost
 from bench.strategy import Models
 
 CLASSES = dataclasses.replace(GLUE["mnli"], name="tiny")

@@ -16,10 +16,10 @@ from bench.cli.options import data_dir_option, preset_option, results_option, se
 from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
-    from bench.data.rewriting import Rewritten
     from bench.data.tasks import Task
     from bench.experiment.augmentation import Augmentation
-    from bench.registry import StrategySpec
+    from bench.rewriting.engine import Rewritten
+    from bench.spec import StrategySpec
     from bench.strategy import Forms
 
 
@@ -73,7 +73,7 @@ def augment(
     """
     from bench.experiment.presets import open_data
     from bench.experiment.progress import watching
-    from bench.registry import StrategySpec, lacking
+    from bench.spec import StrategySpec, lacking
 
     if (file is None) == (task is None):
         raise UsageError("give a FILE to rewrite, or --task NAME to see what the strategy does to that task's rows")
@@ -100,7 +100,7 @@ def augment(
 def _shown(spec: StrategySpec, name: str, count: int, augmentation: Augmentation) -> str:
     """Return ``count`` rows of the task before and after, changes marked, and what they amount to."""
     from bench.experiment.grid import choose_tasks
-    from bench.registry import COMPOSED
+    from bench.spec import COMPOSED
     from bench.strategy import Strategy
 
     tasks, _ = choose_tasks([name], augmentation.source)
@@ -195,7 +195,8 @@ def _mark(words: str, left: str, right: str, **style: Any) -> str:
 
 def _amounts_to(before: Sequence[tuple[str, ...]], after: Sequence[Forms], dev: Sequence[tuple[str, ...]]) -> str:
     """Return the quality numbers of the rows shown, one a line."""
-    from bench.evaluation.text_quality import sentence_encoder, similarity, text_quality
+    from bench.evaluation.text_quality import similarity, text_quality
+    from bench.models.sentences import sentence_encoder
     from bench.reporting.quality import MEASURES, printed
 
     found = {**text_quality(before, after, dev=dev), "similarity": similarity(before, after)}

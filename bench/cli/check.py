@@ -17,8 +17,8 @@ from bench.cli.list import format_option
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from bench.conformance.kit import Finding
-    from bench.registry import StrategySpec
+    from bench.conformance.suite import Finding
+    from bench.spec import StrategySpec
 
 EPILOG = "Example: bench check eda 'mate-kd[rho=0.4]' ./word_dropout.py:WordDropout"
 
@@ -40,7 +40,7 @@ def check(ctx: click.Context, names: tuple[str, ...], form: str) -> None:
     specs = chosen(names)
     from transformers import logging as transformers_logging
 
-    from bench.conformance.kit import examine
+    from bench.conformance.suite import examine
 
     transformers_logging.disable_progress_bar()
     found: list[dict[str, Any]] = []
@@ -66,26 +66,26 @@ def check(ctx: click.Context, names: tuple[str, ...], form: str) -> None:
 
 def chosen(names: Sequence[str]) -> list[StrategySpec]:
     """Return the strategies that ``names`` ask for; UsageError for one that is unknown or a pattern of none."""
-    from bench import registry
+    from bench import registry, spec
 
     specs = []
     for name in names:
         if not re.fullmatch(r"[^\[\]()+]*[*?][^\[\]()+]*", name):
-            specs.append(registry.StrategySpec.parse(name))
+            specs.append(spec.StrategySpec.parse(name))
             continue
         matching = [known for known in registry.names() if fnmatchcase(known, name)]
         ready = [known for known in matching if _ready(known)]
         if not ready:
             why = "none of them finds all it needs" if matching else "no strategy has such a name"
             raise UsageError(f"{name!r} matches nothing that can be checked: {why} (see: bench list strategies)")
-        specs += [registry.StrategySpec.parse(known) for known in ready]
+        specs += [spec.StrategySpec.parse(known) for known in ready]
     return list(dict.fromkeys(specs))
 
 
 def _ready(name: str) -> bool:
-    from bench import registry
+    from bench import registry, spec
 
-    return not registry.load(name).wraps and not registry.missing(registry.StrategySpec.parse(name).create())
+    return not registry.load(name).wraps and not spec.missing(spec.StrategySpec.parse(name).create())
 
 
 def _failed(entry: dict[str, Any]) -> bool:

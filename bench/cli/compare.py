@@ -122,7 +122,7 @@ def _only(records: list[dict[str, Any]], key: str, patterns: str | None) -> list
 
 def _match(patterns: str, known: Iterable[str], bases: dict[str, str], kind: str = "strategy") -> set[str]:
     """Return the known names that any of the comma-separated patterns means; each must mean at least one."""
-    from bench.registry import split_list
+    from bench.spec import split_list
 
     known = set(known)
     chosen: set[str] = set()

@@ -50,7 +50,8 @@ def strategies(names: tuple[str, ...], ready: bool, verbose: bool, form: str) ->
     NAMES choose some and show all about them: a name, a family (nlpaug) or a pattern ('*delete*'). An option is given
     in brackets behind the name: bench run --strategy 'mate-kd[rho=0.4]'.
     """
-    from bench.registry import families, listing
+    from bench.registry import families
+    from bench.spec import listing
 
     rows, found = listing(), families()
     absent = {name: family.missing for name, family in found.items() if family.missing is not None}
@@ -119,7 +120,7 @@ def tasks(preset: str, data_dir: Path | None, form: str) -> None:
     A task is partial where a split found lacks official rows: its scores are not comparable with published
     ones. From the hub, listing downloads what is not in the cache yet.
     """
-    from bench.data.source import describe
+    from bench.data.sources import describe
     from bench.experiment.presets import open_data
 
     settings, source = open_data(preset, (), data_dir)

@@ -37,7 +37,8 @@ def prefetch(strategy: str, dry_run: bool) -> None:
 
 def _lacking(strategy: str) -> list[Resource]:
     """Return what the strategies asked for lack, each thing once."""
-    from bench.registry import StrategySpec, families, load, missing, names, split_list
+    from bench.registry import families, load, names
+    from bench.spec import StrategySpec, missing, split_list
 
     if strategy == "all":
         for name, family in families().items():

@@ -81,7 +81,7 @@ def profile(
     from bench.profiling.departures import departures
     from bench.profiling.profile import profile as measure
     from bench.profiling.shapes import random_models
-    from bench.registry import StrategySpec, split_list
+    from bench.spec import StrategySpec, split_list
 
     specs, found = [StrategySpec.parse(text) for text in split_list(strategy)], []
     with watching() as progress:

@@ -61,7 +61,7 @@ def run(
     from bench.experiment.grid import choose_tasks, make_grid
     from bench.experiment.presets import open_data
     from bench.experiment.progress import watching
-    from bench.registry import StrategySpec, split_list
+    from bench.spec import StrategySpec, split_list
 
     extra = [f"data.max_train={max_train}"] * bool(max_train) + ["teacher.force=true"] * force
     extra += [f"recipe.method={recipe}"] * bool(recipe)

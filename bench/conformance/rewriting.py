@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.conformance.made import Ground
-from bench.conformance.subject import (
-    Failed,
-    Skipped,
-    Subject,
-    cut,
-    global_states,
-    own_global_state,
-    shown,
-)
-from bench.data.rewriting import rewrite_all
+from bench.conformance.subject import Failed, Skipped, Subject, cut, global_states, own_global_state, shown
+from bench.conformance.tiny_tasks import TinyTask
 from bench.data.tasks import Example
+from bench.rewriter import TextStrategy
+from bench.rewriting.engine import rewrite_all
 from bench.strategy import Forms
-from bench.text import TextStrategy
 
 
 def forms(subject: Subject) -> str | None:
@@ -143,7 +135,7 @@ _SEEDING = (
 _REMADE = "What a worker remakes from the spec must be all that rewrite() uses (no state, no order of a set)"
 
 
-def _made(subject: Subject, ground: Ground, number: int) -> tuple[list[Forms], list[str], list[str]]:
+def _made(subject: Subject, ground: TinyTask, number: int) -> tuple[list[Forms], list[str], list[str]]:
     """Return what is made of the short rows at once, whose global random states that changed, and which rows."""
 
     def make() -> tuple[list[Forms], list[str], list[str]]:

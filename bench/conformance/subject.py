@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from bench.conformance.made import ODD, PAIR, TASKS, Ground, rngs
-from bench.data.rewriting import Rewritten, rewrite_all
+from bench.conformance.tiny_tasks import ODD, PAIR, TASKS, TinyTask, rngs
 from bench.data.tasks import Example
-from bench.data.workers import Job, in_workers
 from bench.distill.loop import Rewrites, RewrittenSet
 from bench.errors import BenchError
-from bench.registry import StrategySpec
+from bench.rewriting.engine import Rewritten, rewrite_all
+from bench.rewriting.workers import Job, in_workers
+from bench.spec import StrategySpec
 from bench.strategy import Attacked, Forms, Models, Strategy
 
 T = TypeVar("T")
@@ -54,9 +54,9 @@ class Subject:
         return {title: reason for title, reason in reasons.items() if reason is not None}
 
     @cached_property
-    def grounds(self) -> list[Ground]:
+    def grounds(self) -> list[TinyTask]:
         """The made tasks that the strategy is checked on."""
-        found = [Ground(task, self.folder) for task in TASKS if task.title not in self.refused]
+        found = [TinyTask(task, self.folder) for task in TASKS if task.title not in self.refused]
         if self.has_libraries:
             # Its worker processes take long to start, and texts are rewritten one by one: a pair shows all.
             found = [ground for ground in found if ground.task is PAIR] or found[:1]
@@ -69,7 +69,7 @@ class Subject:
         """Whether it rewrites with a library that this process must not import."""
         return any(maker.libraries for maker in self.create().rewriters())
 
-    def rewriters(self) -> list[tuple[Ground, int]]:
+    def rewriters(self) -> list[tuple[TinyTask, int]]:
         """Return every made task with the number of every rewriter; Skipped where there is none."""
         count = len(self.create().rewriters())
         if not count:
@@ -92,7 +92,7 @@ class Subject:
             raise self._kept[key]
         return self._kept[key]
 
-    def engine(self, ground: Ground, number: int, *, again: bool = False) -> Rewritten:
+    def engine(self, ground: TinyTask, number: int, *, again: bool = False) -> Rewritten:
         """Return what the harness's own engine makes of the rows: in one worker process if there are libraries.
 
         ``again`` does it once more for the short rows: in two and from the last row to the first.
@@ -109,7 +109,7 @@ class Subject:
 
         return self.remember(f"engine {ground.task.name} {number} {again}", make)
 
-    def in_a_worker(self, ground: Ground, number: int) -> list[Forms]:
+    def in_a_worker(self, ground: TinyTask, number: int) -> list[Forms]:
         """Return what a worker process makes of the short rows of a strategy for which the engine starts none."""
         maker = self.rewriter(number)
         job = Job(maker, ground.context(maker.reads()), seed=0, edition=0)
@@ -118,7 +118,7 @@ class Subject:
         return [made[row].forms or [example.texts] for row, example in enumerate(ground.short)]
 
     def rewrite(
-        self, ground: Ground, maker: Strategy, rows: Sequence[Example], seed: int = 0, models: Models | None = None
+        self, ground: TinyTask, maker: Strategy, rows: Sequence[Example], seed: int = 0, models: Models | None = None
     ) -> list[Forms]:
         """Return what ``maker`` makes of ``rows`` in this process."""
         context = ground.context(maker.reads(), None if models is None else models.student)
@@ -127,7 +127,7 @@ class Subject:
             raise Failed(f"rewrite() returned {len(made)} lists of forms for {len(rows)} examples; return one for each")
         return [one.forms if isinstance(one, Attacked) else one for one in made]
 
-    def alone(self, ground: Ground, number: int) -> dict[int, Forms | Exception]:
+    def alone(self, ground: TinyTask, number: int) -> dict[int, Forms | Exception]:
         """Return what becomes of each row, by its id, when a fresh rewriter is given it alone, in this process."""
 
         def make() -> dict[int, Forms | Exception]:
@@ -145,19 +145,19 @@ class Subject:
 
         return self.remember(f"alone {ground.task.name} {number}", make)
 
-    def crashes(self, ground: Ground, number: int) -> dict[int, str]:
+    def crashes(self, ground: TinyTask, number: int) -> dict[int, str]:
         """Return the rows, by id, that cannot be rewritten, and why."""
         if self.has_libraries:
             return {ground.examples[row].id: why for row, why in self.engine(ground, number).failed.items()}
         alone = self.alone(ground, number)
         return {row: told(error) for row, error in alone.items() if isinstance(error, Exception)}
 
-    def rows(self, ground: Ground, number: int) -> list[Example]:
+    def rows(self, ground: TinyTask, number: int) -> list[Example]:
         """Return the short rows that can be rewritten at all, so that one bad text fails one check only."""
         crashed = self.crashes(ground, number)
         return [row for row in ground.short if row.id not in crashed]
 
-    def forms(self, ground: Ground, number: int) -> list[Forms]:
+    def forms(self, ground: TinyTask, number: int) -> list[Forms]:
         """Return the forms of every row of ``ground``; as in a run, a row that cannot be rewritten stays as it is."""
 
         def make() -> list[Forms]:
@@ -168,7 +168,7 @@ class Subject:
 
         return self.remember(f"forms {ground.task.name} {number}", make)
 
-    def forms_beside(self, ground: Ground, number: int, maker: Strategy, edition: int, models: Models) -> list[Forms]:
+    def forms_beside(self, ground: TinyTask, number: int, maker: Strategy, edition: int, models: Models) -> list[Forms]:
         """Return the forms that ``maker``, rewriter ``number``, makes for ``edition`` beside a student in training."""
         usual = self.forms(ground, number)
         if self.has_libraries or (edition == 0 and "student" not in maker.reads()):
@@ -179,7 +179,7 @@ class Subject:
         before = {row.id: forms for row, forms in zip(ground.examples, usual, strict=True)}
         return self._whole(ground, {**before, **{row.id: forms for row, forms in zip(rows, made, strict=True)}})
 
-    def _whole(self, ground: Ground, made: dict[int, Forms]) -> list[Forms]:
+    def _whole(self, ground: TinyTask, made: dict[int, Forms]) -> list[Forms]:
         """Return the forms of every row from those ``made``, by id; Failed where they are no training sets."""
         wanted = len(next(iter(made.values())))
         for row in ground.examples:
@@ -196,7 +196,7 @@ class Subject:
                     raise Failed(f"a form of {shown(row)} holds something else than text: {cut(repr(form))}")
         return [made.get(row.id, [row.texts] * wanted) for row in ground.examples]
 
-    def rewrites(self, strategy: Strategy, ground: Ground, models: Models) -> Rewrites | None:
+    def rewrites(self, strategy: Strategy, ground: TinyTask, models: Models) -> Rewrites | None:
         """Return what the training loop asks for rewritten texts, as a run would make them."""
         if not strategy.rewriters():
             return None

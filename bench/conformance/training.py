@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from bench.conformance.made import Ground
 from bench.conformance.subject import Failed, Skipped, Subject, own_global_state, told
+from bench.conformance.tiny_tasks import TinyTask
 from bench.conformance.watch import Watch, equal, weights_of
 from bench.distill.loop import Outcome, distil
 from bench.evaluation.selection import selection
@@ -70,7 +70,7 @@ class Run:
 
 def run(
     subject: Subject,
-    ground: Ground,
+    ground: TinyTask,
     *,
     recipe: Recipe = RECIPE,
     dropout: float = 0.1,
@@ -115,10 +115,10 @@ def run(
     return made
 
 
-def _watched(subject: Subject) -> list[tuple[Ground, Watch, Run]]:
+def _watched(subject: Subject) -> list[tuple[TinyTask, Watch, Run]]:
     """Return what was seen in a run on each made task; Skipped where the strategy does not get through one."""
 
-    def look() -> list[tuple[Ground, Watch, Run]]:
+    def look() -> list[tuple[TinyTask, Watch, Run]]:
         found = []
         for ground in subject.grounds:
             watch = Watch()
@@ -194,7 +194,7 @@ def counts_its_cost(subject: Subject) -> None:
     _first_problem(subject, "counts_its_cost")
 
 
-def _straight(subject: Subject, ground: Ground) -> Run:
+def _straight(subject: Subject, ground: TinyTask) -> Run:
     """Return an uninterrupted run."""
     _first_problem(subject, "")
     return subject.remember(f"straight {ground.task.name}", lambda: run(subject, ground, global_seed=1))

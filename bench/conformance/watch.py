@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from bench.conformance.subject import Failed, cut, global_states
-from bench.strategy import Batch, Inputs, Models, Strategy, View
+from bench.models.inputs import Inputs
+from bench.strategy import Batch, Models, Strategy, View
 
 
 class Watch:

@@ -16,7 +16,7 @@ from bench.data.tasks import Example
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from bench.strategy import Inputs
+    from bench.models.inputs import Inputs
 
 _CHUNK = 10_000
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
-import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from typing import IO, Any, Literal
 
 from bench.data.tasks import Example, Task
 from bench.errors import BenchError, UsageError
+from bench.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -203,12 +202,11 @@ def write_table(
     """
     if path.suffix not in WRITTEN:
         raise UsageError(f"cannot write {path}: known endings are {' '.join(WRITTEN)}")
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".parquet":
-            _write_parquet(part, columns, types or {})
-        else:
+        with whole_file(path) as part:
+            if path.suffix == ".parquet":
+                _write_parquet(part, columns, types or {})
+                return
             with part.open("w", encoding="utf-8", newline="") as file:
                 if path.suffix == ".jsonl":
                     _write_jsonl(file, columns)
@@ -216,13 +214,8 @@ def write_table(
                     _write_tsv(file, columns)
                 else:
                     _write_csv(file, columns, "\t" if path.suffix == ".tsv" else ",")
-        os.replace(part, path)
-    except OSError as error:
-        raise BenchError(f"cannot write {path}: {error.strerror or error}; name another file") from error
     except ValueError as error:
         raise BenchError(f"cannot write {path}: {error}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_parquet(path: Path, columns: Mapping[str, Sequence[Any]], types: Mapping[str, Any]) -> None:

@@ -6,7 +6,8 @@ import dataclasses
 
 import torch
 
-from bench.strategy import Batch, Inputs
+from bench.models.inputs import Inputs
+from bench.strategy import Batch
 
 
 def portions(rows: int, parts: int) -> list[slice]:

@@ -19,12 +19,14 @@ from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokeni
 from bench.data.encode import Encoded, TokenBatchOrder, encode, join
 from bench.data.tasks import Example
 from bench.distill import checkpoint
-from bench.distill.loop import Observer, learning_rate
-from bench.distill.masked_lm import draw_mask, gathered
-from bench.distill.models import content_hash, explained, seeded
+from bench.distill.loop import learning_rate
 from bench.errors import BenchError
+from bench.files import whole_folder
+from bench.models.inputs import accepted
+from bench.models.load import content_hash, explained, seeded
+from bench.models.masked_lm import draw_mask, gathered
+from bench.observer import Observer
 from bench.settings import Generator
-from bench.strategy import accepted
 
 # One text in fifty is kept for the perplexity, five hundred at most.
 _HELD_OUT_EVERY, _HELD_OUT_MOST = 50, 500
@@ -83,7 +85,7 @@ def train_generator(
         "tokens": tokens,
         "seconds": round(time.perf_counter() - start, 1),
     }
-    with checkpoint.whole_folder(home) as part:
+    with whole_folder(home) as part:
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         (part / "card.json").write_text(json.dumps(card))

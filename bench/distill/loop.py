@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,32 +16,21 @@ from bench.data.encode import BatchOrder, Encoded, TokenBatchOrder
 from bench.distill import checkpoint
 from bench.distill.accumulation import micro_batch, portions, rows_of, share_of
 from bench.distill.losses import supervised
-from bench.distill.models import compile_layers, recompute_activations
-from bench.distill.recipes import Objective
+from bench.distill.objective import Objective
 from bench.errors import BenchError
 from bench.evaluation.metrics import score
 from bench.evaluation.predict import predict
 from bench.evaluation.selection import Selection
+from bench.models.inputs import Inputs
+from bench.models.reshape import compile_layers, recompute_activations
+from bench.observer import Observer
 from bench.settings import Recipe
-from bench.strategy import Batch, Inputs, Models, Step, Strategy, View
+from bench.strategy import Batch, Models, Step, Strategy, View
 
 # Losses are looked at this many updates late, so that a GPU is not made to wait for every one of them.
 _LOOK_EVERY = 10
 # Parts of one forward are padded to one length; more padding than this share of it, and each has a forward of its own.
 _WASTE = 0.1
-
-
-class Observer(Protocol):
-    """Who watches a run: the terminal's progress display, or nobody."""
-
-    def update(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
-        """``done`` of ``total`` are made: student updates in the phases "student" and "adversary", else ``phase``."""
-
-    def evaluated(self, metric: str, value: float) -> None:
-        """The student scored ``value`` on dev."""
-
-    def note(self, text: str) -> None:
-        """Something a person should know happened."""
 
 
 @dataclass(frozen=True)

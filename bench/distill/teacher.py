@@ -15,16 +15,17 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
+from bench.cost import Cost
 from bench.data.encode import Encoded
 from bench.data.tasks import Task
-from bench.distill.checkpoint import whole_file, whole_folder
-from bench.distill.cost import Cost
-from bench.distill.loop import Observer, distil
-from bench.distill.models import content_hash, explained, locate
+from bench.distill.loop import distil
 from bench.errors import BenchError, UsageError
 from bench.evaluation.metrics import majority_score, score
 from bench.evaluation.predict import predict
 from bench.evaluation.selection import selection
+from bench.files import whole_file, whole_folder
+from bench.models.load import content_hash, explained, locate
+from bench.observer import Observer
 from bench.settings import Recipe, Teacher
 from bench.strategy import Models, Strategy
 

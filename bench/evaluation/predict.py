@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from bench.data.encode import Encoded, by_length
-from bench.strategy import accepted
+from bench.models.inputs import accepted
 
 
 @torch.inference_mode()

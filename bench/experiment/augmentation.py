@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.data.rewriting import Rewritten, rewrite_all
 from bench.data.tables import Table
 from bench.data.tasks import Example, Task
 from bench.errors import BenchError, UsageError, unknown
-from bench.strategy import Batch, Context, Forms, Models, Role, Strategy
+from bench.models.inputs import Role
+from bench.rewriting.engine import Rewritten, rewrite_all
+from bench.strategy import Batch, Context, Forms, Models, Strategy
 
 if TYPE_CHECKING:
     from bench.data.source import Source
@@ -88,7 +89,7 @@ class Augmentation:
             )
         if task.name not in self.source.tasks:
             raise UsageError(f"{strategy.spec} attacks a task's teacher, which a file has not; look at it with --task")
-        from bench.distill.models import content_hash
+        from bench.models.load import content_hash
 
         model = self.parts.teacher(task.name).model
         model.save_pretrained(scratch / role)
@@ -105,8 +106,8 @@ class Augmentation:
         import numpy as np
         import torch
 
-        from bench.distill.cost import Cost
-        from bench.experiment.judging import decoded, text_views
+        from bench.cost import Cost
+        from bench.distill.view_quality import decoded, text_views
         from bench.experiment.parts import rng_for
 
         parts = self.parts

@@ -14,20 +14,21 @@ from typing import Any
 
 import numpy as np
 
+from bench.cost import Cost
 from bench.data.encode import Encoded
-from bench.distill.checkpoint import whole_file
-from bench.distill.cost import Cost
-from bench.distill.loop import Observer, distil
+from bench.distill.loop import distil
+from bench.distill.view_quality import quality_of_views
 from bench.errors import BenchError
 from bench.evaluation.metrics import score
 from bench.evaluation.selection import selection
 from bench.experiment.grid import Cell
-from bench.experiment.judging import quality_of_views
 from bench.experiment.parts import Parts, rng_for
 from bench.experiment.provenance import provenance
-from bench.experiment.rewriting import Rewriting
-from bench.registry import lacking
-from bench.reporting.records import SCHEMA, write_json
+from bench.files import whole_file, write_json
+from bench.observer import Observer
+from bench.reporting.records import SCHEMA
+from bench.rewriting.training_sets import Rewriting
+from bench.spec import lacking
 from bench.strategy import Models
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from bench import __version__
-from bench.data.source import Source, at_hand
+from bench.data.source import Source
+from bench.data.sources import at_hand
 from bench.data.tasks import Task
 from bench.errors import BenchError, UsageError, unknown
-from bench.registry import StrategySpec, strategy_file
+from bench.registry import strategy_file
 from bench.reporting.records import run_folder
 from bench.settings import Settings
+from bench.spec import StrategySpec
 from bench.strategy import Strategy
 
 _PARTS = ("teacher", "student", "generator")

@@ -14,8 +14,8 @@ from bench.experiment.cell import run_cell
 from bench.experiment.grid import Cell
 from bench.experiment.parts import Parts
 from bench.experiment.progress import Progress
-from bench.registry import lacking, missing
 from bench.reporting.records import read_record, set_aside_record
+from bench.spec import lacking, missing
 
 
 @dataclass(frozen=True)

@@ -13,34 +13,29 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from bench.cost import Cost
 from bench.data.encode import Encoded, encode
-from bench.data.source import Source, TaskData, at_hand
+from bench.data.pretokenised import pretokenised
+from bench.data.source import Source, TaskData
+from bench.data.sources import at_hand
 from bench.data.tasks import Example, Task
-from bench.distill.checkpoint import whole_folder
-from bench.distill.cost import Cost
 from bench.distill.generator import TrainedGenerator, train_generator
-from bench.distill.loop import Observer
-from bench.distill.models import (
+from bench.distill.teacher import TrainedTeacher, check_better_than_majority, fine_tune, load_finetuned, teacher_logits
+from bench.errors import BenchError, UsageError
+from bench.files import whole_folder
+from bench.models.load import (
     build_scratch,
     check_shape,
     check_vocabularies,
     content_hash,
-    keep_layers,
     load_classifier,
     load_masked_lm,
     load_tokenizer,
     locate,
 )
-from bench.distill.pretokenised import pretokenised
-from bench.distill.scratch import word_tokenizer
-from bench.distill.teacher import (
-    TrainedTeacher,
-    check_better_than_majority,
-    fine_tune,
-    load_finetuned,
-    teacher_logits,
-)
-from bench.errors import BenchError, UsageError
+from bench.models.reshape import keep_layers
+from bench.models.tokenizer import word_tokenizer
+from bench.observer import Observer
 from bench.settings import Settings
 from bench.strategy import Models
 

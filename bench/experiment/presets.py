@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from bench.data.source import Source, open_source
+from bench.data.source import Source
+from bench.data.sources import open_source
 from bench.errors import UsageError, unknown
 from bench.options import build, put
 from bench.settings import Settings

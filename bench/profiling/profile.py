@@ -16,21 +16,17 @@ import numpy as np
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from bench.cost import Cost, peak_memory_mb
 from bench.data.encode import Encoded
-from bench.distill.cost import Cost, peak_memory_mb
 from bench.distill.loop import RewrittenSet, Trainer, batch_order
-from bench.distill.masked_lm import gumbel, ordinary_tokens
-from bench.distill.models import recompute_activations
-from bench.profiling.operations import (
-    counted,
-    matmul_peak,
-    necessary_generator_step,
-    necessary_student_step,
-)
+from bench.models.inputs import Inputs, Role
+from bench.models.masked_lm import gumbel, ordinary_tokens
+from bench.models.reshape import recompute_activations
+from bench.profiling.operations import counted, matmul_peak, necessary_generator_step, necessary_student_step
 from bench.profiling.reference import PlainMateKD, pad_to
-from bench.registry import StrategySpec
 from bench.settings import Recipe
-from bench.strategy import Batch, Inputs, Models, Role, Strategy
+from bench.spec import StrategySpec
+from bench.strategy import Batch, Models, Strategy
 
 # The strategies whose necessary operations operations.py has a formula for.
 _COUNTED = ("Clean", "MateKD", "MaskedLM")

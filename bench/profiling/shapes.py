@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.cost import Cost
 from bench.data.encode import Encoded, encode
 from bench.data.tasks import Example, Task
-from bench.distill.cost import Cost
-from bench.distill.models import build_scratch
-from bench.distill.scratch import word_tokenizer
 from bench.errors import UsageError
+from bench.models.load import build_scratch
+from bench.models.tokenizer import word_tokenizer
 from bench.settings import Settings
 from bench.strategy import Models
 

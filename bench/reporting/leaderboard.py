@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.data.tasks import GLUE
 from bench.errors import BenchError
-from bench.registry import StrategySpec, strategy_file
+from bench.registry import strategy_file
 from bench.reporting.quality import quality_means
+from bench.spec import StrategySpec
 
 if TYPE_CHECKING:
     import pandas as pd

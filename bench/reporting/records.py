@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import os
 import re
-import uuid
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
+from bench.files import whole_file
 
 SCHEMA = 1
 RUNS, ASIDE, INDEX = "runs", "aside", "cache/records-index.json"
@@ -68,48 +67,6 @@ def _folder_name(name: str) -> str:
     if len(safe) > _LONGEST_NAME or not safe:
         safe = f"{safe[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lstrip("-")
     return safe
-
-
-def write_json(path: Path, obj: Any) -> None:
-    """Write ``obj`` to ``path`` at once or not at all; parent folders are made.
-
-    NumPy numbers become plain ones, paths text, and numbers that are not finite null (JSON has none).
-    Raises BenchError if the folder cannot be written to.
-    """
-    text = json.dumps(_plain(obj), indent=1, allow_nan=False) + "\n"
-    _replace(path, text.encode())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise BenchError(
-            f"cannot write {path}: {error.strerror}; make the folder writable or name another: --results DIR"
-        ) from error
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if hasattr(value, "tolist"):  # a NumPy number or array, known without importing NumPy
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -263,7 +220,8 @@ def _write_index(path: Path, entries: dict[str, list[Any]]) -> None:
     body = json.dumps(entries, separators=(",", ":")).encode()
     head = json.dumps({"version": _INDEX_VERSION, "crc32": zlib.crc32(body)}).encode()
     try:
-        _replace(path, head + b"\n" + body)
+        with whole_file(path) as part:
+            part.write_bytes(head + b"\n" + body)
     except BenchError as error:
         # Results that one may only read can still be compared, if more slowly.
         logging.getLogger(__name__).info("no index kept: %s", error)

@@ -15,9 +15,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, cast
 
 from bench.errors import BenchError, UsageError
+from bench.models.inputs import Role
 from bench.resources import Resource, file, hub_model, nltk_data, python_package
-from bench.strategy import Context, Role
-from bench.text import TextStrategy
+from bench.rewriter import TextStrategy
+from bench.strategy import Context
 from strategies.nlpaug.source import Augmenter
 from strategies.nlpaug.speed import same_output_faster
 from strategies.nlpaug.words import Seam
@@ -306,7 +307,7 @@ class Contextual(Nlpaug):
         return () if self.model_path else ("generator",)
 
     def build(self, context: Context, **options: Any) -> Any:
-        from bench.distill.models import locate
+        from bench.models.load import locate
         from strategies.nlpaug.masked import MaskedRewriter
 
         given = self.options()

@@ -89,7 +89,7 @@ class MaskedRewriter:
     mask_rate: float = 0.3
 
     def __post_init__(self) -> None:
-        from bench.distill.models import load_masked_lm, load_tokenizer
+        from bench.models.load import load_masked_lm, load_tokenizer
 
         self.tokenizer: Any = load_tokenizer(self.folder)
         if not self.tokenizer.is_fast or self.tokenizer.mask_token_id is None:
@@ -199,8 +199,8 @@ class MaskedRewriter:
         """
         import torch
 
-        from bench.distill.masked_lm import gathered
-        from bench.strategy import accepted
+        from bench.models.inputs import accepted
+        from bench.models.masked_lm import gathered
 
         before, after = self._around
         count, length = shape[0], shape[1] + len(before) + len(after)

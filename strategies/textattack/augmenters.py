@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from bench.errors import UsageError
+from bench.rewriter import TextStrategy
 from bench.strategy import Context
-from bench.text import TextStrategy
 from strategies.textattack.parts import Member
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.errors import BenchError
+from bench.models.inputs import Role
 from bench.resources import Resource, file, hub_model, nltk_data, python_package
-from bench.strategy import Role, Strategy
+from bench.strategy import Strategy
 
 if TYPE_CHECKING:
     from bench.data.tasks import Task

@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from bench.errors import UsageError
-from bench.strategy import Attacked, Context, Role
-from bench.text import Side, TextStrategy
+from bench.models.inputs import Role
+from bench.rewriter import Side, TextStrategy
+from bench.strategy import Attacked, Context
 from strategies.textattack.parts import Member
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def sentences(folder: Path, rows: int) -> tuple[Task, list[Example]]:
     """Return SST-2 and its first ``rows`` different training sentences."""
-    from bench.data.source import open_source
+    from bench.data.sources import open_source
 
     data = open_source("folder", folder).load("sst2")
     return data.task, list({example.texts: example for example in data.splits["train"]}.values())[:rows]

@@ -79,8 +79,8 @@ def main() -> None:
     if asked.data_dir is None:
         parser.error("--data-dir is missing: the folder that holds SST-2/")
 
-    from bench.data.rewriting import rewrite_all
-    from bench.registry import StrategySpec, lacking
+    from bench.rewriting.engine import rewrite_all
+    from bench.spec import StrategySpec, lacking
     from bench.strategy import Context
 
     task, examples = sentences(asked.data_dir, asked.rows)

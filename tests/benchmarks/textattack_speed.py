@@ -52,7 +52,7 @@ def library(name: str) -> Callable[[list[str]], list[str]]:
 def suite(name: str) -> Callable[[list[str]], list[str]]:
     """Return what a worker process of the suite does."""
     from bench.data.tasks import GLUE, Example
-    from bench.registry import StrategySpec
+    from bench.spec import StrategySpec
     from bench.strategy import Context
 
     strategy = StrategySpec.parse(f"textattack:{name}").create()
@@ -87,8 +87,8 @@ def main() -> None:
     if asked.data_dir is None:
         parser.error("--data-dir is missing: the folder that holds SST-2/")
 
-    from bench.data.rewriting import rewrite_all
-    from bench.registry import StrategySpec
+    from bench.rewriting.engine import rewrite_all
+    from bench.spec import StrategySpec
     from bench.strategy import Context
 
     task, examples = sentences(asked.data_dir, asked.rows)

@@ -14,7 +14,8 @@ from made_records import run
 import bench.cli
 from bench.cli import main
 from bench.errors import BenchError, UsageError
-from bench.reporting.records import run_folder, write_json
+from bench.files import write_json
+from bench.reporting.records import run_folder
 
 
 def put(results, task, strategy, seed, value, **changes):

@@ -9,10 +9,12 @@ from click.testing import CliRunner
 from bench import registry
 from bench.cli import main
 from bench.cli.check import check, chosen
-from bench.conformance import kit, rewriting, spelling, training
+from bench.conformance import registration as spelling
+from bench.conformance import rewriting, training
+from bench.conformance import suite as kit
 from bench.conformance.subject import Subject
 from bench.errors import UsageError
-from bench.registry import StrategySpec
+from bench.spec import StrategySpec, missing
 
 TEXTS, TRAINING = (Path(__file__).with_name(f"bad_{part}.py") for part in ("texts", "training"))
 
@@ -34,7 +36,7 @@ def test_every_strategy_of_this_repository_satisfies_the_kit(name):
     spec = StrategySpec.parse(name)
     if spec.create().libraries:
         pytest.skip("starts worker processes, seconds each; bench check does it")
-    if lacking := registry.missing(spec.create()):
+    if lacking := missing(spec.create()):
         pytest.skip(f"needs {lacking[0].name}: {lacking[0].command}")
     assert failures(spec) == {}
 

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from bench.data.custom import load_task_file
-from bench.data.source import describe
+from bench.data.sources import describe
 from bench.data.tasks import Example
 from bench.errors import BenchError, UsageError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.data.glue import FolderSource
-from bench.data.source import describe, open_source
+from bench.data.sources import describe, open_source
 from bench.data.tasks import GLUE, Example
 from bench.errors import BenchError, UsageError
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench.distill import checkpoint
-from bench.distill.checkpoint import whole_file, whole_folder
+from bench.files import whole_file, whole_folder
 
 
 def test_a_folder_is_whole_or_absent(tmp_path):

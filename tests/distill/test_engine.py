@@ -16,9 +16,9 @@ from tiny import CLASSES, Notes, make_models, rows
 from bench.data.encode import TokenBatchOrder
 from bench.distill.accumulation import portions, rows_of, share_of
 from bench.distill.loop import Trainer, distil
-from bench.distill.models import compile_layers, encoder_layers, recompute_activations
 from bench.evaluation.predict import predict
 from bench.evaluation.selection import selection
+from bench.models.reshape import compile_layers, encoder_layers, recompute_activations
 from bench.settings import Recipe, Settings
 from bench.strategy import Strategy, View
 from strategies.freelb import FreeLB
@@ -79,7 +79,7 @@ def test_a_micro_batch_has_no_padding_of_its_own():
 @pytest.mark.parametrize("strategy", [Clean, Embedded, mate_kd], ids=["none", "embedded", "mate-kd"])
 def test_an_accumulated_update_is_the_update_of_the_whole_batch(family, strategy, monkeypatch):
     # Noise is drawn micro-batch by micro-batch, in another order; without it both runs see the same texts.
-    monkeypatch.setattr("bench.distill.masked_lm.gumbel", lambda shape, rng, device: torch.zeros(shape))
+    monkeypatch.setattr("bench.models.masked_lm.gumbel", lambda shape, rng, device: torch.zeros(shape))
     start, whole, parts = in_double(family), in_double(family), in_double(family)
     train(whole, strategy(), RECIPE)
     seen = []

@@ -12,8 +12,8 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from bench.distill import generator
 from bench.distill.generator import perplexity, train_generator
-from bench.distill.models import build_scratch, content_hash
 from bench.errors import BenchError
+from bench.models.load import build_scratch, content_hash
 from bench.settings import Generator
 
 SETTINGS = Generator(tokens=60_000, batch_tokens=512, lr=1e-2)

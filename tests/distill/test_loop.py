@@ -16,13 +16,14 @@ from tiny import CLASSES, SCORES, Notes, make_models, rows
 from bench.data.encode import BatchOrder
 from bench.distill import checkpoint
 from bench.distill.loop import RewrittenSet, concatenate, distil, learning_rate, total_updates
-from bench.distill.models import content_hash
 from bench.errors import BenchError
 from bench.evaluation.metrics import score
 from bench.evaluation.predict import predict
 from bench.evaluation.selection import SELECTIONS, selection
+from bench.models.inputs import accepted
+from bench.models.load import content_hash
 from bench.settings import Recipe
-from bench.strategy import Strategy, View, accepted
+from bench.strategy import Strategy, View
 from strategies.finetune import Finetune
 from strategies.mate_kd import MateKD
 from strategies.none import Clean

@@ -9,16 +9,10 @@ from families import build, every_family, tokenizer
 from tiny import CLASSES, SCORES, Notes, make_models, rows
 
 from bench.data.tasks import GLUE
-from bench.distill.models import content_hash
-from bench.distill.teacher import (
-    TrainedTeacher,
-    check_better_than_majority,
-    fine_tune,
-    load_finetuned,
-    teacher_logits,
-)
+from bench.distill.teacher import TrainedTeacher, check_better_than_majority, fine_tune, load_finetuned, teacher_logits
 from bench.errors import BenchError, UsageError
 from bench.evaluation.predict import predict
+from bench.models.load import content_hash
 from bench.settings import Recipe, Teacher
 
 SPLITS = {"train": rows(40), "dev": rows(60, seed=1), "test": rows(8, seed=2)}

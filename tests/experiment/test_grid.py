@@ -10,7 +10,7 @@ from bench.data.tasks import GLUE, Task
 from bench.errors import BenchError, UsageError
 from bench.experiment.grid import Cell, choose_tasks, make_grid
 from bench.experiment.presets import load_settings
-from bench.registry import StrategySpec
+from bench.spec import StrategySpec
 
 
 def cell(*overrides, preset="bert", strategy="none", task="rte", seed=0, source="folder", fingerprint="f" * 16):

@@ -8,7 +8,7 @@ import pytest
 from tiny import Notes
 
 from bench.data.glue import FolderSource
-from bench.data.source import at_hand
+from bench.data.sources import at_hand
 from bench.experiment.parts import Parts
 from bench.experiment.presets import load_settings
 

@@ -23,10 +23,10 @@ import transformers
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from bench.conformance.made import PAIR, SCORE, SENTENCE, Ground
 from bench.conformance.subject import Subject
+from bench.conformance.tiny_tasks import PAIR, SCORE, SENTENCE, TinyTask
 from bench.conformance.training import RECIPE, run
-from bench.registry import StrategySpec, missing
+from bench.spec import StrategySpec, missing
 
 FILE = Path(__file__).with_name("runs.json")
 TASKS = {task.name: task for task in (SENTENCE, PAIR, SCORE)}
@@ -72,7 +72,7 @@ def outcome(name: str, folder: Path) -> dict[str, Any]:
     """Return what one run ends in: turns, dev logits, costs, and the sums of the trained weights."""
     strategy, task, changes = RUNS[name]
     subject = Subject(StrategySpec.parse(strategy), folder)
-    ground = Ground(TASKS[task], folder)
+    ground = TinyTask(TASKS[task], folder)
     made = run(subject, ground, recipe=replace(RECIPE, **changes))
     assert made.outcome is not None
     weights = made.weights()

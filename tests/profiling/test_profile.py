@@ -22,8 +22,8 @@ from bench.profiling.operations import (
     necessary_student_step,
 )
 from bench.profiling.profile import _spread, profile
-from bench.registry import StrategySpec
 from bench.settings import Generator, Recipe, Settings, Teacher
+from bench.spec import StrategySpec
 from strategies.mate_kd import MateKD
 
 FULL = {"input_ids": torch.randint(5, 40, (4, 8)), "attention_mask": torch.ones(4, 8, dtype=torch.long)}

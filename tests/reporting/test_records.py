@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from bench.errors import BenchError
+from bench.files import write_json
 from bench.reporting import records
-from bench.reporting.records import INDEX, read_record, run_folder, scan, set_aside, write_json
+from bench.reporting.records import INDEX, read_record, run_folder, scan, set_aside
 
 
 def make(**changes):

@@ -14,8 +14,8 @@ from bench.distill.loop import distil
 from bench.distill.losses import divergence
 from bench.errors import UsageError
 from bench.evaluation.selection import selection
-from bench.registry import StrategySpec
 from bench.settings import Recipe
+from bench.spec import StrategySpec
 from bench.strategy import Batch, Models
 from strategies.freelb import PUBLISHED, FreeLB
 from strategies.mixkd import MixKD

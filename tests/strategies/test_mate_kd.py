@@ -13,13 +13,13 @@ import torch
 from accelerate import Accelerator
 from families import END, MASK, PAD, SPECIAL, START, VOCAB, build, every_family, tokenizer
 
+from bench.cost import Cost
 from bench.data.encode import Encoded, encode
 from bench.data.tasks import GLUE, Example
-from bench.distill.cost import Cost
 from bench.distill.loop import distil, learning_rate
-from bench.distill.masked_lm import gumbel
 from bench.errors import UsageError
 from bench.evaluation.selection import selection
+from bench.models.masked_lm import gumbel
 from bench.profiling.reference import PlainMateKD, pad_to
 from bench.settings import Recipe
 from bench.strategy import Batch, Models, Step

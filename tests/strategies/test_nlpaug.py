@@ -18,7 +18,8 @@ from families import build, tokenizer
 from bench.data.tasks import GLUE, Example
 from bench.errors import BenchError, UsageError
 from bench.options import fields_of
-from bench.registry import StrategySpec, about, missing
+from bench.registry import about
+from bench.spec import StrategySpec, missing
 from bench.strategy import Context
 from strategies.nlpaug.augmenters import Contextual, Nlpaug, Sentences, Words
 from strategies.nlpaug.family import FAMILY, Library

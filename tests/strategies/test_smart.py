@@ -12,8 +12,8 @@ from bench.distill.loop import distil
 from bench.distill.losses import divergence
 from bench.errors import UsageError
 from bench.evaluation.selection import selection
-from bench.registry import StrategySpec
 from bench.settings import Recipe
+from bench.spec import StrategySpec
 from bench.strategy import Batch, Models
 from strategies.smart import Smart
 

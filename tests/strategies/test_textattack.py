@@ -19,8 +19,9 @@ import pytest
 from bench.data.tasks import GLUE, Example
 from bench.errors import UsageError
 from bench.options import build, fields_of
-from bench.registry import StrategySpec, about
+from bench.registry import about
 from bench.resources import nltk_data
+from bench.spec import StrategySpec
 from bench.strategy import Attacked, Context
 from strategies.textattack.family import FAMILY, TextAttack
 

@@ -20,7 +20,7 @@ from transformers import (
 
 from bench.data.tasks import GLUE, Example
 from bench.errors import BenchError, UsageError
-from bench.registry import StrategySpec
+from bench.spec import StrategySpec
 from bench.strategy import Context
 from strategies import tinybert_da
 from strategies.tinybert_da import TinyBertDA

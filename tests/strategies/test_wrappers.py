@@ -12,7 +12,7 @@ from tiny import CLASSES, SCORES, make_models, rows
 
 from bench import Batch, Context, Example, Strategy, TextStrategy, View
 from bench.data.tasks import GLUE
-from bench.registry import StrategySpec
+from bench.spec import StrategySpec
 from strategies.best_of_k import BestOfK
 from strategies.composition import Composition
 

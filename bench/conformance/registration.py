@@ -12,14 +12,15 @@ from typing import Any, Literal, get_args, get_origin
 from bench.conformance.subject import Failed, Skipped, Subject
 from bench.errors import UsageError
 from bench.options import fields_of
-from bench.registry import StrategySpec, about, load, missing, strategy_file
+from bench.registry import about, load, strategy_file
+from bench.spec import StrategySpec, missing
 
 HEAVY = ("torch", "transformers", "pandas", "nltk", "sklearn")
 _SLOW_SECONDS = 2.0
 
 _ELSEWHERE = """
 import json, sys, time
-from bench.registry import StrategySpec, missing
+from bench.spec import StrategySpec, missing
 spec = StrategySpec.parse(sys.argv[1])
 made = spec.create()
 start = time.perf_counter()

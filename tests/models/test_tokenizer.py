@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from bench.distill.models import load_tokenizer
-from bench.distill.scratch import word_tokenizer
+from bench.models.load import load_tokenizer
+from bench.models.tokenizer import word_tokenizer
 
 TEXTS = ["The cat, the dog", "the CAT runs", "A zebra"]
 MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -10,7 +10,7 @@ import torch
 from bench import Batch, Context, Example, TextStrategy, View
 from bench.data.tasks import GLUE
 from bench.errors import UsageError
-from bench.text import pick
+from bench.rewriter import pick
 
 
 @dataclass

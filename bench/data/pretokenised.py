@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.data.encode import Encoded, encode
 from bench.data.tasks import Example
-from bench.distill.checkpoint import whole_folder
+from bench.files import whole_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -301,7 +301,7 @@ def _work(connection: Connection, payload: bytes, log: str) -> None:
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     try:
-        from bench.registry import StrategySpec
+        from bench.spec import StrategySpec
 
         strategy, *rest = pickle.loads(payload)
         job = Job(StrategySpec.parse(strategy).create() if isinstance(strategy, str) else strategy, *rest)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench.distill.losses import divergence
-from bench.distill.recipes import Objective
+from bench.distill.objective import Objective
 from bench.errors import UsageError
 from bench.settings import Recipe
 

@@ -15,7 +15,8 @@ import torch
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from bench.strategy import Inputs, Models
+    from bench.models.inputs import Inputs
+    from bench.strategy import Models
 
 # In a block of this many vocabulary entries one cumulative sum stays exact enough in fp32.
 _BLOCK = 256

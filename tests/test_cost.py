@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bench.distill.cost import Cost
+from bench.cost import Cost
 
 
 def test_a_phase_within_another_is_counted_once():
@@ -55,7 +55,7 @@ def test_peak_memory_counts_from_where_it_was_forgotten():
     # In a process of its own, where nothing else takes and gives back memory.
     code = """
 import numpy as np
-from bench.distill.cost import Cost, peak_memory_mb
+from bench.cost import Cost, peak_memory_mb
 import torch
 big = np.ones(2**28, dtype=np.uint8)
 del big

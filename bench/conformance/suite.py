@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.conformance import rewriting, spelling, training
+from bench.conformance import registration as spelling
+from bench.conformance import rewriting, training
 from bench.conformance.subject import Skipped, Subject, told
-from bench.registry import StrategySpec
+from bench.spec import StrategySpec
 
 Check = Callable[[Subject], str | None]
 """Returns None or a remark; raises Failed with what was seen and what to do, or Skipped with the reason."""

@@ -7,14 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.data.rewriting import rewrite_all
 from bench.data.tasks import Example
-from bench.distill.checkpoint import whole_folder
 from bench.distill.loop import RewrittenSet
-from bench.distill.models import content_hash
 from bench.distill.teacher import TrainedTeacher
 from bench.experiment.parts import Parts
-from bench.strategy import Context, Models, Role, Strategy
+from bench.files import whole_folder
+from bench.models.inputs import Role
+from bench.models.load import content_hash
+from bench.rewriting.engine import rewrite_all
+from bench.strategy import Context, Models, Strategy
 
 
 @dataclass

@@ -5,16 +5,8 @@ import torch
 from families import END, MASK, PAD, SPECIAL, START, VOCAB, build, every_family, tokenizer
 from tiny import make_models
 
-from bench.distill.masked_lm import (
-    draw_mask,
-    gathered,
-    gumbel,
-    masked_logits,
-    ordinary_tokens,
-    sample,
-    soft_inputs,
-)
-from bench.strategy import accepted
+from bench.models.inputs import accepted
+from bench.models.masked_lm import draw_mask, gathered, gumbel, masked_logits, ordinary_tokens, sample, soft_inputs
 
 IDS = torch.tensor([[START, 10, 11, 12, END, 13, END], [START, 20, 3, END, 22, END, PAD]])
 INPUTS = {

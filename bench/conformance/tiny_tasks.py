@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from bench.cost import Cost
 from bench.data.encode import Encoded, encode
 from bench.data.tasks import Example, Task
-from bench.distill.cost import Cost
-from bench.distill.models import build_scratch, content_hash
-from bench.distill.scratch import word_tokenizer
 from bench.evaluation.predict import predict
-from bench.strategy import Context, Models, Role
+from bench.models.inputs import Role
+from bench.models.load import build_scratch, content_hash
+from bench.models.tokenizer import word_tokenizer
+from bench.strategy import Context, Models
 
 _LENGTH = 32
 _SHAPE: dict[str, Any] = {
@@ -105,7 +106,7 @@ def rngs(rows: Sequence[Example], seed: int) -> list[random.Random]:
     return [random.Random(f"{seed}/{row.id}") for row in rows]
 
 
-class Ground:
+class TinyTask:
     """One made task with its rows and tiny models; ``folder`` is where models are saved for ``Context``.
 
     ``before`` is what the rows were before any strategy saw them.

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.data import rewriting, workers
-from bench.data.rewriting import identity, rewrite_all
 from bench.data.tasks import GLUE, Example, Task
 from bench.errors import BenchError, UsageError
-from bench.registry import StrategySpec
+from bench.rewriting import engine as rewriting
+from bench.rewriting import workers
+from bench.rewriting.engine import identity, rewrite_all
+from bench.spec import StrategySpec
 from bench.strategy import Context, Strategy
 
 STRATEGIES = '''
@@ -428,9 +429,9 @@ def test_no_worker_outlives_a_parent_that_is_killed(made, tmp_path):
     # A main script without the usual guard: workers do not run it again.
     code = """
     import sys
-    from bench.data.rewriting import rewrite_all
+    from bench.rewriting.engine import rewrite_all
     from bench.data.tasks import GLUE, Example
-    from bench.registry import StrategySpec
+    from bench.spec import StrategySpec
     from bench.strategy import Context
     examples = [Example(i, (f"text {i}",)) for i in range(9)]
     rewrite_all(StrategySpec.parse(sys.argv[1]).create(), examples, Context(GLUE["sst2"]), workers=2)
@@ -522,4 +523,4 @@ def test_the_identity_holds_what_is_wrapped():
     assert one == same
     assert one["strategy"] != other["strategy"]
     assert one["strategy"] != larger["strategy"]
-    assert {"best_of_k.py", "eda.py", "text.py", "wordnet.py"} <= set(one["code"].values())
+    assert {"best_of_k.py", "eda.py", "rewriter.py", "wordnet.py"} <= set(one["code"].values())

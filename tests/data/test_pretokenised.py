@@ -8,10 +8,10 @@ import torch
 from families import tokenizer
 from tiny import CLASSES, SCORES, Notes, examples, make_models, rows
 
+from bench.data import pretokenised as module
 from bench.data.encode import Encoded, encode
-from bench.distill import pretokenised as module
+from bench.data.pretokenised import pretokenised
 from bench.distill.loop import distil
-from bench.distill.pretokenised import pretokenised
 from bench.evaluation.selection import selection
 from bench.settings import Recipe
 from strategies.none import Clean

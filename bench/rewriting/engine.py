@@ -15,15 +15,18 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from bench.data.tasks import Example
-from bench.data.workers import Job, Made, in_this_process, in_workers
 from bench.errors import BenchError
-from bench.registry import StrategySpec, load, strategy_file
+from bench.files import whole_file, write_json
+from bench.observer import Observer
+from bench.registry import load, strategy_file
+from bench.rewriting.workers import Job, Made, in_this_process, in_workers
+from bench.spec import StrategySpec
 from bench.strategy import Context, Forms, Strategy
 
 FORMAT = 1
@@ -35,16 +38,6 @@ _ROWS_WORTH_A_WORKER = 4
 _GIVE_UP_AFTER = 50
 _FLUSH_SECONDS = 5.0
 _COLUMNS = ("key", "outcome", "queries", "seconds", "failed")
-
-
-class Observer(Protocol):
-    """Who watches: the terminal's progress display, say."""
-
-    def update(self, phase: str, done: int, total: int) -> None:
-        """``done`` of ``total`` rows are rewritten."""
-
-    def note(self, text: str) -> None:
-        """Something a person should know happened."""
 
 
 @dataclass
@@ -248,7 +241,7 @@ class _Store:
         self._started = self._flushed = time.monotonic()
         self._worked = False
         if not (self._folder / "card.json").exists():
-            self._write("card.json", lambda path: path.write_text(json.dumps(identity, indent=1, default=str) + "\n"))
+            write_json(self._folder / "card.json", json.loads(json.dumps(identity, default=str)))
 
     def read(self, wanted: Collection[str]) -> dict[str, Made]:
         """Return the rows at hand of those ``wanted``; an unreadable part is set aside, with a note."""
@@ -304,19 +297,6 @@ class _Store:
         names = [*_COLUMNS, *(f"text_{side}" for side in range(sides))]
         arrays = [pa.array(column, kind) for column, kind in zip(zip(*lines, strict=True), kinds, strict=True)]
         table = pa.table(dict(zip(names, arrays, strict=True)))
-        name = f"{uuid.uuid4().hex}.parquet"
-        self._write(name, lambda path: pq.write_table(table, path, compression="zstd", write_page_checksum=True))
+        with whole_file(self._folder / f"{uuid.uuid4().hex}.parquet") as part:
+            pq.write_table(table, part, compression="zstd", write_page_checksum=True)
         self._pending, self._flushed = [], time.monotonic()
-
-    def _write(self, name: str, write: Callable[[Path], Any]) -> None:
-        """Have ``write`` make the file ``name``, whole or not at all."""
-        temporary = self._folder / f".{name}.{uuid.uuid4().hex[:8]}"
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            try:
-                write(temporary)
-                os.replace(temporary, self._folder / name)
-            finally:
-                temporary.unlink(missing_ok=True)
-        except OSError as error:
-            raise BenchError(f"cannot write {self._folder / name}: {error.strerror or error}") from error

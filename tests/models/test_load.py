@@ -15,21 +15,20 @@ from tokenizers import models as token_models
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
-from bench.distill import models
-from bench.distill.models import (
+from bench.errors import BenchError, UsageError
+from bench.models import load as models
+from bench.models.inputs import accepted
+from bench.models.load import (
     build_scratch,
     check_vocabularies,
-    chosen_layers,
     content_hash,
-    keep_layers,
     load_classifier,
     load_masked_lm,
     load_tokenizer,
     locate,
     seeded,
 )
-from bench.errors import BenchError, UsageError
-from bench.strategy import accepted
+from bench.models.reshape import chosen_layers, keep_layers
 
 IDS = torch.tensor([[0, 10, 11, 12, 2], [0, 20, 21, 2, PAD]])
 INPUTS = {"input_ids": IDS, "attention_mask": (IDS != PAD).long()}

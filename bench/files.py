@@ -1,0 +1,101 @@
+"""Files and folders that are whole or absent, and digests of what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError
+
+
+def digest(*parts: Any) -> str:
+    """Return 16 hex digits that identify ``parts``: bytes, texts, or what JSON can hold (others by ``str``)."""
+    whole = hashlib.sha256()
+    for part in parts:
+        content = part if isinstance(part, bytes) else json.dumps(part, sort_keys=True, default=str).encode()
+        # With its length before it, no two lists of parts are the same bytes.
+        whole.update(f"{len(content)}:".encode() + content)
+    return whole.hexdigest()[:16]
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield the name of a file to write, which becomes ``path`` when the block ends well and vanishes if it does not.
+
+    Raises BenchError, naming ``path``, where that cannot be written.
+    """
+    # In a folder of its own, so that the name keeps its ending (NumPy appends one) and no search finds it.
+    folder = _beside(path)
+    part = folder / path.name
+    try:
+        folder.mkdir(parents=True)
+        try:
+            yield part
+            with part.open("rb+") as written:
+                os.fsync(written.fileno())
+            os.replace(part, path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder to fill that becomes ``path`` when the block ends well, and vanishes if it does not."""
+    part = _beside(path)
+    try:
+        part.mkdir(parents=True)
+        try:
+            yield part
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(part, path)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+
+
+def _cannot_write(path: Path, error: OSError) -> BenchError:
+    return BenchError(
+        f"cannot write {path}: {error.strerror or error}; make room and the folder writable, or name another: "
+        f"--results DIR"
+    )
+
+
+def write_json(path: Path, obj: Any) -> None:
+    """Write ``obj`` to ``path`` at once or not at all; parent folders are made.
+
+    NumPy numbers become plain ones, paths text, and numbers that are not finite null (JSON has none).
+    Raises BenchError if the folder cannot be written to.
+    """
+    text = json.dumps(_plain(obj), indent=1, allow_nan=False) + "\n"
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist"):  # a NumPy number or array, known without importing NumPy
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,1 @@
+"""Models and tokenizers: loading, reshaping, masked language models, sentence embeddings."""

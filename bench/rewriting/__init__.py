@@ -1,0 +1,1 @@
+"""Rewriting a training set: each row by its own random generator, in worker processes, once, cached."""
