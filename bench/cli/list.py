@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import textwrap
-from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 import click
 
-from bench.cli.options import data_dir_option, preset_option
+from bench.cli.entries import column, print_entry, print_json, width
+from bench.cli.list_tasks import tasks
+from bench.cli.options import format_option
 from bench.errors import unknown
-
-format_option = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
 
 class _Kinds(click.Group):
@@ -66,7 +62,7 @@ def strategies(names: tuple[str, ...], ready: bool, verbose: bool, form: str) ->
     if form == "json":
         for name, why in absent.items():
             click.echo(f"{name}: {why}", err=True)
-        _print_json(rows)
+        print_json(rows)
         return
     groups: dict[str, list[dict[str, Any]]] = {"": [], **{name: [] for name in found}}
     for row in rows:
@@ -78,7 +74,7 @@ def strategies(names: tuple[str, ...], ready: bool, verbose: bool, form: str) ->
             able = sum(not row["missing"] for row in members)
             click.echo(f"\n{family}: {able} of {len(members)} ready")
         for row in members:
-            _print_strategy(row, _column(members), details=details)
+            _print_strategy(row, column(members) + len("ready  "), details=details)
     for name, why in absent.items():
         click.echo(f"\n{name}: {why}")
     lacks = {lack["name"]: lack["command"] for row in rows for lack in row["missing"]}
@@ -92,9 +88,8 @@ def _is_meant(asked: str, name: str) -> bool:
     return name == asked or name.startswith(f"{asked}:") or fnmatchcase(name, asked)
 
 
-def _print_strategy(row: dict[str, Any], column: int, *, details: bool) -> None:
+def _print_strategy(row: dict[str, Any], indent: int, *, details: bool) -> None:
     """Print a strategy: in a line and what it lacks in another, or with ``details`` all about it."""
-    indent = column + len("ready  ")
     options = [f"{name}={o['default']} ({o['type']})" for name, o in row["options"].items()]
     if details:
         lines = [row["about"]]
@@ -102,53 +97,9 @@ def _print_strategy(row: dict[str, Any], column: int, *, details: bool) -> None:
         lines.append(f"needs: {', '.join(row['needs']) or 'no other model'}")
         lines += [f"options: {', '.join(options)}"] if options else []
     else:
-        lines = [textwrap.shorten(row["about"], _width(indent) - indent, placeholder=" …")]
+        lines = [textwrap.shorten(row["about"], width(indent) - indent, placeholder=" …")]
         lines += [f"missing: {', '.join(lack['name'] for lack in row['missing'])}"] if row["missing"] else []
-    _print_entry(row["name"].ljust(column) + ("" if row["missing"] else "ready"), lines, indent)
-
-
-@list_.command(
-    short_help="Metrics, and rows found of the official ones.",
-    epilog="Example: bench list tasks --preset minilm --data-dir glue",
-)
-@preset_option
-@data_dir_option
-@format_option
-def tasks(preset: str, data_dir: Path | None, form: str) -> None:
-    """List the tasks of a preset's data source: metrics, and the rows found of the official ones.
-
-    A task is partial where a split found lacks official rows: its scores are not comparable with published
-    ones. From the hub, listing downloads what is not in the cache yet.
-    """
-    from bench.data.sources import describe
-    from bench.experiment.presets import open_data
-
-    settings, source = open_data(preset, (), data_dir)
-    rows = describe(source)
-    if form == "json":
-        _print_json(rows)
-        return
-    place = f" {data_dir}" if data_dir is not None else ""
-    click.echo(f"preset {settings.preset}, data from {source.name}{place}")
-    for row in rows:
-        lines = [f"{row['title']}: {row['about']}"]
-        if row["error"]:
-            lines.append(f"unavailable: {row['error']}")
-        else:
-            partial = "partial: " if row["partial"] else ""
-            lines.append(f"{', '.join(row['metrics'])}; {partial}{_rows(row['rows'], row['official'])}")
-        _print_entry(row["name"], lines, _column(rows))
-
-
-def _rows(found: dict[str, int], official: dict[str, int]) -> str:
-    parts = []
-    for split in {**official, **found}:
-        if split not in found:
-            parts.append(f"no {split}")
-            continue
-        of = f" of {official[split]:,}" if found[split] != official.get(split, found[split]) else ""
-        parts.append(f"{split} {found[split]:,}{of}")
-    return ", ".join(parts)
+    print_entry(row["name"].ljust(indent - len("ready  ")) + ("" if row["missing"] else "ready"), lines, indent)
 
 
 @list_.command(short_help="Data, teacher, student, generator.", epilog="Example: bench list presets")
@@ -164,44 +115,14 @@ def presets(form: str) -> None:
         layers = {"student_layers": settings.student.layers, "generator_layers": settings.generator.layers}
         rows.append({"name": name, "about": settings.about, "data": settings.data.source, **models, **layers})
     if form == "json":
-        _print_json(rows)
+        print_json(rows)
         return
     for row in rows:
         lines = [row["about"], f"data: {row['data']}; teacher: {row['teacher']}"]
         for role in ("student", "generator"):
             layers_kept = row[f"{role}_layers"]
             lines[-1] += f"; {role}: {row[role]}" + (f" (layers: {layers_kept})" if layers_kept else "")
-        _print_entry(row["name"], lines, _column(rows))
+        print_entry(row["name"], lines, column(rows))
 
 
-def _print_json(rows: Sequence[dict[str, Any]]) -> None:
-    click.echo(json.dumps(rows, indent=1))
-
-
-def _column(rows: Sequence[dict[str, Any]]) -> int:
-    """Return the width of a column for the names of ``rows``."""
-    return max(len(row["name"]) for row in rows) + 2
-
-
-def _width(indent: int) -> int:
-    """Return the width of the terminal; where it is very narrow, of a text behind ``indent`` columns."""
-    return max(shutil.get_terminal_size(fallback=(100, 24)).columns, indent + 20)
-
-
-def _print_entry(name: str, lines: Sequence[str], indent: int) -> None:
-    """Print ``lines`` beside ``name``, from column ``indent`` on, no wider than the terminal."""
-    width = _width(indent)
-    wrapped = [
-        part
-        for number, line in enumerate(lines)
-        for part in textwrap.wrap(
-            line,
-            width - indent,
-            subsequent_indent="  " if number else "",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    ]
-    click.echo(name.ljust(indent) + wrapped[0])
-    for line in wrapped[1:]:
-        click.echo(" " * indent + line)
+list_.add_command(tasks)

@@ -26,3 +26,4 @@ results_option = click.option(
     show_default=True,
     help="Where runs and caches live.",
 )
+format_option = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
