@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import Context, TextStrategy
@@ -18,6 +17,7 @@ from strategies.words import STOP_WORDS, Words, core, in_place_of
 
 if TYPE_CHECKING:
     from bench import Resource
+    from bench.models.vectors import WordVectors
 
 # Padding-free forwards of about this many word pieces: large enough for a GPU, small enough for a laptop.
 _PIECES = 8192
@@ -119,16 +119,14 @@ class _Filler:
         import torch
         from transformers import AutoModelForMaskedLM
 
+        from bench.models.inputs import longest
         from bench.models.load import explained, load_tokenizer
 
         self.tokenizer = load_tokenizer(folder)
         with explained(folder):
             self.model = AutoModelForMaskedLM.from_pretrained(folder).float().to(device).eval()
         self.device = device
-        config = self.model.config
-        # RoBERTa's positions start behind the padding's.
-        offset = config.pad_token_id + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet") else 0
-        self.longest = min(self.tokenizer.model_max_length, config.max_position_embeddings - offset)
+        self.longest = longest(self.model, self.tokenizer)
         self.words = _whole_words(self.tokenizer)
         self.allowed = torch.tensor(sorted(self.words), device=device)
 
@@ -224,43 +222,15 @@ def _whole_words(tokenizer: Any) -> dict[int, str]:
 
 
 @lru_cache(maxsize=1)
-def _vectors(path: str) -> tuple[list[str], dict[str, int], Any]:
-    """Return the first words of the GloVe file at ``path``, their numbers, and their vectors [N, D] of length one."""
-    import numpy as np
+def _vectors(path: str) -> WordVectors:
+    from bench.models.vectors import read_vectors
 
-    words: list[str] = []
-    rows: list[Any] = []
-    with Path(path).expanduser().open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            word, *values = line.rstrip().split(" ")
-            try:
-                row = np.array(values, dtype=np.float32)
-            except ValueError as error:
-                raise BenchError(f"{path}, line {number}, is no word with its vector: {error}") from error
-            if not len(row) or (rows and len(row) != len(rows[0])):
-                raise BenchError(
-                    f"{path}, line {number}: {len(row)} numbers; a GloVe file has a word and its vector in each line, "
-                    f"all of one length, and no header"
-                )
-            words.append(word)
-            rows.append(row)
-            if number == _VECTORS:
-                break
-    if not rows:
-        raise BenchError(f"{path} holds no word vectors")
-    matrix = np.stack(rows)
-    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True).clip(min=1e-12)
-    return words, {word: number for number, word in enumerate(words)}, matrix
+    return read_vectors(path, _VECTORS).normalised()
 
 
 @lru_cache(maxsize=50_000)
 def _neighbours(path: str, word: str, count: int) -> tuple[str, ...]:
-    """Return the ``count`` words most like ``word``, nearest first; none where it has no vector."""
-    import numpy as np
-
-    words, numbers, matrix = _vectors(path)
-    if word not in numbers:
-        return ()
-    likeness = matrix @ matrix[numbers[word]]
-    likeness[numbers[word]] = -np.inf
-    return tuple(words[i] for i in np.argsort(-likeness, kind="stable")[: min(count, len(words) - 1)])
+    """Return the ``count`` words most like ``word`` by cosine, nearest first; none where it has no vector."""
+    vectors = _vectors(path)
+    row = vectors.index.get(word)
+    return () if row is None else tuple(vectors.words[i] for i in vectors.nearest(row, count))

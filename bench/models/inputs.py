@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 Role = Literal["student", "teacher", "generator"]
@@ -31,3 +31,14 @@ def accepted(model: PreTrainedModel, inputs: Inputs) -> Inputs:
         # RoBERTa takes token types but knows a single one.
         known = known - {"token_type_ids"}
     return {key: value for key, value in inputs.items() if key in known}
+
+
+def longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return how many word pieces ``model`` can read at once, special tokens included."""
+    # XLNet and its like say -1: no limit; then the tokenizer's counts, if it has one.
+    positions = max(getattr(model.config, "max_position_embeddings", 0), 0) or 512
+    for name, module in model.base_model.named_modules():
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            # RoBERTa and its kin count positions from behind the padding's.
+            positions = module.num_embeddings - module.padding_idx - 1
+    return min(tokenizer.model_max_length, positions)

@@ -19,10 +19,9 @@ from transformers import (
 )
 
 from bench.data.tasks import GLUE, Example
-from bench.errors import BenchError, UsageError
+from bench.errors import UsageError
 from bench.spec import StrategySpec
 from bench.strategy import Context
-from strategies import tinybert_da
 from strategies.tinybert_da import TinyBertDA
 from strategies.words import core
 
@@ -226,17 +225,6 @@ def test_words_of_several_pieces_become_neighbours_of_their_vector_or_stay(gener
     assert {new.split()[1].lower() for new in made} == {name for _, name in nearest}
     assert all(new.split()[1][0].isupper() for new in made)
     assert all(new.split()[0] == "a" for new in made)
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [("400000 50\na 1 2\n", "line 2: 2 numbers"), ("a 1 x\n", "line 1, is no word"), ("", "no word vectors")],
-)
-def test_a_file_of_no_vectors_is_named(tmp_path, content, words):
-    path = tmp_path / "vectors.txt"
-    path.write_text(content)
-    with pytest.raises(BenchError, match=words):
-        tinybert_da._vectors(str(path))
 
 
 def test_it_asks_for_the_generator_and_for_the_vectors_it_is_given(tmp_path):
