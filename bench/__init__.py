@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.data.tasks import Example, Task
+    from bench.options import option
     from bench.registry import register
     from bench.resources import Resource
     from bench.rewriter import TextStrategy
@@ -24,12 +25,14 @@ __all__ = [
     "Task",
     "TextStrategy",
     "View",
+    "option",
     "register",
 ]
 
 _HOME = {
     "Example": "bench.data.tasks",
     "Task": "bench.data.tasks",
+    "option": "bench.options",
     "register": "bench.registry",
     "Resource": "bench.resources",
     "TextStrategy": "bench.rewriter",

@@ -1,8 +1,13 @@
-"""Typed options: text from a command line or a TOML file into the fields of a dataclass, checked."""
+"""Typed options: the fields of a dataclass, each with its meaning and bounds, and text turned into their values."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
+import numbers
+import operator
+import reprlib
 import types
 import typing
 from collections.abc import Mapping
@@ -12,6 +17,80 @@ from bench.errors import UsageError, unknown
 from bench.toml import tomllib
 
 T = TypeVar("T")
+
+_BOUNDS = {"above": operator.gt, "at_least": operator.ge, "below": operator.lt, "at_most": operator.le}
+_quoted = reprlib.Repr()
+_quoted.maxstring = _quoted.maxlong = _quoted.maxother = 80
+
+
+def option(
+    default: Any,
+    meaning: str,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+) -> Any:
+    """Return a dataclass field that says its meaning and bounds once; help, checks and errors come from there.
+
+    ``meaning`` goes on after "rate is": "the share of words left out". Of it, an error shows what stands before the
+    first ";". Bounds hold for every number of a tuple, and not for None.
+    """
+    given = {"above": above, "at_least": at_least, "below": below, "at_most": at_most}
+    bounds = {word: limit for word, limit in given.items() if limit is not None}
+    value: Any = {"default_factory": default.copy} if isinstance(default, dict) else {"default": default}
+    return dataclasses.field(**value, metadata={"meaning": meaning, "bounds": bounds})
+
+
+def bounds_in_words(field: dataclasses.Field[Any]) -> str:
+    """Return the bounds of an option, "above 0 and at most 1"; empty where it has none."""
+    bounds = field.metadata.get("bounds", {})
+    return " and ".join(f"{word.replace('_', ' ')} {limit:,}" for word, limit in bounds.items())
+
+
+class Options:
+    """Base of dataclasses whose fields are options: their bounds are checked whichever way one is constructed.
+
+    A subclass's own ``__post_init__`` runs after that check, and need not call this one.
+    """
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        own = vars(cls).get("__post_init__")
+        if own is not None:
+
+            @functools.wraps(own)
+            def checked(self: Options) -> None:
+                Options.__post_init__(self)
+                own(self)
+
+            cls.__post_init__ = checked  # type: ignore[method-assign]
+
+    def __post_init__(self) -> None:
+        check_bounds(type(self), vars(self), type(self).__name__)
+
+
+def check_bounds(cls: type, values: Mapping[str, Any], where: str) -> None:
+    """Raise UsageError for a number in ``values`` that is not within the bounds of its option of ``cls``."""
+    for field in dataclasses.fields(cls):
+        bounds, value = field.metadata.get("bounds"), values.get(field.name)
+        if not bounds or value is None:
+            continue
+        for number in value if isinstance(value, tuple | list) else (value,):
+            if not (
+                isinstance(number, numbers.Real)
+                and abs(number) != math.inf
+                and all(_BOUNDS[word](number, limit) for word, limit in bounds.items())
+            ):
+                meaning = field.metadata["meaning"].partition(";")[0].rstrip(".")
+                raise UsageError(
+                    f"{_path(where, field.name)} is {meaning}: {bounds_in_words(field)}, not {_quoted.repr(value)}"
+                )
+
+
+def _path(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
 
 
 def coerce(value: Any, kind: Any, where: str) -> Any:
@@ -47,7 +126,8 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
         except (TypeError, ValueError, OverflowError):
             pass
         else:
-            if not isinstance(value, bool) and (kind is float or float(value) == number):
+            exact = math.isfinite(number) if kind is float else isinstance(value, str) or value == number
+            if exact and not isinstance(value, bool):
                 return number
     elif kind is str:
         if isinstance(value, str):
@@ -55,7 +135,12 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
     elif kind is Any:
         return value
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-    raise UsageError(f"{where} takes {names.get(kind, kind)}, not {value!r}")
+    if kind not in {**names, type(None): ""}:
+        raise UsageError(
+            f"{where} is of type {getattr(kind, '__name__', kind)}, which no option can have: use str, int, float, "
+            f"bool, a Literal, a tuple of one of these, or one of these or None"
+        )
+    raise UsageError(f"{where} takes {names.get(kind, 'none')}, not {_quoted.repr(value)}")
 
 
 def _toml_value(text: str) -> Any:
@@ -101,7 +186,7 @@ def build(cls: type[T], given: Mapping[str, Any], where: str) -> T:
         if key not in known:
             raise unknown(f"option of {where}:" if where else "section:", key, known)
         kind = known[key][0]
-        name = f"{where}.{key}" if where else key
+        name = _path(where, key)
         if dataclasses.is_dataclass(kind):
             if not isinstance(value, Mapping):
                 raise UsageError(f"{name} is a section, not {value!r}; set one of its keys: {name}.KEY=…")
@@ -111,7 +196,12 @@ def build(cls: type[T], given: Mapping[str, Any], where: str) -> T:
     missing = [k for k, (_, default) in known.items() if default is dataclasses.MISSING and k not in values]
     if missing:
         raise UsageError(f"{where or 'the file'} lacks {', '.join(missing)}")
-    return cls(**values)
+    check_bounds(cls, values, where)
+    try:
+        return cls(**values)
+    except ValueError as error:
+        # How a class written elsewhere refuses a value.
+        raise UsageError(f"{where}: {error}") from error
 
 
 def put(tree: dict[str, Any], dotted: str, value: Any) -> None:

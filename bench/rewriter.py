@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from bench.errors import UsageError
+from bench.options import option
 from bench.strategy import Attacked, Batch, Context, Forms, Models, Strategy, View
 
 if TYPE_CHECKING:
@@ -22,18 +22,17 @@ Side = Literal["task", "first", "second", "both"]
 class TextStrategy(Strategy):
     """Rewrites texts offline: a subclass overrides ``rewrite_texts``.
 
-    ``side`` says which text of a pair may change: "task" is what the task means by its texts (of a directed pair
-    the second, else both). Each row gets ``copies`` independent rewrites; a training step sees one of them.
+    A training step sees one of a row's ``copies``.
     """
 
-    side: Side = "task"
-    copies: int = 1
+    side: Side = option(
+        "task",
+        "the text of a pair that may change; task: what the task means by its texts (of a directed pair the second, "
+        "else both)",
+    )
+    copies: int = option(1, "the number of independent rewrites per row; a training step sees one", at_least=1)
 
     refresh = "once"
-
-    def __post_init__(self) -> None:
-        if self.copies < 1:
-            raise UsageError(f"copies must be 1 or more, not {self.copies}")
 
     def changeable(self, task: Task) -> tuple[int, ...]:
         """Return the numbers of the texts of a row of ``task`` that may change."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from bench.models.inputs import Inputs, Role, accepted
+from bench.options import Options
 
 if TYPE_CHECKING:
     import random
@@ -140,7 +141,7 @@ class Models:
 
 
 @dataclass
-class Strategy:
+class Strategy(Options):
     """A way of perturbing training text. A subclass's dataclass fields are its options.
 
     ``needs`` names the models it cannot do without: the harness distils where it holds "teacher", and

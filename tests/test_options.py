@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
+from bench import Strategy, TextStrategy, option
 from bench.errors import UsageError
-from bench.options import build, coerce, fields_of, put
+from bench.options import Options, build, coerce, fields_of, put
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,10 @@ class Outer:
         (7.0, int, 7),
         ("1_000", int, 1000),
         ("-3", int, -3),
+        ("99999999999999999999999", int, 99999999999999999999999),
         ("0.5", float, 0.5),
         ("5e-7", float, 5e-7),
         (3, float, 3.0),
-        ("inf", float, math.inf),
         ("true", bool, True),
         ("False", bool, False),
         (True, bool, True),
@@ -80,8 +82,11 @@ def test_a_value_becomes_its_field_s_type(value, kind, expected):
         (2.5, int, "a whole number"),
         (math.inf, int, "a whole number"),
         (True, int, "a whole number"),
+        ("9" * 5000, int, "a whole number, not '9999"),
         (False, float, "a number"),
         ("", float, "a number"),
+        ("nan", float, "a number, not 'nan'"),
+        (math.inf, float, "a number, not inf"),
         ("yes", bool, "true or false"),
         (1, bool, "true or false"),
         (3, str, "text"),
@@ -90,6 +95,7 @@ def test_a_value_becomes_its_field_s_type(value, kind, expected):
         ("1,b", tuple[int, ...], "a whole number, not 'b'"),
         ("a", dict[str, Any], r"x.y.KEY=…"),
         ("many", int | None, "not 'many'"),
+        ("here", Path, "x.y is of type Path, which no option can have: use str, int,"),
     ],
 )
 def test_a_value_that_does_not_fit_is_an_error_that_names_field_and_value(value, kind, words):
@@ -132,3 +138,66 @@ def test_put_makes_sections_and_refuses_to_go_through_a_value():
     assert tree == {"a": {"b": 1, "c": 3}, "v": 2, "n": {"e": {"w": 4}}}
     with pytest.raises(UsageError, match=r"cannot set 'v\.x': 'v' is a value"):
         put(tree, "v.x", 5)
+
+
+@dataclass
+class Blank(Strategy):
+    """Blanks words."""
+
+    rate: float = option(0.15, "the share of the words left out; none of them twice", above=0, at_most=1)
+    steps: int | None = option(None, "the number of steps", at_least=1)
+    sizes: tuple[int, ...] = option((), "the size of each part", above=0, below=1000)
+    plain: float = 0.0
+
+    def __post_init__(self):
+        self.kept = 1 - self.rate
+        if self.plain > 9:
+            raise ValueError("plain goes to 9")
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"rate": 1.5}, "rate is the share of the words left out: above 0 and at most 1, not 1.5"),
+        ({"rate": 0}, "rate is the share of the words left out: above 0 and at most 1, not 0"),
+        ({"steps": 0}, "steps is the number of steps: at least 1, not 0"),
+        ({"sizes": (5, 1000)}, "sizes is the size of each part: above 0 and below 1,000, not (5, 1000)"),
+    ],
+)
+def test_bounds_hold_whichever_way_an_object_is_constructed(values, sentence):
+    with pytest.raises(UsageError) as caught:
+        build(Blank, values, "blank")
+    assert str(caught.value).replace("0.0", "0") == f"blank.{sentence}"
+    with pytest.raises(UsageError) as caught:
+        Blank(**values)
+    assert str(caught.value) == f"Blank.{sentence}"
+
+
+@pytest.mark.parametrize("rate", [math.nan, math.inf, "0.5", 10**400])
+def test_what_is_no_number_within_bounds_is_refused_without_a_command_line(rate):
+    with pytest.raises(UsageError, match="above 0 and at most 1, not "):
+        Blank(rate=rate)
+
+
+def test_a_class_s_own_check_runs_after_the_bounds_and_cannot_lose_them():
+    assert Blank().kept == 0.85
+    assert Blank(steps=None, sizes=[3]).sizes == [3]
+    with pytest.raises(UsageError, match=r"blank: plain goes to 9"):
+        build(Blank, {"plain": 10}, "blank")
+
+    @dataclass(kw_only=True)
+    class Careless(TextStrategy):
+        def __post_init__(self):
+            pass
+
+    with pytest.raises(UsageError, match=r"Careless\.copies .*at least 1, not 0"):
+        Careless(copies=0)
+
+
+def test_a_default_that_can_change_is_each_object_s_own():
+    @dataclass
+    class Shaped(Options):
+        shape: dict[str, Any] = option({"a": 1}, "the shape")
+
+    Shaped().shape["a"] = 2
+    assert Shaped().shape == {"a": 1}

@@ -53,7 +53,7 @@ def test_copies_differ_and_do_not_depend_on_the_rows_beside():
         [Example(5, ("x",)), Example(0, ("one",))], [random.Random(9), random.Random(1)], Context(GLUE["sst2"])
     )
     assert beside[1] == three
-    with pytest.raises(UsageError, match="copies must be 1 or more, not 0"):
+    with pytest.raises(UsageError, match="at least 1, not 0"):
         Marked(copies=0)
 
 
