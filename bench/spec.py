@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
+from bench.brackets import split_list
 from bench.errors import UsageError
 from bench.options import build, fields_of
 from bench.registry import about, load, names
@@ -87,22 +88,6 @@ class StrategySpec:
 
 def _spelled(value: Any) -> str:
     return f"({','.join(map(str, value))})" if isinstance(value, tuple) else str(value)
-
-
-def split_list(text: str, separator: str = ",") -> list[str]:
-    """Split ``a,b[c=1,d=2],e(f,g)`` at the commas outside brackets; UsageError where one is not closed."""
-    parts, depth = [""], 0
-    for character in text:
-        depth += (character in "[(") - (character in "])")
-        if depth < 0:
-            break
-        if character == separator and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    if depth != 0:
-        raise UsageError(f"the brackets of {text!r} do not match")
-    return [part.strip() for part in parts if part.strip()]
 
 
 def missing(strategy: Strategy) -> list[Resource]:

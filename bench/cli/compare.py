@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from bench.brackets import split_list
 from bench.errors import BenchError, unknown
 
 
@@ -122,8 +123,6 @@ def _only(records: list[dict[str, Any]], key: str, patterns: str | None) -> list
 
 def _match(patterns: str, known: Iterable[str], bases: dict[str, str], kind: str = "strategy") -> set[str]:
     """Return the known names that any of the comma-separated patterns means; each must mean at least one."""
-    from bench.spec import split_list
-
     known = set(known)
     chosen: set[str] = set()
     for pattern in split_list(patterns):

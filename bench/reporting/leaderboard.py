@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.data.tasks import GLUE
-from bench.errors import BenchError
-from bench.registry import strategy_file
 from bench.reporting.quality import quality_means
-from bench.spec import StrategySpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,45 +47,28 @@ def _usable(record: Record) -> bool:
 
 
 def _labels(records: Sequence[Record]) -> list[str]:
-    """Return each record's strategy, followed by the options that tell it from others on the same task."""
-    told = [_options(record) for record in records]
-    known: dict[tuple[str, str, str], set[str]] = defaultdict(set)
-    for record, options in zip(records, told, strict=True):
-        known[_where(record)] |= options.keys()
+    """Return each record's strategy, followed by the options that tell it from others on the same task.
+
+    An option that a record does not have, because its strategy got it later, tells it from none.
+    """
+    options = [_options(record) for record in records]
     values: dict[tuple[str, str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for record, options in zip(records, told, strict=True):
-        where = _where(record)
-        full = _defaults(record["strategy"]) | options if options.keys() < known[where] else options
-        for key in known[where]:
-            values[where][key].add(str(full.get(key)))
+    for record, own in zip(records, options, strict=True):
+        for key, value in own.items():
+            values[record["preset"], record["strategy"], record["task"]][key].add(str(value))
     varying: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for (*group, _), seen in values.items():
-        varying[group[0], group[1]] |= {key for key in seen if len(seen[key]) > 1}
+    for (preset, strategy, _), seen in values.items():
+        varying[preset, strategy] |= {key for key in seen if len(seen[key]) > 1}
     return [
-        _label(record["strategy"], options, varying[record["preset"], record["strategy"]])
-        for record, options in zip(records, told, strict=True)
+        _label(record["strategy"], own, varying[record["preset"], record["strategy"]])
+        for record, own in zip(records, options, strict=True)
     ]
 
 
 def _options(record: Record) -> dict[str, Any]:
     """Return a run's options, with the settings of the generator where it trained one."""
-    told = record["spec"].get("generator", {}) if record.get("generator") else {}
-    return record["strategy_options"] | {f"generator.{key}": value for key, value in told.items()}
-
-
-def _where(record: Record) -> tuple[str, str, str]:
-    return record["preset"], record["strategy"], record["task"]
-
-
-@cache
-def _defaults(strategy: str) -> dict[str, Any]:
-    """Return the options of ``strategy`` as they are when not given: those it has got since a record was written."""
-    try:
-        spec = StrategySpec.parse(strategy)
-        # A strategy's file would have to be run, for a table.
-        return {} if strategy_file(spec.name) else json.loads(json.dumps(spec.effective()))
-    except BenchError:
-        return {}  # no strategy of this name any more
+    generator = record["spec"].get("generator", {}) if record.get("generator") else {}
+    return record["strategy_options"] | {f"generator.{key}": value for key, value in generator.items()}
 
 
 def _label(name: str, options: Mapping[str, Any], keys: Iterable[str]) -> str:
