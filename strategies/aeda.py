@@ -6,8 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench import Context, TextStrategy
-from bench.errors import UsageError
+from bench import Context, TextStrategy, option
 from strategies.words import Words
 
 MARKS = ".;?:!,"
@@ -21,12 +20,7 @@ class AEDA(TextStrategy):
     the words, ahead of them or at the end, each mark drawn from . ; ? : ! and the comma.
     """
 
-    ratio: float = 1 / 3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.ratio <= 1:
-            raise UsageError(f"aeda.ratio is a share of the words, above 0 and at most 1, not {self.ratio}")
+    ratio: float = option(1 / 3, "the largest number of marks, as a share of the words", above=0, at_most=1)
 
     def rewrite_texts(self, texts: Sequence[str], rngs: Sequence[random.Random], context: Context) -> list[str]:
         return [self._scatter(text, rng) for text, rng in zip(texts, rngs, strict=True)]

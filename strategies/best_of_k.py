@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench import Attacked, Batch, Context, Models, Strategy, View
+from bench import Attacked, Batch, Context, Models, Strategy, View, option
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,17 +24,17 @@ class BestOfK(Strategy):
     views. arXiv 2203.09391 has candidates = pool = 8 and k = 2; Minimax-kNN (ACL Findings 2021) selects so too.
     """
 
-    k: int = 1
-    pool: int = 8
-    candidates: int = 2
+    k: int = option(1, "the number of views per step", at_least=1)
+    pool: int = option(8, "the number of rewrites of each row", at_least=1)
+    candidates: int = option(2, "the number of rewrites the student is asked about per step", at_least=1)
 
     wraps = True
     options_of_views = ("k", "candidates")
 
     def __post_init__(self) -> None:
-        if not 1 <= self.k <= self.candidates <= self.pool:
+        if not self.k <= self.candidates <= self.pool:
             raise UsageError(
-                f"best-of-k needs 1 <= k <= candidates <= pool, not k={self.k}, candidates={self.candidates}, "
+                f"best-of-k needs k <= candidates <= pool, not k={self.k}, candidates={self.candidates}, "
                 f"pool={self.pool}"
             )
 

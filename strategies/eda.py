@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from bench import Context, TextStrategy
-from bench.errors import UsageError
+from bench import Context, TextStrategy, option
 from bench.resources import nltk_data, python_package
 from strategies.wordnet import senses
 from strategies.words import STOP_WORDS, Words, core, in_place_of
@@ -32,15 +31,10 @@ class EDA(TextStrategy):
     it), takes a stop word's synonym nowhere, as the paper says, and orders synonyms by the alphabet.
     """
 
-    alpha: float = 0.1
+    alpha: float = option(0.1, "the share of the words changed", above=0, at_most=1)
 
     # Reading WordNet is a global, and slow to open: once in each worker process.
     libraries = ("nltk",)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.alpha <= 1:
-            raise UsageError(f"eda.alpha is a share of the words, above 0 and at most 1, not {self.alpha}")
 
     def resources(self) -> Sequence[Resource]:
         return (python_package("nltk", "nltk>=3.9.1,<4"), nltk_data("corpora/wordnet"))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench import Batch, Models, Strategy, View
-from bench.errors import UsageError
+from bench import Batch, Models, Strategy, View, option
 
 # (lr, steps, initial magnitude, largest norm) by task: Zhu et al., 2020.
 PUBLISHED = {
@@ -28,20 +27,20 @@ class FreeLB(Strategy):
 
     A perturbation delta [B, L, H] of the student's word embeddings climbs the student's divergence from what
     the teacher says of the clean text, ``steps`` times: delta += lr * g / |g|, projected row by row to a ball of
-    radius ``max_norm``. Every step's gradient also trains the student, averaged. What is left None is the
-    paper's number for the task; ``initial`` is divided by the square root of a text's pieces times H.
+    radius ``max_norm``. Every step's gradient also trains the student, averaged. An option left at None is the
+    paper's number for the task.
     """
 
-    steps: int | None = None
-    lr: float | None = None
-    initial: float | None = None
-    max_norm: float | None = None
+    steps: int | None = option(None, "the number of steps up", at_least=1)
+    lr: float | None = option(None, "the length of a step", above=0)
+    initial: float | None = option(
+        None,
+        "the size of the uniform noise that delta starts from; divided by the square root of a text's pieces times H",
+        at_least=0,
+    )
+    max_norm: float | None = option(None, "the largest L2 norm of a row's delta", above=0)
 
     sequential = True
-
-    def __post_init__(self) -> None:
-        if self.steps is not None and self.steps < 1:
-            raise UsageError(f"freelb.steps must be 1 or more, not {self.steps}")
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         import torch

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench import Batch, Models, Step, Strategy, View
-from bench.errors import UsageError
+from bench import Batch, Models, Step, Strategy, View, option
 
 if TYPE_CHECKING:
     import torch
@@ -22,43 +21,41 @@ class MateKD(Strategy):
 
     Each cycle makes ``generator_steps`` updates of the generator that maximise D(T(X'), S(X')), then
     ``student_steps`` of the student on X and X'. X' is X with a share ``rho`` of its tokens masked anew and
-    filled by a Gumbel-softmax sample (temperature ``tau``). ``objective`` "kl" is the paper's divergence,
-    "ce" what its authors' code maximises, "mse" (of logits) what Combined-KD does, under --recipe annealing.
-    ``generator_lr`` and ``generator_clip`` are of its AdamW.
+    filled by a Gumbel-softmax sample (temperature ``tau``).
 
     A text in which no token got masked is its own X'. A sample may be the original token, never a special one.
     The generator learns with its dropout on and writes the student's data with it off; while it learns, the
     student is frozen and in eval mode, so that what it climbs is a function of the text alone.
 
-    Two options make it cheaper and another algorithm than the paper's. ``reuse``: each perturbed batch, with the
-    teacher's answers to it, serves that many student updates, beside a clean batch that is new in each. ``share``:
-    only this share of the student updates has a perturbed batch; the others are plain distillation.
+    ``reuse`` and ``share`` make it cheaper and another algorithm than the paper's.
     """
 
-    rho: float = 0.3
-    tau: float = 1.0
-    generator_steps: int = 10
-    student_steps: int = 100
-    generator_lr: float = 5e-7
-    generator_clip: float = 5.0
-    objective: Literal["kl", "ce", "mse"] = "kl"
-    reuse: int = 1
-    share: float = 1.0
+    rho: float = option(0.3, "the share of tokens masked", above=0, at_most=1)
+    tau: float = option(1.0, "the temperature of the Gumbel-softmax sample", above=0)
+    generator_steps: int = option(10, "the number of generator updates per cycle; 0: it never learns", at_least=0)
+    student_steps: int = option(100, "the number of student updates per cycle", at_least=1)
+    generator_lr: float = option(5e-7, "the learning rate of the generator's AdamW", above=0)
+    generator_clip: float = option(5.0, "the largest norm of the generator's gradient", above=0)
+    objective: Literal["kl", "ce", "mse"] = option(
+        "kl",
+        "what the generator maximises; kl: the paper's divergence, ce: what its authors' code does, mse (of logits): "
+        "what Combined-KD does, under --recipe annealing",
+    )
+    reuse: int = option(
+        1,
+        "the number of student updates that a perturbed batch serves; the clean batch beside it is new in each",
+        at_least=1,
+    )
+    share: float = option(
+        1.0,
+        "the share of student updates with a perturbed batch; the others are plain distillation",
+        above=0,
+        at_most=1,
+    )
 
     needs = ("teacher", "generator")
 
     def __post_init__(self) -> None:
-        if not 0 < self.rho <= 1:
-            raise UsageError(f"mate-kd.rho is a share of the tokens, above 0 and at most 1, not {self.rho}")
-        if self.tau <= 0:
-            raise UsageError(f"mate-kd.tau must be above 0, not {self.tau}")
-        if self.generator_steps < 0 or self.student_steps < 1:
-            raise UsageError("mate-kd.generator_steps must be 0 or more and student_steps 1 or more")
-        if self.reuse < 1 or not 0 < self.share <= 1:
-            raise UsageError(
-                f"mate-kd.reuse is 1 or more student updates and mate-kd.share above 0 and at most 1, not "
-                f"{self.reuse} and {self.share}"
-            )
         self._held: tuple[Inputs, torch.Tensor] | None = None
 
     def departures(self) -> list[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench import Batch, Models, Strategy, View
-from bench.errors import UsageError
+from bench import Batch, Models, Strategy, View, option
 
 
 @dataclass
@@ -17,11 +16,9 @@ class MixKD(Strategy):
     model's own, and the rest from the other row. Positions that only one of the two has count as text.
     """
 
-    alpha: float = 0.4
-
-    def __post_init__(self) -> None:
-        if self.alpha <= 0:
-            raise UsageError(f"mixkd.alpha must be above 0, not {self.alpha}")
+    alpha: float = option(
+        0.4, "the parameter of the Beta distribution; 1 draws every share alike, less keeps near one text", above=0
+    )
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         import torch

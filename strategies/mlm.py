@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench import Batch, Models, Strategy, View
-from bench.errors import UsageError
+from bench import Batch, Models, Strategy, View, option
 from strategies.mate_kd import MateKD
 
 
@@ -17,14 +16,12 @@ class MaskedLM(Strategy):
     A share ``rho`` of the tokens is masked anew for every batch and filled by a sample at temperature ``tau``.
     """
 
-    rho: float = 0.3
-    tau: float = 1.0
+    rho: float = option(0.3, "the share of tokens masked", above=0, at_most=1)
+    tau: float = option(1.0, "the temperature of the sample", above=0)
 
     needs = ("teacher", "generator")
 
     def __post_init__(self) -> None:
-        if not 0 < self.rho <= 1 or self.tau <= 0:
-            raise UsageError(f"mlm.rho is a share of the tokens and mlm.tau above 0, not {self.rho} and {self.tau}")
         self._refill = MateKD(rho=self.rho, tau=self.tau, generator_steps=0)
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:

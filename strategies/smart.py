@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench import Batch, Models, Strategy, View
-from bench.errors import UsageError
+from bench import Batch, Models, Strategy, View, option
 
 
 @dataclass
@@ -26,15 +25,11 @@ class Smart(Strategy):
     function of the text alone; the view itself then trains the student as every view does, with dropout on.
     """
 
-    epsilon: float = 1e-3
-    lr: float = 1e-3
-    sigma: float = 1e-5
-    steps: int = 1
-
-    def __post_init__(self) -> None:
-        if min(self.epsilon, self.lr, self.sigma) <= 0 or self.steps < 1:
-            # At delta = 0 the divergence is at its minimum and has no gradient to follow, so sigma cannot be 0.
-            raise UsageError("smart.epsilon, lr and sigma must be above 0 and smart.steps 1 or more")
+    epsilon: float = option(1e-3, "the largest size of a component of delta", above=0)
+    lr: float = option(1e-3, "the length of a step, in a token's largest component", above=0)
+    # At delta = 0 the divergence is at its minimum and has no gradient to follow, so sigma cannot be 0.
+    sigma: float = option(1e-5, "the standard deviation of the noise that delta starts from", above=0)
+    steps: int = option(1, "the number of steps up", at_least=1)
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         import torch

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from bench import Context, TextStrategy
-from bench.errors import BenchError, UsageError
+from bench import Context, TextStrategy, option
+from bench.errors import BenchError
 from bench.models.inputs import Role
 from bench.resources import file
 from strategies.words import STOP_WORDS, Words, core, in_place_of
@@ -42,16 +42,9 @@ class TinyBertDA(TextStrategy):
     15 (the authors drop the latter afterwards). Case, spacing and punctuation stay.
     """
 
-    rate: float = 0.4
-    candidates: int = 15
-    vectors: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.rate <= 1:
-            raise UsageError(f"tinybert-da.rate is a share of the words, above 0 and at most 1, not {self.rate}")
-        if self.candidates < 1:
-            raise UsageError(f"tinybert-da.candidates must be 1 or more, not {self.candidates}")
+    rate: float = option(0.4, "the share of the words replaced", above=0, at_most=1)
+    candidates: int = option(15, "the number of words that a replacement is drawn from", at_least=1)
+    vectors: str | None = option(None, "a GloVe text file, for words of several pieces")
 
     def reads(self) -> tuple[Role, ...]:
         return ("generator",)

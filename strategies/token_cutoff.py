@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench import Batch, Models, Strategy, View
-from bench.errors import UsageError
+from bench import Batch, Models, Strategy, View, option
 
 
 @dataclass
@@ -17,11 +16,7 @@ class TokenCutoff(Strategy):
     teacher says of the whole text.
     """
 
-    rate: float = 0.15
-
-    def __post_init__(self) -> None:
-        if not 0 < self.rate < 1:
-            raise UsageError(f"token-cutoff.rate is a share of the tokens, between 0 and 1, not {self.rate}")
+    rate: float = option(0.15, "the share of the tokens erased", above=0, below=1)
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         from bench.models.masked_lm import draw_mask
