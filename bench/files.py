@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -24,6 +25,21 @@ def digest(*parts: Any) -> str:
         # With its length before it, no two lists of parts are the same bytes.
         whole.update(f"{len(content)}:".encode() + content)
     return whole.hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of the file at ``path``, read again only after its size or time has changed."""
+    status = path.stat()
+    return _file_digest(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.cache
+def _file_digest(path: Path, size: int, modified: int) -> str:
+    content = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            content.update(block)
+    return content.hexdigest()
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from bench import __version__
+from bench.code import sources, version
 from bench.data.source import Source
 from bench.data.sources import at_hand
 from bench.data.tasks import Task
 from bench.errors import BenchError, UsageError, unknown
-from bench.registry import strategy_file
+from bench.files import digest, file_digest
+from bench.registry import load
 from bench.reporting.records import run_folder
 from bench.settings import Settings
 from bench.spec import StrategySpec
@@ -46,24 +46,32 @@ class Cell:
     @cached_property
     def id(self) -> str:
         """8 hex digits of everything the result depends on."""
-        return _digest({**self.identity(), "strategy": str(self.strategy), "seed": self.seed})[:8]
+        return digest({**self.identity(), "strategy": str(self.strategy), "seed": self.seed})[:8]
 
     def identity(self) -> dict[str, Any]:
         """Return what the result depends on, strategy and seed apart."""
-        tree = self.settings.identity()
+        tree, rewriters = self._settings(), self.made.rewriters()
         used = self._with_origins({*self.made.needs, *self.made.reads(), "student"})
         if self._made_of_corpus(used):
             tree["corpus"] = self.corpus
-        files = [file for name in self.strategy.names() if (file := strategy_file(name)) is not None]
-        if files:
-            tree["code"] = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
-        if not self.made.rewriters():
+        tree["code"] = list(sources([*map(load, self.strategy.names()), *map(type, rewriters)]))
+        tree["libraries"] = {name: version(name) for rewriter in rewriters for name in rewriter.libraries}
+        if not rewriters:
             tree["data"].pop("rewrite_seed", None)
         return {
             **{name: value for name, value in tree.items() if name not in _PARTS or name in used},
             "task": self.task.name,
             "signature": self.signature,
         }
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what the settings have a result depend on, a local model folder as the digest of its content."""
+        tree = self.settings.identity()
+        for role in _PARTS:
+            for key in {"model", "finetuned"} & tree[role].keys():
+                model = str(tree[role][key]).replace("{task}", self.task.name)
+                tree[role][key] = _content(Path(model).expanduser()) or model
+        return tree
 
     def _made_of_corpus(self, roles: set[str]) -> bool:
         """Return whether a generator or tokenizer made on all texts of the source is part of ``roles``."""
@@ -78,19 +86,19 @@ class Cell:
     @property
     def signature(self) -> str:
         """What must be equal for two results on a task to be comparable, readable and hashed."""
-        tree = self.settings.identity()
+        tree = self._settings()
         compared = self._with_origins({"teacher", "student"})
         parts = {
             "bench": __version__,
             "data": f"{self.source}:{self.fingerprint}",
             "max_length": self.settings.data.max_length,
             "max_train": self.settings.data.max_train or "all",
-            "teacher": _digest(tree["teacher"])[:8],
-            "student": _digest(tree["student"])[:8],
+            "teacher": digest(tree["teacher"])[:8],
+            "student": digest(tree["student"])[:8],
             # Only where the models compared are made of it; what a strategy makes of it is the strategy's own.
-            **{role: _digest(tree[role])[:8] for role in compared & {"generator"}},
+            **{role: digest(tree[role])[:8] for role in compared & {"generator"}},
             **({"corpus": self.corpus[:8]} if self._made_of_corpus(compared) else {}),
-            "recipe": _digest(tree["recipe"])[:8],
+            "recipe": digest(tree["recipe"])[:8],
             "selection": self.settings.recipe.selection,
         }
         return "|".join(f"{key}={value}" for key, value in parts.items())
@@ -103,8 +111,10 @@ class Cell:
         return f"{self.task.name} · {self.strategy} · seed {self.seed}"
 
 
-def _digest(tree: Any) -> str:
-    return hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode()).hexdigest()
+def _content(folder: Path) -> str | None:
+    """Return the digest of the model in ``folder``: configuration, weights and tokenizer; None for no folder."""
+    files = [file for file in folder.glob("*") if file.suffix in (".json", ".safetensors", ".bin", ".txt", ".model")]
+    return digest({file.name: file_digest(file) for file in files}) if files else None
 
 
 def choose_tasks(wanted: Sequence[str], source: Source) -> tuple[list[Task], list[str]]:
@@ -162,7 +172,7 @@ def make_grid(
 ) -> list[Cell]:
     """Return the cells in the order in which they run: seed by seed, task by task, so that tables fill evenly."""
     prints = {task.name: source.fingerprint(task.name) for task in tasks}
-    corpus = _digest(_corpus(source))[:16]
+    corpus = digest(_corpus(source))
     return [
         Cell(settings, task, strategy, seed, source.name, prints[task.name], corpus)
         for seed in seeds

@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 import subprocess
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from bench import __version__
+from bench.code import version
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "evaluate", "accelerate", "numpy", "scikit-learn")
 
@@ -24,7 +24,7 @@ def provenance() -> dict[str, Any]:
         "bench": __version__,
         "git_commit": _git("rev-parse", "HEAD") if is_ours else None,
         "git_dirty": None if changes is None else bool(changes),
-        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "packages": {name: found for name in _PACKAGES if (found := version(name))},
         "hardware": _hardware(),
         "python": platform.python_version(),
     }
@@ -37,13 +37,6 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _hardware() -> str:

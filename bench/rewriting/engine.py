@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import dataclasses
-import functools
 import hashlib
-import importlib.metadata
-import inspect
 import json
 import math
 import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.code import sources, version
 from bench.data.tasks import Example
 from bench.errors import BenchError
 from bench.files import whole_file, write_json
@@ -169,8 +166,8 @@ def identity(strategy: Strategy, context: Context, seed: int, edition: int) -> d
     return {
         "format": FORMAT,
         "strategy": described,
-        "code": _sources(classes),
-        "libraries": {name: _version(name) for name in strategy.libraries},
+        "code": sources(classes),
+        "libraries": {name: version(name) for name in strategy.libraries},
         "seed": seed,
         "edition": edition,
         "task": {"name": task.name, "texts": task.texts, "labels": task.labels, "changeable": task.changeable},
@@ -189,42 +186,6 @@ def _described(spec: StrategySpec) -> tuple[dict[str, Any], list[type]]:
     own = {"name": name, "options": {key: options[key] for key in options if key not in cls.options_of_views}}
     told = {**own, "of": [part for part, _ in inner]} if inner else own
     return told, [cls, *(each for _, classes in inner for each in classes)]
-
-
-def _sources(classes: Iterable[type]) -> dict[str, str]:
-    """Return digest and name of each file that ``classes`` and their bases are written in, and of those they import.
-
-    Followed are imports of files in the same folder, outside this package.
-    """
-    files = set()
-    for cls in {base for top in classes for base in top.__mro__} - set(Strategy.__mro__):
-        with contextlib.suppress(TypeError, OSError):  # a class typed into an interpreter has no file
-            files.add(Path(inspect.getsourcefile(cls) or "").resolve())
-    contents: dict[Path, bytes] = {}
-    while files:
-        file = files.pop()
-        contents[file] = file.read_bytes()
-        if not file.is_relative_to(Path(__file__).resolve().parents[1]):
-            beside = {file.with_name(f"{name}.py") for name in _imported(contents[file])}
-            files |= {path for path in beside - contents.keys() if path.is_file()}
-    return dict(sorted((hashlib.sha256(content).hexdigest()[:16], path.name) for path, content in contents.items()))
-
-
-@functools.cache
-def _imported(source: bytes) -> frozenset[str]:
-    """Return the last part of every module's name that ``source`` may import, inside functions too."""
-    found = set[str]()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {*(alias.name for alias in node.names), getattr(node, "module", None) or ""}
-    return frozenset(name.rpartition(".")[2] for name in found if name)
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 class _Store:

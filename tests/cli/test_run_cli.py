@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from bench import registry
 from bench.cli import main
 from bench.data.mini import MiniSource
 from bench.evaluation.metrics import compute, score
@@ -150,6 +151,51 @@ def write_strategy(folder, body, name="mine.py"):
         + textwrap.dedent(body)
     )
     return path
+
+
+IDEA = """
+    @dataclass
+    class Idea(Strategy):
+        '''The same text again.'''
+        def views(self, batch, models):
+            {imports}
+            yield View(student=batch.inputs)
+"""
+
+
+def test_editing_an_installed_strategy_runs_it_again(results, tmp_path, monkeypatch):
+    """The loop in which the author of a strategy lives: a new answer after each edit, none without."""
+    package = tmp_path / "idea_pkg"
+    package.mkdir()
+    write_strategy(package, IDEA.format(imports="from idea_pkg import words"), "idea.py")
+    (package / "__init__.py").write_text("")
+    (package / "words.py").write_text("")
+    installed = tmp_path / "idea_pkg-1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: idea-pkg\nVersion: 1\n")
+    (installed / "entry_points.txt").write_text("[bench.strategies]\nidea = idea_pkg.idea:Idea\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry._installed.cache_clear()
+    again(results, "idea", {package / "idea.py": True, package / "words.py": True, tmp_path / "other.py": False})
+    registry._installed.cache_clear()
+
+
+def test_editing_a_module_beside_a_strategy_file_runs_it_again(results, tmp_path):
+    mine = write_strategy(tmp_path, IDEA.format(imports="if batch is None: import near"))
+    (tmp_path / "near.py").write_text("")
+    again(results, f"{mine}:Idea", {tmp_path / "near.py": True, tmp_path / "other.py": False})
+
+
+def again(results, strategy, edits):
+    """Run ``strategy``, and again after each of ``edits``: files, and whether a run depends on them."""
+    command = ("--strategy", strategy, "--tasks", "rte")
+    assert "1 cells run;" in bench(*command, results=results).output
+    assert "0 cells run, 1 were there already" in bench(*command, results=results).output
+    for file, counts in edits.items():
+        with file.open("a") as opened:
+            opened.write("# edited\n")
+        output = bench(*command, results=results).output
+        assert ("1 cells run;" if counts else "0 cells run, 1 were there already") in output, (file, output)
 
 
 def test_a_strategy_file_of_one_s_own(results, tmp_path):

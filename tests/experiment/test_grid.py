@@ -168,3 +168,33 @@ def test_all_texts_at_hand_are_in_the_identity_of_what_is_made_of_them():
     assert few[0].id == more[0].id
     assert few[1].id != more[1].id
     assert few[1].signature == more[1].signature
+
+
+def model_folder(folder, weights="1"):
+    folder.mkdir(exist_ok=True)
+    for name, text in {"config.json": "{}", "model.safetensors": weights, "tokenizer.json": "{}"}.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("setting", ["teacher.model", "teacher.finetuned", "student.model"])
+def test_a_local_model_counts_by_its_content(tmp_path, setting):
+    first, same = (model_folder(tmp_path / name) for name in ("one", "two"))
+    before = cell(f"{setting}={first}")
+    assert cell(f"{setting}={same}").id == before.id
+    (same / "README.md").write_text("unrelated")
+    assert cell(f"{setting}={same}").id == before.id
+    model_folder(same, weights="2")
+    assert cell(f"{setting}={same}").id != before.id
+    assert cell(f"{setting}={same}").signature != before.signature
+
+
+def test_the_teacher_of_each_task_counts_by_its_content(tmp_path):
+    for task in ("rte", "mrpc"):
+        model_folder(tmp_path / task)
+    finetuned = f"teacher.finetuned={tmp_path}/{{task}}"
+    before = [cell(finetuned, task=task).id for task in ("rte", "mrpc")]
+    model_folder(tmp_path / "mrpc", weights="2")
+    after = [cell(finetuned, task=task).id for task in ("rte", "mrpc")]
+    assert after[0] == before[0]
+    assert after[1] != before[1]
