@@ -199,7 +199,7 @@ def build(cls: type[T], given: Mapping[str, Any], where: str) -> T:
     check_bounds(cls, values, where)
     try:
         return cls(**values)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         # How a class written elsewhere refuses a value.
         raise UsageError(f"{where}: {error}") from error
 

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from bench.cli.options import data_dir_option, preset_option, results_option, set_option
+from bench.cli.options import Choices, choices_options
 
 
 @click.command(epilog="Example: bench generator --preset minilm --data-dir glue --set generator.tokens=2000000")
-@preset_option
-@data_dir_option
-@set_option
-@results_option
-def generator(preset: str, data_dir: Path | None, overrides: tuple[str, ...], results: Path) -> None:
+@choices_options
+def generator(choices: Choices) -> None:
     """Train the preset's masked language model on the texts of all tasks at hand.
 
     `bench run` does this by itself when a strategy needs it; here it is on its own, to train it beforehand, to
     see its perplexity, or to use it elsewhere (the folder printed is an ordinary transformers checkpoint).
     """
     from bench.experiment.parts import Parts
-    from bench.experiment.presets import open_data
     from bench.experiment.progress import watching
 
-    settings, source = open_data(preset, overrides, data_dir)
+    settings, source = choices.open()
     with watching() as progress:
-        trained = Parts(settings, source, results, progress).generator
+        trained = Parts(settings, source, choices.results, progress).generator
     perplexity = trained.card["perplexity"]
     click.echo(f"generator: {trained.home}")
     if perplexity is None:

@@ -1,15 +1,34 @@
-"""Options that several verbs share."""
+"""Options that several verbs share, and what they choose."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from bench.data.source import Source
+    from bench.settings import Settings
+
+
+class _Folder(click.Path):
+    """A folder, there or not; an empty name is not taken for the working directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return ``value`` as a Path."""
+        if value == "":
+            self.fail("the name of a folder is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
 
 preset_option = click.option("--preset", default="mini", show_default=True, help="Preset name, or your own FILE.toml.")
 data_dir_option = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path),
+    type=_Folder(path_type=Path),
     help="Local GLUE folder (official .tsv or .tsv.gz files, or saved by datasets.save_to_disk).",
 )
 set_option = click.option(
@@ -21,9 +40,41 @@ set_option = click.option(
 )
 results_option = click.option(
     "--results",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=_Folder(path_type=Path, file_okay=False),
     default="results",
     show_default=True,
     help="Where runs and caches live.",
 )
 format_option = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What --preset, --data-dir, --set and --results say."""
+
+    preset: str
+    data_dir: Path | None
+    overrides: tuple[str, ...]
+    results: Path
+
+    def open(self, *more: str) -> tuple[Settings, Source]:
+        """Return the settings, with overrides ``more`` on top, and the data source."""
+        from bench.experiment.presets import open_data
+
+        return open_data(self.preset, [*self.overrides, *more], self.data_dir)
+
+
+def choices_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give ``command`` the options --preset, --data-dir, --set and --results, as one parameter ``choices``."""
+
+    @preset_option
+    @data_dir_option
+    @set_option
+    @results_option
+    @functools.wraps(command)
+    def with_choices(
+        preset: str, data_dir: Path | None, overrides: tuple[str, ...], results: Path, **others: Any
+    ) -> None:
+        command(choices=Choices(preset, data_dir, overrides, results), **others)
+
+    return with_choices

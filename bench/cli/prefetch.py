@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 from bench.resources import Resource
 
 
@@ -48,6 +48,8 @@ def _lacking(strategy: str) -> list[Resource]:
         texts = [name for name in names() if not load(name).wraps]
     else:
         texts = split_list(strategy)
+        if not texts:
+            raise UsageError("--strategy names no strategy; see: bench list strategies")
     lacking: dict[str, Resource] = {}
     for text in texts:
         for resource in missing(StrategySpec.parse(text).create()):

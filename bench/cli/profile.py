@@ -14,6 +14,7 @@ from bench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from bench.data.encode import Encoded
+    from bench.data.tasks import Task
     from bench.experiment.progress import Progress
     from bench.strategy import Models
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--strategy", default="mate-kd", show_default=True, help="Strategies, comma-separated, options in brackets."
 )
-@click.option("--tasks", default="rte", show_default=True, help="Task names and globs, comma-separated.")
+@click.option("--tasks", default="rte", show_default=True, help="Task names, globs, or your own ./task.toml.")
 @preset_option
 @data_dir_option
 @set_option
@@ -74,6 +75,7 @@ def profile(
     if compare is not None:
         click.echo(_compared(*map(_read, compare)))
         return
+    from bench.data.custom import by_source
     from bench.experiment.grid import choose_tasks
     from bench.experiment.parts import Parts
     from bench.experiment.presets import load_settings, open_data
@@ -92,13 +94,14 @@ def profile(
             for name in split_list(tasks):
                 if name not in GLUE:
                     raise unknown("task", name, GLUE)
-            chosen = [GLUE[name] for name in split_list(tasks)]
-            parts = None
+            chosen: list[tuple[Task, Parts | None]] = [(GLUE[name], None) for name in split_list(tasks)]
         else:
             settings, source = open_data(preset, overrides, data_dir)
-            chosen, _ = choose_tasks(split_list(tasks), source)
-            parts = Parts(settings, source, results, progress)
-        for task in chosen:
+            chosen = []
+            for where, names in by_source(split_list(tasks), source).items():
+                own = Parts(settings, where, results, progress)
+                chosen += [(task, own) for task in choose_tasks(names, where)[0]]
+        for task, parts in chosen:
             if parts is None:
                 from accelerate import Accelerator
 

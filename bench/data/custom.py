@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -83,6 +83,15 @@ class FileSource:
 
     def _read(self, path: Path) -> Table:
         return read_table(path, quoting=self._quoting)
+
+
+def by_source(wanted: Sequence[str], source: Source) -> dict[Source, list[str]]:
+    """Return the tasks ``wanted`` under where their rows are: names with ``source``, each ``FILE.toml`` with itself."""
+    names = [name for name in wanted if not name.endswith(".toml")]
+    files = [load_task_file(Path(name)) for name in wanted if name.endswith(".toml")]
+    if not wanted:
+        raise UsageError("no task is named; see: bench list tasks")
+    return {**({source: names} if names else {}), **{file: list(file.tasks) for file in files}}
 
 
 def load_task_file(path: Path) -> Source:

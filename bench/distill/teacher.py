@@ -245,7 +245,7 @@ def check_better_than_majority(teacher: TrainedTeacher, task: Task, *, force: bo
         f"the most frequent class ({majority:.3f})"
     )
     if not (force or task.majority_is_hard):
-        raise BenchError(f"{message}; train it better (--set teacher.epochs=…, teacher.lr=…) or insist: --force")
+        raise BenchError(f"{message}; train it better (--set teacher.epochs=…, teacher.lr=…) or insist: --weak-teacher")
     observer.note(message)
 
 

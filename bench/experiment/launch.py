@@ -19,6 +19,14 @@ from bench.spec import lacking, missing
 
 
 @dataclass(frozen=True)
+class Job:
+    """A cell to run, and what it is assembled from."""
+
+    cell: Cell
+    parts: Parts
+
+
+@dataclass(frozen=True)
 class Plan:
     """The records that are there already, and the cells that are to run."""
 
@@ -70,15 +78,13 @@ def preflight(cells: Sequence[Cell], parts: Parts, results: Path, progress: Prog
     parts.check({role for cell in runnable for role in (*cell.made.needs, *cell.made.reads())}, tasks)
 
 
-def launch(
-    cells: Sequence[Cell], parts: Parts, results: Path, progress: Progress, before: int, of: int
-) -> list[dict[str, Any]]:
-    """Run ``cells`` one after another and return their records; ``before`` of the ``of`` in all are past."""
+def launch(jobs: Sequence[Job], results: Path, progress: Progress) -> list[dict[str, Any]]:
+    """Run ``jobs`` one after another and return their records."""
     records = []
-    for number, cell in enumerate(cells, before + 1):
-        progress.cell(number, of, str(cell))
-        record = run_cell(cell, parts, results, progress)
-        progress.note(f"[{number}/{of}] {cell}: {_outcome(record)}")
+    for number, job in enumerate(jobs, 1):
+        progress.cell(number, len(jobs), str(job.cell))
+        record = run_cell(job.cell, job.parts, results, progress)
+        progress.note(f"[{number}/{len(jobs)}] {job.cell}: {_outcome(record)}")
         records.append(record)
     return records
 

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from bench.cli.augment import augment, marked
+from bench.cli.augment import augment
+from bench.cli.before_and_after import marked
 from bench.data.tables import read_table, write_table
 from bench.errors import BenchError, UsageError
 
@@ -71,7 +72,9 @@ def strategies(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def bench(strategies, tmp_path):
+def bench(strategies, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
     def call(*arguments):
         # As the group does it, which is not this verb's business.
         try:
@@ -179,6 +182,30 @@ def test_what_is_missing_is_named_with_its_command(bench, strategies):
     assert not isinstance(error, UsageError)
 
 
+def test_rows_of_a_task_of_one_s_own(bench, strategies, tmp_path):
+    (tmp_path / "rows.tsv").write_text("text\tlabel\ngood film\tyes\ndull plot\tno\n")
+    (tmp_path / "own.toml").write_text(
+        'name = "own"\ntexts = ["text"]\nlabels = ["no", "yes"]\n[files]\ntrain = "rows.tsv"\ndev = "rows.tsv"\n'
+    )
+    done = bench("--strategy", f"{strategies}:Shout", "--task", "own.toml", "-n", 2)
+    assert done.exit_code == 0, done.output
+    assert "own, training row 0 (yes)\n    text  good film\n -> text  good [-film-] {+FILM!+}" in done.stdout
+    assert "no such file: none.toml" in str(bench("--strategy", f"{strategies}:Shout", "--task", "none.toml"))
+
+
+@pytest.mark.parametrize("error", ["ValueError", "TypeError"])
+def test_an_option_that_a_strategy_of_one_s_own_refuses_is_a_wrong_request(bench, tmp_path, error):
+    path = tmp_path / "fussy.py"
+    path.write_text(
+        "from dataclasses import dataclass\nfrom bench import TextStrategy\n\n@dataclass\nclass Fussy(TextStrategy):\n"
+        "    size: int = 1\n    def __post_init__(self):\n        if self.size < 1:\n"
+        f"            raise {error}(f'size is {{self.size}}; 1 or more')\n"
+    )
+    refused = bench("--strategy", f"{path}:Fussy[size=0]", "--task", "rte")
+    assert isinstance(refused, UsageError)
+    assert str(refused).endswith("Fussy: size is 0; 1 or more")
+
+
 # --- files
 
 ODD = ['"Well," she said', "it's \"", "naïve café — 日本語 🙂", "a\x85b c", "", "   ", "one", "twice", "twice"]
@@ -242,13 +269,24 @@ def test_copies_stand_below_each_other_and_failures_say_why(bench, strategies, t
     assert "50.0% of their 4 forms are changed, 1 rows failed\n  1 x ValueError: a number" in done.stdout
 
 
+def test_the_rows_are_written_to_the_working_directory_and_not_beside_a_file_that_others_share(
+    bench, strategies, rows, tmp_path, monkeypatch
+):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    done = bench(rows, "--strategy", f"{strategies}:Shout")
+    assert done.stdout.endswith("wrote rows.augmented.parquet\n")
+    assert [path.name for path in tmp_path.rglob("*.augmented.parquet")] == ["rows.augmented.parquet"]
+    assert (tmp_path / "mine" / "rows.augmented.parquet").is_file()
+
+
 def test_what_was_rewritten_once_is_not_rewritten_again(bench, strategies, rows, tmp_path):
     assert bench(rows, "--strategy", f"{strategies}:Shout").exit_code == 0
     once = asked(tmp_path)
     assert sorted(once) == sorted({text for text in ODD if text.strip()})
     with rows.open("a") as file:
         file.write("j\tand more\tpositive\n")
-    again = bench(rows, "--strategy", f"{strategies}:Shout", "--force")
+    again = bench(rows, "--strategy", f"{strategies}:Shout", "--overwrite")
     assert again.exit_code == 0, again.output
     assert asked(tmp_path) == [*once, "and more"]
     assert "9 from the cache, 1 new" in again.stdout
@@ -262,18 +300,18 @@ def test_nothing_is_overwritten_unless_asked_for(bench, strategies, rows, tmp_pa
     refused = bench(rows, *shout, "--output", output)
     assert isinstance(refused, UsageError)
     assert "out.tsv is there already" in str(refused)
-    assert "--force" in str(refused)
+    assert "--overwrite" in str(refused)
     assert output.read_text() == "precious"
     assert asked(tmp_path) == []
-    assert bench(rows, *shout, "--output", output, "--force").exit_code == 0
+    assert bench(rows, *shout, "--output", output, "--overwrite").exit_code == 0
     assert len(content(output)) == 9
     # Not even then its own source.
-    assert isinstance(bench(rows, *shout, "--output", rows, "--force"), UsageError)
+    assert isinstance(bench(rows, *shout, "--output", rows, "--overwrite"), UsageError)
 
 
 def test_columns_are_found_by_name_then_by_length_or_given(bench, strategies, tmp_path):
     path = tmp_path / "rows.csv"
-    shout = ("--strategy", f"{strategies}:Shout", "--force")
+    shout = ("--strategy", f"{strategies}:Shout", "--overwrite")
 
     def columns(header, row, *arguments):
         with path.open("w", newline="") as file:
@@ -309,7 +347,7 @@ def test_parquet_keeps_its_types_and_its_empty_cells(bench, strategies, tmp_path
     assert found.select(table.column_names).equals(table)
     assert found["text_augmented"].to_pylist() == ["a B!", None]
     assert found.schema.field("augmentation_failed").type == pa.string()
-    number = bench(path, "--strategy", f"{strategies}:Shout", "--output", output, "--force", "--columns", "label")
+    number = bench(path, "--strategy", f"{strategies}:Shout", "--output", output, "--overwrite", "--columns", "label")
     assert "row 1: label is not a text but 1" in str(number)
 
 

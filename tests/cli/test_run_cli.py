@@ -33,7 +33,9 @@ TINY = {
 def bench(*arguments, results=None, tiny=True):
     settings = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}")] if tiny else []
     where = [] if results is None else ["--results", str(results)]
-    return CliRunner().invoke(main, ["run", *settings, "--max-train", "64", "--force", *where, *map(str, arguments)])
+    return CliRunner().invoke(
+        main, ["run", *settings, "--max-train", "64", "--weak-teacher", *where, *map(str, arguments)]
+    )
 
 
 def records(results):
@@ -315,8 +317,10 @@ def test_a_task_of_one_s_own(results, tmp_path):
     assert found["reviews"]["data"]["rows"] == {"train": 64, "dev": 40}
 
 
-def test_seeds_are_a_number_or_a_list(results):
-    done = bench("--strategy", "finetune", "--tasks", "rte", "--seeds", "3,1,3", results=results)
+def test_seeds_can_be_named(results):
+    done = bench(
+        "--strategy", "finetune", "--tasks", "rte", "--seed", "3", "--seed", "1", "--seed", "3", results=results
+    )
     assert done.exit_code == 0, done.output
     assert sorted(record["seed"] for record in records(results)) == [1, 3]
     assert "2 cells run;" in done.output
@@ -334,7 +338,7 @@ def test_seeds_are_a_number_or_a_list(results):
         (["--strategy", ""], "names no strategy"),
         (["--strategy", "./nowhere.py:Mine"], "no such strategy file: nowhere.py"),
         (["--tasks", "rtee"], "unknown task 'rtee'; did you mean 'rte'?"),
-        (["--tasks", ","], "names no task"),
+        (["--tasks", ","], "no task is named"),
         (["--tasks", "./nowhere.toml"], "no such file: nowhere.toml"),
         (["--preset", "minni"], "unknown preset 'minni'; did you mean 'mini'?"),
         (["--preset", "./nowhere.toml"], "no such file: nowhere.toml"),
@@ -342,9 +346,13 @@ def test_seeds_are_a_number_or_a_list(results):
         (["--set", "generator.shape.hiden_size=8"], "unknown shape key 'hiden_size'; did you mean 'hidden_size'?"),
         (["--set", "teacher.model=student", "--set", "student.model=teacher"], "leads back to itself"),
         (["--set", "student.model=./nowhere"], "no such model folder: ./nowhere"),
-        (["--seeds", "0"], "--seeds takes a number of seeds (3) or the seeds (0,3,7), not '0'"),
-        (["--seeds", "one"], "not 'one'"),
-        (["--seeds", "-1"], "not '-1'"),
+        (["--seeds", "0"], "0 is not in the range 1<=x<=1000"),
+        (["--seeds", "1000000000"], "1000000000 is not in the range"),
+        (["--seeds", "one"], "'one' is not a valid integer range"),
+        (["--seed", "-1"], "-1 is not in the range"),
+        (["--seeds", "2", "--seed", "1"], "--seeds says how many, --seed which: give one of the two"),
+        (["--results", ""], "the name of a folder is empty"),
+        (["--recipe", ""], "unknown value for recipe.method: ''"),
         (["--data-dir", "./nowhere"], "nowhere"),
         (["--max-train", "0"], "--max-train"),
         (["--no-such-option"], "No such option"),
@@ -376,7 +384,7 @@ def test_a_teacher_that_learned_nothing_fails_its_cells_with_the_reason(results)
     assert (finetune["strategy"], finetune["status"]) == ("finetune", "done")
     assert (clean["strategy"], clean["status"]) == ("none", "failed")
     assert "no better than always answering the most frequent class" in clean["reason"]
-    assert "--force" in clean["reason"]
+    assert "--weak-teacher" in clean["reason"]
     # Insisting is no other experiment: the cell that failed is run, the one that is done is not.
     forced = bench(*arguments, results=results)
     assert forced.exit_code == 0, forced.output

@@ -1,0 +1,136 @@
+"""Rows of a task before and after a strategy rewrote them, changes marked, and what they amount to."""
+
+from __future__ import annotations
+
+import difflib
+import random
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.data.tasks import Task
+    from bench.experiment.augmentation import Augmentation
+    from bench.rewriting.engine import Rewritten
+    from bench.spec import StrategySpec
+    from bench.strategy import Forms
+
+
+def before_and_after(spec: StrategySpec, task: Task, count: int, augmentation: Augmentation) -> str:
+    """Return ``count`` rows of the task before and after, changes marked, and what they amount to."""
+    from bench.spec import COMPOSED
+    from bench.strategy import Strategy
+
+    splits = augmentation.source.load(task.name).splits
+    train = splits["train"]
+    rows = sorted(random.Random(augmentation.seed).sample(range(len(train)), min(count, len(train))))
+    examples = [train[row] for row in rows]
+    heads = [f"{task.name}, training row {row} ({_label(task, train[row].label)})" for row in rows]
+    blocks = []
+    for part in spec.inner if spec.name == COMPOSED else (spec,):
+        strategy, title, failed, asked = part.create(), str(part), {}, ""
+        if strategy.rewriters():
+            made = augmentation.rewrite(strategy, examples, task, [row.texts for row in train])
+            before, after, failed = [row.texts for row in examples], made.forms, made.failed
+            asked = _attacks(made)
+        elif "generator" in strategy.needs and not strategy.sequential:
+            before, after = augmentation.sampled(strategy, examples, task)
+            if type(strategy).fit_adversary is not Strategy.fit_adversary:
+                title += ", with the generator as it is before it learns against the student"
+        else:
+            continue
+        blocks += [title, *_blocks(task, heads, before, after, failed)]
+        blocks.append(_amounts_to(before, after, [row.texts for row in splits["dev"]]) + asked)
+    if not blocks:
+        raise UsageError(
+            f"{spec} rewrites no text: it perturbs what a model makes of it, or nothing; "
+            f"these make text: {', '.join(text_makers(sampling=True))}"
+        )
+    return "\n\n".join(blocks)
+
+
+def text_makers(*, sampling: bool) -> list[str]:
+    """Return the strategies that make texts, a family as FAMILY:*; with ``sampling`` also those that train with it."""
+    from bench.registry import families, load, targets
+
+    classes = {name: load(name) for name in targets()}
+    own = [name for name, cls in classes.items() if cls.refresh != "never" or (sampling and "generator" in cls.needs)]
+    return [*own, *(f"{name}:*" for name, family in families().items() if family.missing is None)]
+
+
+def _label(task: Task, label: int | float | None) -> str:
+    return f"{label:g}" if task.is_regression or label is None else task.labels[int(label)]
+
+
+def _blocks(
+    task: Task,
+    heads: Sequence[str],
+    before: Sequence[tuple[str, ...]],
+    after: Sequence[Forms],
+    failed: Mapping[int, str],
+) -> list[str]:
+    """Return each row's texts and, below them, of each of its forms those that changed, changes marked."""
+    width = max(map(len, task.texts))
+    blocks = []
+    for row, (head, texts, forms) in enumerate(zip(heads, before, after, strict=True)):
+        lines = [head, *(f"    {name:<{width}}  {text}" for name, text in zip(task.texts, texts, strict=True))]
+        for number, form in enumerate(forms, start=1):
+            arrow = "->" if len(forms) == 1 else f"{number}>"
+            changed = [
+                f"{arrow:>3} {name:<{width}}  {marked(old, new)}"
+                for name, old, new in zip(task.texts, texts, form, strict=True)
+                if old != new
+            ]
+            lines += changed or [f"{arrow:>3} " + (f"failed: {failed[row]}" if row in failed else "unchanged")]
+        blocks.append("\n".join(lines))
+    return blocks
+
+
+def marked(old: str, new: str) -> str:
+    """Return ``new`` with what makes it differ from ``old``, by words: [-left out-] and {+put in+}, or in colour."""
+    one, other = old.split(), new.split()
+    if one == other:
+        return f"{new} (only spaces differ)"
+    pieces = []
+    for kind, i, j, k, m in difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+        if kind == "equal":
+            pieces.append(" ".join(one[i:j]))
+            continue
+        if i < j:
+            pieces.append(_mark(" ".join(one[i:j]), "[-", "-]", fg="red", strikethrough=True))
+        if k < m:
+            pieces.append(_mark(" ".join(other[k:m]), "{+", "+}", fg="green", bold=True))
+    return " ".join(pieces)
+
+
+def _mark(words: str, left: str, right: str, **style: Any) -> str:
+    return click.style(words, **style) if sys.stdout.isatty() else f"{left}{words}{right}"
+
+
+def _amounts_to(before: Sequence[tuple[str, ...]], after: Sequence[Forms], dev: Sequence[tuple[str, ...]]) -> str:
+    """Return the quality numbers of the rows shown, one a line."""
+    from bench.evaluation.text_quality import similarity, text_quality
+    from bench.models.sentences import sentence_encoder
+    from bench.reporting.quality import MEASURES, printed
+
+    found = {**text_quality(before, after, dev=dev), "similarity": similarity(before, after)}
+    lines = [f"{found['rows']} rows, {found['forms']} forms of them"]
+    for measure in MEASURES:
+        if found.get(measure.key) is not None:
+            lines.append(f"  {measure.head:<18}{printed(found[measure.key], measure.form):>7}  {measure.about}")
+    if found["similarity"] is None:
+        encoder = sentence_encoder()
+        lines.append(f"  no similarity: the {encoder.name} is not here; get it with: {encoder.command}")
+    return "\n".join(lines)
+
+
+def _attacks(made: Rewritten) -> str:
+    """Return a line on how attacks went, empty where there were none."""
+    if not made.outcomes:
+        return ""
+    outcomes = ", ".join(f"{count:,} {kind}" for kind, count in made.outcomes.most_common())
+    return f"\n  attacks: {outcomes}; the victim was asked about {made.queries:,} texts"
