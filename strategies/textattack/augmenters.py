@@ -6,26 +6,21 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from bench.errors import UsageError
+from bench.options import option
 from bench.rewriter import TextStrategy
 from bench.strategy import Context
-from strategies.textattack.parts import Member
+from strategies.textattack.requirements import Member
 
 
 @dataclass(kw_only=True)
-class Augmentation(Member, TextStrategy):
+class TextAttackAugmenter(Member, TextStrategy):
     """Base of the augmenters, whose own arguments are fields of the classes made from this one.
 
     A text in which nothing can change comes back as it was. Of a text longer than ``max_words`` the beginning is
     rewritten. Where the library makes several rewrites at once (``high_yield``), one is drawn.
     """
 
-    max_words: int = 128
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.max_words < 1:
-            raise UsageError(f"max_words must be 1 or more, not {self.max_words}")
+    max_words: int = option(128, "the number of words from a text's beginning that may change", at_least=1)
 
     def rewrite_texts(self, texts: Sequence[str], rngs: Sequence[random.Random], context: Context) -> list[str]:
         # Imports TextAttack; only worker processes come here.

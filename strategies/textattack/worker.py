@@ -29,7 +29,7 @@ from bench.models.inputs import accepted
 from bench.models.load import explained, load_tokenizer, locate
 from bench.models.masked_lm import gathered
 from bench.strategy import Context
-from strategies.textattack.parts import HOMOGLYPHS, MINILM, Member, cache_folder
+from strategies.textattack.requirements import HOMOGLYPHS, MINILM, Member, cache_folder
 from strategies.textattack.speed import same_output_faster
 from strategies.wordnet import read_fast
 

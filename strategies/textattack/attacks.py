@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from bench.errors import UsageError
 from bench.models.inputs import Role
+from bench.options import option
 from bench.rewriter import Side, TextStrategy
 from bench.strategy import Attacked, Context
-from strategies.textattack.parts import Member
+from strategies.textattack.requirements import Member
 
 if TYPE_CHECKING:
     from bench.data.tasks import Example, Task
@@ -21,32 +21,23 @@ if TYPE_CHECKING:
 class Attack(Member):
     """Base of the recipes, whose own arguments are fields of the classes made from this one.
 
-    A ``share`` of the rows, drawn by each row's generator, is attacked; the others, and rows without a word, come back
-    as they were ("left out"). The ``victim`` is asked about at most ``queries`` texts a row, and attacked where it
-    agrees with the row's label ("skipped" where it does not). Input reduction, which keeps the label and shortens the
-    text, succeeds where the text got shorter. Without success a row comes back as it was. Of a pair
-    one text changes at a time while the victim reads both: the first that ``side`` lets change, and if that fails
-    the other with what is left of the queries. Of a text longer than ``max_words`` the beginning is changed, while the
-    victim reads all of it. Texts are attacked anew every ``refresh_epochs`` epochs.
+    Rows that are not attacked, and rows without a word, come back as they were ("left out"). A row is attacked where
+    the victim agrees with its label ("skipped" where it does not). Input reduction, which keeps the label and shortens
+    the text, succeeds where the text got shorter. Without success a row comes back as it was. Of a pair one text
+    changes at a time while the victim reads both: the first that ``side`` lets change, and if that fails the other
+    with what is left of the queries. Of a text longer than ``max_words`` the victim reads all.
     """
 
-    victim: Literal["student", "teacher"] = "student"
-    side: Side = "task"
-    share: float = 0.25
-    queries: int = 300
-    max_words: int = 128
-    refresh_epochs: int = 1
-    batch_size: int = 32
+    victim: Literal["student", "teacher"] = option("student", "the model under attack")
+    side: Side = option("task", "the text of a pair that may change; task: what the task means by its texts")
+    share: float = option(0.25, "the share of rows that are attacked", above=0, at_most=1)
+    queries: int = option(300, "the number of texts that the victim may be asked about per row", at_least=2)
+    max_words: int = option(128, "the number of words from a text's beginning that may change", at_least=1)
+    refresh_epochs: int = option(1, "the number of epochs after which texts are attacked anew", at_least=1)
+    batch_size: int = option(32, "the number of texts that the victim reads at once", at_least=1)
 
     refresh = "epoch"
     libraries: ClassVar[tuple[str, ...]] = ("textattack", "nltk", "torch", "transformers")
-
-    def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise UsageError(f"share must be above 0 and at most 1, not {self.share:g}")
-        for name, least in (("queries", 2), ("max_words", 1), ("refresh_epochs", 1), ("batch_size", 1)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} must be {least} or more, not {getattr(self, name)}")
 
     def supports(self, task: Task) -> str | None:
         if task.is_regression:
