@@ -503,7 +503,7 @@ def test_the_identity_holds_what_rewrites_depend_on(made, tmp_path):
     path.write_text(STRATEGIES + "\n")
     others.append(identity(strategy, CONTEXT, 0, 0))
     # What it imports from beside it counts too, however far.
-    path.write_text(STRATEGIES + "\ndef later():\n    from somewhere.words import WORDS\n")
+    path.write_text(STRATEGIES + "\ndef later():\n    from words import WORDS\n")
     (tmp_path / "words.py").write_text("import nouns")
     for text in ("A = 1", "A = 2"):
         (tmp_path / "nouns.py").write_text(text)
