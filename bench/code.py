@@ -20,14 +20,14 @@ def sources(classes: Iterable[type]) -> dict[str, str]:
     installed in site-packages: libraries, Python and ``bench`` count by their versions.
     """
     classes = list(classes)
-    own = frozenset({cls.__module__.partition(".")[0] for cls in classes} | {"bench"})
-    # The contract itself is no part of what a strategy does.
-    names = {base.__module__ for cls in classes for base in cls.__mro__} - {"bench.strategy"}
+    own = frozenset(cls.__module__.partition(".")[0] for cls in classes)
+    names = {base.__module__ for cls in classes for base in cls.__mro__}
     files = set[tuple[Path, str]]()
     for name in names:
         # A class typed into an interpreter has no file.
         file = getattr(sys.modules.get(name), "__file__", None)
-        if file is not None and _counts(Path(file), name, own):
+        # Of this suite's bases only those that make texts are part of what a strategy does.
+        if file is not None and (_counts(Path(file), name, own) or name == "bench.rewriter"):
             files.add((Path(file).resolve(), name))
     seen = set[Path]()
     while files:
@@ -50,7 +50,7 @@ def _counts(file: Path, module: str, own: frozenset[str]) -> bool:
     """Return whether ``module`` counts by what is in its ``file``, not by a version."""
     top = module.partition(".")[0]
     installed = not {"site-packages", "dist-packages"}.isdisjoint(file.parts)
-    return top not in sys.stdlib_module_names and (top in own or not installed)
+    return top not in {"bench", *sys.stdlib_module_names} and (top in own or not installed)
 
 
 @functools.cache
@@ -73,9 +73,7 @@ def _imported(file: Path, digest: str, module: str, own: frozenset[str]) -> froz
                 name = f"{source}.{alias.name}"
                 found = _file_of(name, beside)
                 imported[name if found else source] = found or _file_of(source, beside)
-    return frozenset(
-        (path, name) for name, path in imported.items() if path is not None and _counts(path, name, own - {"bench"})
-    )
+    return frozenset((path, name) for name, path in imported.items() if path is not None and _counts(path, name, own))
 
 
 def _file_of(module: str, beside: Path) -> Path | None:
