@@ -184,7 +184,7 @@ def build(cls: type[T], given: Mapping[str, Any], where: str) -> T:
     values: dict[str, Any] = {}
     for key, value in given.items():
         if key not in known:
-            raise unknown(f"option of {where}:" if where else "section:", key, known)
+            raise unknown(f"option of {where}:" if where else "key:", key, known)
         kind = known[key][0]
         name = _path(where, key)
         if dataclasses.is_dataclass(kind):

@@ -19,10 +19,11 @@ __all__ = ["read_toml", "tomllib"]
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the table in ``path``; UsageError if the file is missing or is not TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UsageError(f"no such file: {path}") from None
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # Not TOML, not UTF-8, a number of thousands of digits, or brackets within thousands of brackets.
         raise UsageError(f"{path} is not valid TOML: {error}") from error

@@ -111,7 +111,7 @@ def test_build_coerces_nested_dataclasses_and_keeps_defaults():
 
 
 def test_unknown_keys_get_the_nearest_match_with_the_section_s_name():
-    with pytest.raises(UsageError, match=r"unknown section: 'iner'; did you mean 'inner'\?"):
+    with pytest.raises(UsageError, match=r"unknown key: 'iner'; did you mean 'inner'\?"):
         build(Outer, {"count": 1, "iner": {}}, "")
     with pytest.raises(UsageError, match=r"unknown option of inner: 'rat'; did you mean 'rate'\?"):
         build(Outer, {"count": 1, "inner": {"rat": 1}}, "")

@@ -29,7 +29,7 @@ def before_and_after(spec: StrategySpec, task: Task, count: int, augmentation: A
     train = splits["train"]
     rows = sorted(random.Random(augmentation.seed).sample(range(len(train)), min(count, len(train))))
     examples = [train[row] for row in rows]
-    heads = [f"{task.name}, training row {row} ({_label(task, train[row].label)})" for row in rows]
+    heads = [f"{task.name}, training row {row} ({task.label_name(train[row].label)})" for row in rows]
     blocks = []
     for part in spec.inner if spec.name == COMPOSED else (spec,):
         strategy, title, failed, asked = part.create(), str(part), {}, ""
@@ -60,10 +60,6 @@ def text_makers(*, sampling: bool) -> list[str]:
     classes = {name: load(name) for name in targets()}
     own = [name for name, cls in classes.items() if cls.refresh != "never" or (sampling and "generator" in cls.needs)]
     return [*own, *(f"{name}:*" for name, family in families().items() if family.missing is None)]
-
-
-def _label(task: Task, label: int | float | None) -> str:
-    return f"{label:g}" if task.is_regression or label is None else task.labels[int(label)]
 
 
 def _blocks(

@@ -1,43 +1,81 @@
-"""A user's own classification or regression task, described by a TOML file.
+"""A user's own classification or regression task, described by a TOML file whose keys are the fields of ``TaskFile``.
 
-Keys (files are relative to the TOML file; their endings say the format):
+name = "reviews"
+texts = ["text"]
+label = "rating"
+labels = ["bad", "good"]
 
-    name = "reviews"                    # lower-case letters, digits, - and _
-    title = "Shop reviews"              # optional, for tables
-    texts = ["text"]                    # one or two text columns
-    label = "rating"                    # label column; default "label"
-    labels = ["bad", "good"]            # classes in order, written so or as 0, 1; leave out for regression
-    metrics = ["accuracy", "f1"]        # default accuracy, or pearson and spearman
-    score_range = [1, 5]                # optional, regression only
-    quoting = false                     # optional: whether .tsv files use CSV quoting
-
-    [files]
-    train = "train.tsv"                 # .tsv .csv .jsonl (also .gz) or .parquet
-    dev = "dev.tsv"
-    test = "test.tsv"                   # optional; its labels may be missing
+[files]
+train = "train.tsv"
+dev = "dev.tsv"
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Literal
 
 from bench.data.source import Source, TaskData
-from bench.data.tables import FORMATS, Table, read_bytes, read_table, to_examples
+from bench.data.tables import FORMATS, read_bytes, read_table, to_examples
 from bench.data.tasks import CLASS_METRICS, GLUE, SCORE_METRICS, Task
 from bench.errors import UsageError, unknown
+from bench.options import build, option
 from bench.toml import read_toml
 
-_KEYS = ("name", "title", "texts", "label", "labels", "metrics", "score_range", "quoting", "files")
-_SPLITS = ("train", "dev", "test")
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a task, relative to the task file: .tsv, .csv or .jsonl (also .gz), or .parquet, with a header."""
+
+    train: str = option(MISSING, "the rows to train on")
+    dev: str = option(MISSING, "the rows that students are compared on")
+    test: str | None = option(None, "rows to predict; their labels may be missing")
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """The keys of a task file."""
+
+    name: str = option(MISSING, "what tables and folders call the task: lower-case letters, digits, - and _")
+    texts: tuple[str, ...] = option(MISSING, "the columns of the text, or of the two texts of a pair")
+    files: Files = option(MISSING, "the files of rows")
+    label: str = option("label", "the column of the label")
+    labels: tuple[str, ...] = option((), "the classes in order, in the files by name or as 0, 1, …; none: regression")
+    metrics: tuple[str, ...] = option(
+        (), f"the metrics, the main one first: {', '.join(CLASS_METRICS)}, or for scores {', '.join(SCORE_METRICS)}"
+    )
+    score_range: tuple[float, ...] | None = option(None, "the lowest and the highest score, for regression only")
+    title: str = option("", "a longer name")
+    quoting: bool = option(False, "whether .tsv files are quoted as CSV is")
+
+    def task(self) -> Task:
+        """Return the task described; UsageError says what of it makes no sense."""
+        if self.name in GLUE:
+            raise UsageError(f"name is {self.name!r}, which is GLUE's; choose another")
+        if len(self.texts) > 2:
+            raise UsageError(f"texts names {len(self.texts)} columns; one or two are possible")
+        # Where a class's own name is a number, numbers in the files are names and nothing else.
+        numbered = not any(label.lstrip("-").isdigit() for label in self.labels)
+        return Task(
+            name=self.name,
+            title=self.title or self.name,
+            texts=self.texts,
+            labels=self.labels,
+            metrics=self.metrics or (("accuracy",) if self.labels else SCORE_METRICS),
+            rows=MappingProxyType({"train": None, "dev": None, **({"test": None} if self.files.test else {})}),
+            label_column=self.label,
+            submission_labels=tuple(str(index) for index in range(len(self.labels))) if numbered else self.labels,
+            score_range=self.score_range,  # type: ignore[arg-type]  # Task checks that they are two
+        )
 
 
 class FileSource:
-    """The one task of a task file."""
+    """The one task of a task file. Its files are read once, when they are first asked for."""
 
     name = "file"
 
@@ -47,42 +85,29 @@ class FileSource:
 
     def load(self, task: str) -> TaskData:
         """Return the splits the task file names; errors name the file and line."""
-        self._known(task)
-        spec = self._task
-        splits = {
-            split: to_examples(
-                self._read(path),
-                spec,
-                spec.texts,
-                spec.label_column,
-                "optional" if split == "test" else "required",
-            )
-            for split, path in self._files.items()
-        }
-        return TaskData(spec, splits, self.name, self.fingerprint(task))
+        if task not in self.tasks:
+            raise unknown("task", task, self.tasks)
+        return self._data
 
     def fingerprint(self, task: str) -> str:
         """Return the hash of the files, decompressed, and of how the task file reads them."""
-        self._known(task)
-        spec = self._task
-        reading = (spec.texts, spec.label_column, spec.labels, spec.metrics, self._quoting)
-        digest = hashlib.sha256(repr(reading).encode())
-        for split, path in self._files.items():
-            content = hashlib.sha256(read_bytes(path)).hexdigest()
-            digest.update(f"{split} {content}\n".encode())
-        return digest.hexdigest()[:16]
+        return self.load(task).fingerprint
 
     def count(self, task: str) -> dict[str, int]:
         """Return the number of rows of every split."""
-        self._known(task)
-        return {split: self._read(path).size for split, path in self._files.items()}
+        return self.load(task).rows
 
-    def _known(self, task: str) -> None:
-        if task not in self.tasks:
-            raise unknown("task", task, self.tasks)
-
-    def _read(self, path: Path) -> Table:
-        return read_table(path, quoting=self._quoting)
+    @cached_property
+    def _data(self) -> TaskData:
+        task, splits = self._task, {}
+        reading = (task.texts, task.label_column, task.labels, task.metrics, self._quoting)
+        digest = hashlib.sha256(repr(reading).encode())
+        for split, path in self._files.items():
+            table = read_table(path, quoting=self._quoting, only=(*task.texts, task.label_column))
+            labels: Literal["required", "optional"] = "optional" if split == "test" else "required"
+            splits[split] = to_examples(table, task, task.texts, task.label_column, labels)
+            digest.update(f"{split} {hashlib.sha256(read_bytes(path)).hexdigest()}\n".encode())
+        return TaskData(task, splits, self.name, digest.hexdigest()[:16])
 
 
 def by_source(wanted: Sequence[str], source: Source) -> dict[Source, list[str]]:
@@ -96,103 +121,17 @@ def by_source(wanted: Sequence[str], source: Source) -> dict[Source, list[str]]:
 
 def load_task_file(path: Path) -> Source:
     """Return the source of the task that the TOML file ``path`` describes; UsageError says what is wrong."""
-    path = Path(path)
-    given = _Keys(path, read_toml(path), _KEYS)
-    name = given.text("name")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
-        given.fail(f"name is {name!r}; use lower-case letters, digits, - and _")
-    if name in GLUE:
-        given.fail(f"name is {name!r}, which is GLUE's; choose another")
-    texts = given.texts("texts")
-    if len(texts) not in (1, 2):
-        given.fail(f"texts names {len(texts)} columns; one or two are possible")
-    labels = given.texts("labels", ())
-    if len(labels) == 1:
-        given.fail("labels has one class; name at least two, or leave labels out for regression")
-    known = CLASS_METRICS if labels else SCORE_METRICS
-    metrics = given.texts("metrics", ("accuracy",) if labels else SCORE_METRICS)
-    for metric in metrics:
-        if metric not in known:
-            kind = "classification" if labels else "regression"
-            raise unknown(f"{kind} metric", metric, known, hint=f"(in {path})")
-    files = given.files("files", _SPLITS)
-    # Where a class's own name is a number, numbers in the files are names and nothing else.
-    numbered = not any(label.lstrip("-").isdigit() for label in labels)
-    task = Task(
-        name=name,
-        title=given.text("title", name),
-        texts=texts,
-        labels=labels,
-        metrics=metrics,
-        rows=MappingProxyType(dict.fromkeys(files)),
-        label_column=given.text("label", "label"),
-        submission_labels=tuple(str(index) for index in range(len(labels))) if numbered else labels,
-        score_range=given.score_range("score_range", allowed=not labels),
-    )
-    return FileSource(task, files, given.flag("quoting"))
-
-
-class _Keys:
-    """The keys of a task file, each taken with its type checked."""
-
-    def __init__(self, path: Path, table: dict[str, Any], known: tuple[str, ...]) -> None:
-        self.path, self.table = path, table
-        for key in table:
-            if key not in known:
-                raise unknown("key", key, known, hint=f"(in {path})")
-
-    def fail(self, what: str) -> None:
-        raise UsageError(f"{self.path}: {what}")
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self.table.get(key, default)
-        if value is None:
-            raise UsageError(f"{self.path}: {key} is missing")
-        if not isinstance(value, str) or not value:
-            raise UsageError(f"{self.path}: {key} is {value!r}; a text in quotes was expected")
-        return value
-
-    def texts(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        value = self.table.get(key)
-        if value is None and default is not None:
-            return default
-        if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
-            raise UsageError(f'{self.path}: {key} is {value!r}; a list such as ["a", "b"] was expected')
-        if len(set(value)) < len(value):
-            raise UsageError(f"{self.path}: {key} names something twice: {', '.join(value)}")
-        return tuple(value)
-
-    def flag(self, key: str) -> bool:
-        value = self.table.get(key, False)
-        if not isinstance(value, bool):
-            raise UsageError(f"{self.path}: {key} is {value!r}; true or false was expected")
-        return value
-
-    def score_range(self, key: str, allowed: bool) -> tuple[float, float] | None:
-        value = self.table.get(key)
-        if value is None:
-            return None
-        numbers = isinstance(value, list) and [type(item) in (int, float) for item in value] == [True, True]
-        if not allowed or not numbers or not value[0] < value[1]:
-            raise UsageError(f"{self.path}: {key} is {value!r}; [low, high] is possible, for regression only")
-        return float(value[0]), float(value[1])
-
-    def files(self, key: str, splits: tuple[str, ...]) -> dict[str, Path]:
-        table = self.table.get(key)
-        if not isinstance(table, dict):
-            raise UsageError(f"{self.path}: the table [{key}] with train and dev is missing")
-        for split in table:
-            if split not in splits:
-                raise unknown("split", split, splits, hint=f"(in {self.path})")
-        found = {}
-        names = _Keys(self.path, table, splits)
-        for split in splits:
-            if split not in table and split == "test":
-                continue
-            file = self.path.parent / names.text(split)
-            if not file.name.endswith(FORMATS):
-                raise UsageError(f"{self.path}: {split} is {file.name}; known endings: {' '.join(FORMATS)}")
-            if not file.is_file():
-                raise UsageError(f"{self.path}: no such {split} file: {file}")
-            found[split] = file
-        return found
+    tree = read_toml(path)
+    try:
+        described = build(TaskFile, tree, "task")
+        task = described.task()
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    files = {}
+    for split in task.rows:
+        files[split] = file = path.parent / getattr(described.files, split)
+        if not file.name.endswith(FORMATS):
+            raise UsageError(f"{path}: {split} is {file.name}; known endings: {' '.join(FORMATS)}")
+        if not file.is_file():
+            raise UsageError(f"{path}: no such {split} file: {file}")
+    return FileSource(task, files, described.quoting)

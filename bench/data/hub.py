@@ -80,7 +80,8 @@ def read_saved(folder: Path) -> Mapping[str, Any]:
 
     try:
         return load_from_disk(str(folder))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        # The last three for JSON of another shape than the library writes.
         raise BenchError(f"{folder} is not a readable saved data set: {error}; save it again") from error
 
 

@@ -26,11 +26,6 @@ class TaskData:
         """Number of rows of every split found."""
         return {split: len(examples) for split, examples in self.splits.items()}
 
-    @property
-    def partial(self) -> dict[str, tuple[int, int]]:
-        """Splits found whose row count is not the official one: split -> (found, official)."""
-        return differences(self.task, self.rows)
-
 
 class Source(Protocol):
     """A place that tasks can be loaded from."""
@@ -49,6 +44,23 @@ class Source(Protocol):
     def count(self, task: str) -> dict[str, int]:
         """Return the number of rows of every split of ``task`` that is there."""
         ...
+
+
+def doubts(data: TaskData) -> list[str]:
+    """Return in words what makes scores on ``data`` mean little, though it can be trained on."""
+    found, train = [], data.splits.get("train", [])
+    for split in ("train", "dev"):
+        rows = data.splits.get(split, [])
+        if len(rows) == 1:
+            found.append(f"{split} has one row")
+        elif rows and len({row.label for row in rows}) == 1:
+            found.append(f"every row of {split} has the label {data.task.label_name(rows[0].label)}")
+    seen = {row.texts for row in train}
+    dev = [row.texts in seen for row in data.splits.get("dev", [])]
+    if dev and sum(dev) >= len(dev) / 2:
+        found.append(f"the texts of {sum(dev):,} of {len(dev):,} dev rows are also in train: scores say how well they")
+        found[-1] += " are remembered"
+    return found
 
 
 def differences(task: Task, found: Mapping[str, int]) -> dict[str, tuple[int, int]]:

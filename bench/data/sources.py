@@ -6,15 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.source import Source, differences
-from bench.errors import BenchError, UsageError, unknown
-
-KINDS = ("mini", "folder", "hub")
+from bench.errors import BenchError, UsageError
 
 
 def open_source(kind: str, data_dir: Path | None = None, seed: int = 0) -> Source:
-    """Return the source of ``kind``: "mini" (generated from ``seed``), "folder" (``data_dir``) or "hub"."""
-    if kind not in KINDS:
-        raise unknown("data source", kind, KINDS)
+    """Return the source of ``kind``, as settings name it: "folder" (``data_dir``), "hub", or "mini" (from ``seed``)."""
     if kind == "folder":
         from bench.data.glue import FolderSource
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -34,8 +34,13 @@ class Table:
         if self.columns.count(column) == 1:
             return self.columns.index(column)
         trouble = "occurs more than once" if column in self.columns else "is missing"
-        found = ", ".join(self.columns)
+        found = shortened(", ".join(self.columns))
         raise BenchError(f"{self.source}: column {column!r} {trouble}; columns found: {found}")
+
+
+def shortened(text: str, most: int = 300) -> str:
+    """Return ``text``, without its middle where it is longer than an error's line should be."""
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
 
 
 FORMATS = (".tsv", ".csv", ".jsonl", ".tsv.gz", ".csv.gz", ".jsonl.gz", ".parquet")
@@ -46,8 +51,11 @@ WRITTEN = (".parquet", ".tsv", ".csv", ".jsonl")
 """The endings of the files that ``write_table`` writes."""
 
 
-def read_table(path: Path, *, quoting: bool = False) -> Table:
-    """Return the table of a file with a header, read as its ending says; ``quoting``: a .tsv is quoted like CSV."""
+def read_table(path: Path, *, quoting: bool = False, only: Collection[str] | None = None) -> Table:
+    """Return the table of a file with a header, read as its ending says.
+
+    ``quoting``: a .tsv is quoted like CSV. ``only``: cells of other columns need not be read, and are then None.
+    """
     name = path.name.removesuffix(".gz")
     if not path.name.endswith(FORMATS):
         raise UsageError(f"{path} is no table: known endings are {' '.join(FORMATS)}")
@@ -55,7 +63,7 @@ def read_table(path: Path, *, quoting: bool = False) -> Table:
         return read_csv(path)
     if name.endswith(".tsv"):
         return read_csv(path, "\t") if quoting else read_tsv(path)
-    return read_jsonl(path) if name.endswith(".jsonl") else read_parquet(path)
+    return read_jsonl(path) if name.endswith(".jsonl") else read_parquet(path, only)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -64,6 +72,8 @@ def read_bytes(path: Path) -> bytes:
         data = path.read_bytes()
     except FileNotFoundError:
         raise UsageError(f"no such file: {path}") from None
+    except OSError as error:
+        raise BenchError(f"cannot read {path}: {error.strerror}") from error
     if not data.startswith(b"\x1f\x8b"):
         return data
     try:
@@ -95,6 +105,8 @@ def read_tsv(path: Path, headerless: tuple[str, ...] = ()) -> Table:
         lines.pop()
     if not lines:
         raise BenchError(f"{path} is empty")
+    if "\r" in lines[0]:
+        raise BenchError(f"{path}: its lines end in carriage returns alone; save it with line feeds (\\n)")
     first = tuple(cell.strip() for cell in lines[0].split("\t"))
     has_header = not headerless or headerless[-1] in first
     columns, start = (first, 1) if has_header else (headerless, 0)
@@ -110,7 +122,7 @@ def _split(path: Path, lines: list[str], start: int, columns: tuple[str, ...]) -
             wrong = sum(line.count("\t") != tabs for line in lines[start:])
             raise BenchError(
                 f"{path}:{position + 1}: {len(cells)} columns, but {tabs + 1} expected "
-                f"({', '.join(columns)}); {_rows(wrong)} of this file like that: repair or delete"
+                f"({shortened(', '.join(columns))}); {_rows(wrong)} of this file like that: repair or delete"
             )
         yield position + 1, cells
 
@@ -134,7 +146,8 @@ def read_csv(path: Path, delimiter: str = ",") -> Table:
                 columns = tuple(cell.strip() for cell in cells)
             elif cells and len(cells) != len(columns):
                 raise BenchError(
-                    f"{path}:{line}: {len(cells)} columns, but {len(columns)} expected ({', '.join(columns)})"
+                    f"{path}:{line}: {len(cells)} columns, but {len(columns)} expected "
+                    f"({shortened(', '.join(columns))})"
                 )
             elif cells:
                 rows.append((line, cells))
@@ -157,31 +170,48 @@ def read_jsonl(path: Path) -> Table:
             continue
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise BenchError(f"{path}:{number}: not JSON: {error}") from error
+            if "\\u" in line:
+                json.dumps(record, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            half = ascii(error.object[error.start])
+            raise BenchError(f"{path}:{number}: {half} is half of a character; write the text anew as UTF-8") from error
+        except (ValueError, RecursionError) as error:
+            # Not JSON, a number of thousands of digits, or brackets within thousands of brackets.
+            raise BenchError(f"{path}:{number}: not JSON: {shortened(str(error))}") from error
         if not isinstance(record, dict):
             raise BenchError(f"{path}:{number}: an object was expected, found {type(record).__name__}")
         columns = columns or tuple(record)
         missing = [name for name in columns if name not in record]
         if missing:
-            raise BenchError(f"{path}:{number}: key {missing[0]!r} is missing; keys found: {', '.join(record)}")
+            raise BenchError(
+                f"{path}:{number}: key {missing[0]!r} is missing; keys found: {shortened(', '.join(record))}"
+            )
         rows.append((number, [record[name] for name in columns]))
     return Table(str(path), columns, len(rows), rows)
 
 
-def read_parquet(path: Path) -> Table:
-    """Return the table of a parquet file."""
+def read_parquet(path: Path, only: Collection[str] | None = None) -> Table:
+    """Return the table of a parquet file; of columns that are not among ``only``, no cell is read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            table = file.read(columns=[name for name in names if only is None or name in only])
     except FileNotFoundError:
         raise UsageError(f"no such file: {path}") from None
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise BenchError(f"{path} is not readable as parquet: {error}") from error
-    rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
-    return Table(str(path), tuple(table.column_names), table.num_rows, enumerate(rows, start=1), unit="row")
+    cells: dict[str, Iterable[Any]] = dict.fromkeys(names, [None] * table.num_rows)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        try:
+            cells[name] = column.to_pylist()
+        except (ValueError, OverflowError) as error:
+            # Bytes that are not UTF-8 where a text should be; a date that Python has none for.
+            raise BenchError(f"{path}: column {name!r} cannot be read: {error}") from error
+    rows = zip(*(cells[name] for name in names), strict=True)
+    return Table(str(path), tuple(names), table.num_rows, enumerate(rows, start=1), unit="row")
 
 
 def write_table(
@@ -295,7 +325,7 @@ def to_examples(
         row = tuple([cells[column] for column in text_columns])
         for name, text in zip(texts, row, strict=True):
             if not isinstance(text, str):
-                raise BenchError(f"{table.where(number)}: {name} is not a text but {text!r}")
+                raise BenchError(f"{table.where(number)}: {name} is not a text but {shortened(repr(text))}")
         value: int | float | None = None
         if label_column is not None:
             cell = cells[label_column]
@@ -304,7 +334,7 @@ def to_examples(
                     value = parse(cell)
                 except ValueError as error:
                     place = table.where(number)
-                    raise BenchError(f"{place}: {label} {cell!r} is not allowed; {error}") from None
+                    raise BenchError(f"{place}: {label} {shortened(repr(cell))} is not allowed; {error}") from None
         examples.append(Example(len(examples), row, value))
     if not examples:
         raise BenchError(f"{table.source} has no rows")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from bench.errors import UsageError, unknown
 
 CLASS_METRICS = ("accuracy", "f1", "matthews")
 """Metrics a classification task may name (``bench.evaluation.metrics`` computes them)."""
@@ -53,6 +57,25 @@ class Task:
     score_range: tuple[float, float] | None = None
     directed: bool = False
 
+    def __post_init__(self) -> None:
+        """Raise UsageError where the task's parts do not fit each other."""
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.name):
+            raise UsageError(f"name is {self.name!r}; use lower-case letters, digits, - and _")
+        for key, names in {"texts": self.texts, "labels": self.labels, "metrics": self.metrics}.items():
+            if len(set(names)) < len(names):
+                raise UsageError(f"{key} names something twice: {', '.join(names)}")
+        if not self.texts:
+            raise UsageError("texts names no column")
+        if len(self.labels) == 1:
+            raise UsageError("labels has one class; name at least two, or leave labels out for regression")
+        kind, known = ("regression", SCORE_METRICS) if self.is_regression else ("classification", CLASS_METRICS)
+        for metric in self.metrics:
+            if metric not in known:
+                raise unknown(f"{kind} metric", metric, known)
+        ends = self.score_range
+        if ends is not None and (self.labels or len(ends) != 2 or not -math.inf < ends[0] < ends[1] < math.inf):
+            raise UsageError(f"score_range is {list(ends)}; [low, high] is possible, for regression only")
+
     @property
     def is_regression(self) -> bool:
         """Whether the label is a score (mean squared error) rather than a class."""
@@ -67,6 +90,10 @@ class Task:
     def changeable(self) -> tuple[int, ...]:
         """Which of a row's texts a perturbation may change: of a directed pair, the second only."""
         return (1,) if self.directed else tuple(range(len(self.texts)))
+
+    def label_name(self, label: int | float | None) -> str:
+        """Return how a person reads ``label``: the class's name, or the score."""
+        return f"{label:g}" if self.is_regression or label is None else self.labels[int(label)]
 
     @property
     def main_metric(self) -> str:

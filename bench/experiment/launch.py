@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.data.source import doubts
 from bench.errors import BenchError, UsageError
 from bench.experiment.cell import run_cell
 from bench.experiment.grid import Cell
@@ -70,7 +71,13 @@ def preflight(cells: Sequence[Cell], parts: Parts, results: Path, progress: Prog
         raise UsageError(f"the results folder {results} is not writable; give another: --results DIR")
     tasks = {cell.task.name: None for cell in cells}
     for name in tasks:
-        parts.source.load(name)
+        for doubt in doubts(parts.source.load(name)):
+            progress.note(f"{name}: {doubt}")
+    if parts.source.name == "file" and parts.settings.teacher.model == "scratch":
+        progress.note(
+            f"preset {parts.settings.preset} trains tiny models from nothing, which shows how it works and not what "
+            f"strategies do to real text: for {', '.join(tasks)} give --preset minilm"
+        )
     runnable = [cell for cell in cells if not missing(cell.made)]
     for strategy in {str(cell.strategy): cell.strategy for cell in cells}.values():
         if lacks := lacking(strategy.create()):

@@ -231,3 +231,23 @@ def test_the_width_of_the_terminal_is_kept(monkeypatch):
     # But for commands and names of models, which are to be copied.
     entries = bench("strategies").stdout.partition("\n\n")[0]
     assert max(map(len, entries.splitlines())) <= 60
+
+
+def test_a_task_file_of_one_s_own_is_read_to_the_last_row_and_its_first_ones_are_shown(tmp_path):
+    (tmp_path / "rows.tsv").write_text("text\tlabel\na good film\tyes\ndull\tno\n")
+    path = tmp_path / "own.toml"
+    path.write_text(
+        'name = "own"\ntexts = ["text"]\nlabels = ["no", "yes"]\n[files]\ntrain = "rows.tsv"\ndev = "rows.tsv"\n'
+    )
+    done = CliRunner().invoke(main, ["list", "tasks", str(path)])
+    assert done.exit_code == 0, done.output
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert lines[:4] == ["own  own", "accuracy; train 2, dev 2", "yes: a good film", "no: dull"]
+    assert lines[4].startswith("doubtful: the texts of 2 of 2 dev rows are also in train")
+    (row,) = json.loads(CliRunner().invoke(main, ["list", "tasks", str(path), "--format", "json"]).stdout)
+    assert row["rows"] == {"train": 2, "dev": 2}
+    assert len(row["doubts"]) == 1
+    (tmp_path / "rows.tsv").write_text("text\tlabel\na good film\tyes\ndull\tperhaps\n")
+    wrong = CliRunner().invoke(main, ["list", "tasks", str(path)])
+    assert wrong.exit_code == 1
+    assert "rows.tsv:3: label 'perhaps' is not allowed; allowed: no, yes" in wrong.stderr

@@ -9,7 +9,7 @@ import pytest
 
 from bench.data.glue import FolderSource
 from bench.data.hub import HubSource, dataset_examples
-from bench.data.source import TaskData
+from bench.data.source import TaskData, differences
 from bench.data.tasks import GLUE
 from bench.errors import BenchError
 
@@ -68,7 +68,7 @@ def test_saved_data_sets_equal_the_tsv_files(glue_dir, tmp_path, name):
                 assert [e.label for e in saved.splits[split]] == pytest.approx([e.label for e in examples])
     else:
         assert saved.splits == data.splits
-    assert saved.partial == {}
+    assert differences(saved.task, saved.rows) == {}
     assert source.count(name) == data.rows
     assert saved.fingerprint == FolderSource(tmp_path).fingerprint(name)
 
@@ -146,3 +146,11 @@ def test_offline_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(BenchError, match=r"OfflineModeIsEnabled.*--data-dir DIR.*--preset mini"):
         HubSource().load("rte")
+
+
+@pytest.mark.parametrize("content", ["[1]", '{"splits": 3}', "", "{}"])
+def test_a_saved_data_set_of_another_shape_is_said_in_a_line(tmp_path, content):
+    (tmp_path / "RTE").mkdir()
+    (tmp_path / "RTE" / "dataset_dict.json").write_text(content)
+    with pytest.raises(BenchError, match="RTE .*(save it again|splits found)"):
+        FolderSource(tmp_path).count("rte")

@@ -17,6 +17,7 @@ from bench.data.mini.grammar import mini_grammar
 from bench.data.mini.pairs import entails, similarity
 from bench.data.mini.suite import MAKERS, generate
 from bench.data.mini.world import EXTRAS, SLOTS, Voice, lexicon
+from bench.data.source import differences
 from bench.data.tasks import GLUE
 from bench.errors import UsageError
 
@@ -52,7 +53,7 @@ def test_a_task_has_its_namesakes_shape_but_not_its_name(name):
     data = SOURCE.load(name)
     assert data.source == "mini"
     assert set(data.splits) == set(glue.rows)
-    assert data.partial == {}
+    assert differences(data.task, data.rows) == {}
     assert data.rows == SOURCE.count(name) == dict(mini.rows)
     assert 1000 <= data.rows["train"] <= 3000
     assert 300 <= data.rows["dev"] <= 500

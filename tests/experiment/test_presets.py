@@ -50,7 +50,7 @@ def test_overrides_are_typed_and_the_last_one_holds():
     [
         ("recipe.lr", "--set takes section.key=value, not 'recipe.lr'"),
         ("recipe.lrr=1", "unknown option of recipe: 'lrr'; did you mean 'lr'?"),
-        ("recpie.lr=1", "unknown section: 'recpie'; did you mean 'recipe'?"),
+        ("recpie.lr=1", "unknown key: 'recpie'; did you mean 'recipe'?"),
         ("recipe.lr=fast", "recipe.lr takes a number, not 'fast'"),
         ("recipe=1", "recipe is a section, not '1'; set one of its keys: recipe.KEY=…"),
         ("recipe.lr.x=1", "cannot set 'recipe.lr.x': 'lr' is a value, not a section"),
