@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from bench.reporting import leaderboard as tables
+from bench.reporting.schema import record_of
+
+
+def leaderboard(runs, baseline="none"):
+    """The leaderboard of runs as ``run`` makes them."""
+    return tables.leaderboard(map(record_of, runs), baseline)
+
+
+def failures(runs):
+    """Those of them without a score."""
+    return tables.failures(map(record_of, runs))
+
 
 def run(task="rte", strategy="none", seed=0, value=0.5, seconds=10.0, **changes):
     """One finished run; a change to a section is merged into it."""
@@ -32,3 +47,15 @@ def run(task="rte", strategy="none", seed=0, value=0.5, seconds=10.0, **changes)
         merge = isinstance(old, dict) and isinstance(change, dict) and key != "strategy_options"
         record[key] = old | change if merge else change
     return record
+
+
+def undocumented(tree, known=None, where=""):
+    """The fields of a written record that the schema does not have."""
+    known = msgspec.to_builtins(record_of(tree)) if known is None else known
+    odd = []
+    for key, value in tree.items():
+        if key not in known:
+            odd.append(where + key)
+        elif isinstance(value, dict) and isinstance(known[key], dict):
+            odd += undocumented(value, known[key], f"{where}{key}.")
+    return odd

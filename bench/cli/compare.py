@@ -6,12 +6,15 @@ import sys
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.brackets import split_list
 from bench.errors import BenchError, unknown
+
+if TYPE_CHECKING:
+    from bench.reporting.schema import Record
 
 
 @click.command(
@@ -114,11 +117,11 @@ def compare(
     _deliver(content, output)
 
 
-def _only(records: list[dict[str, Any]], key: str, patterns: str | None) -> list[dict[str, Any]]:
+def _only(records: list[Record], key: str, patterns: str | None) -> list[Record]:
     if patterns is None:
         return records
-    chosen = _match(patterns, {record[key] for record in records}, {}, key)
-    return [record for record in records if record[key] in chosen]
+    chosen = _match(patterns, {getattr(record, key) for record in records}, {}, key)
+    return [record for record in records if getattr(record, key) in chosen]
 
 
 def _match(patterns: str, known: Iterable[str], bases: dict[str, str], kind: str = "strategy") -> set[str]:
@@ -134,8 +137,8 @@ def _match(patterns: str, known: Iterable[str], bases: dict[str, str], kind: str
     return chosen
 
 
-def _footer(results: Path, records: Sequence[dict[str, Any]]) -> str:
-    count = {status: sum(r["status"] == status for r in records) for status in ("done", "failed", "skipped")}
+def _footer(results: Path, records: Sequence[Record]) -> str:
+    count = {status: sum(r.status == status for r in records) for status in ("done", "failed", "skipped")}
     words = ", ".join(f"{n} {status}" for status, n in count.items() if n)
     where = results / "runs" / "PRESET" / "TASK" / "STRATEGY" / "SEED" / "record.json"
     return f"{len(records)} records ({words}), one file a run: {where}"

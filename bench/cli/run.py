@@ -96,9 +96,11 @@ def _show(records: list[dict[str, Any]], results: Path, ran: int) -> None:
     """Print the leaderboard of this command's cells and where their files are."""
     from bench.reporting import tables
     from bench.reporting.leaderboard import averages, failures, leaderboard
+    from bench.reporting.schema import record_of
 
-    frame = leaderboard(records)
-    grids = tables.grids(frame, averages(frame), failures(records))
+    cells = list(map(record_of, records))
+    frame = leaderboard(cells)
+    grids = tables.grids(frame, averages(frame), failures(cells))
     to_terminal = sys.stdout.isatty()
     click.echo(tables.text(grids, tables.page_width(to_terminal), to_terminal))
     done_before = f", {len(records) - ran} were there already" if ran < len(records) else ""

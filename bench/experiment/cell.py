@@ -26,7 +26,8 @@ from bench.experiment.parts import Parts, rng_for
 from bench.experiment.provenance import provenance
 from bench.files import whole_file, write_json
 from bench.observer import Observer
-from bench.reporting.records import SCHEMA
+from bench.reporting.records import read_record
+from bench.reporting.schema import SCHEMA
 from bench.rewriting.training_sets import Rewriting
 from bench.spec import lacking
 from bench.strategy import Models
@@ -76,7 +77,10 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dic
     if record["status"] == "done":
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
         (folder / "error.txt").unlink(missing_ok=True)
-    return record
+    # Read back: what is handed on is what stays, and what stays is what a record may hold.
+    written = read_record(folder)
+    assert written is not None
+    return written
 
 
 def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from bench.data.tasks import GLUE
 from bench.reporting.quality import quality_means
+from bench.reporting.schema import Data, Done, Record, Skipped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 PLAIN_KD = "none"
 REFERENCE = "finetune"
 WITH_WNLI, WITHOUT_WNLI = "average", "average without WNLI"
-Record = Mapping[str, Any]
 
 # fmt: off
 COLUMNS = (
@@ -41,9 +40,8 @@ def task_order(task: str) -> tuple[int, str]:
     return (names.index(task) if task in names else len(names), task)
 
 
-def _usable(record: Record) -> bool:
-    value = record["main"]["value"] if record["status"] == "done" else None
-    return value is not None and math.isfinite(value)
+def _usable(record: Record) -> TypeGuard[Done]:
+    return isinstance(record, Done) and record.main.value is not None
 
 
 def _labels(records: Sequence[Record]) -> list[str]:
@@ -55,20 +53,21 @@ def _labels(records: Sequence[Record]) -> list[str]:
     values: dict[tuple[str, str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for record, own in zip(records, options, strict=True):
         for key, value in own.items():
-            values[record["preset"], record["strategy"], record["task"]][key].add(str(value))
+            values[record.preset, record.strategy, record.task][key].add(str(value))
     varying: dict[tuple[str, str], set[str]] = defaultdict(set)
     for (preset, strategy, _), seen in values.items():
         varying[preset, strategy] |= {key for key in seen if len(seen[key]) > 1}
     return [
-        _label(record["strategy"], own, varying[record["preset"], record["strategy"]])
+        _label(record.strategy, own, varying[record.preset, record.strategy])
         for record, own in zip(records, options, strict=True)
     ]
 
 
 def _options(record: Record) -> dict[str, Any]:
     """Return a run's options, with the settings of the generator where it trained one."""
-    generator = record["spec"].get("generator", {}) if record.get("generator") else {}
-    return record["strategy_options"] | {f"generator.{key}": value for key, value in generator.items()}
+    generator = record.spec.get("generator") if isinstance(record, Done) and record.generator else None
+    settings = generator if isinstance(generator, dict) else {}
+    return record.strategy_options | {f"generator.{key}": value for key, value in settings.items()}
 
 
 def _label(name: str, options: Mapping[str, Any], keys: Iterable[str]) -> str:
@@ -90,17 +89,16 @@ class Setting(NamedTuple):
     max_train: int | None
 
     @classmethod
-    def of(cls, record: Record) -> Setting:
+    def of(cls, record: Done) -> Setting:
         """Return the setting a run was made in."""
-        main, selection = record["main"], record["selection"]
         return cls(
-            record["signature"],
-            record["cost"]["student_updates"],
-            selection["rule"],
-            selection["optimistic"],
-            main["split"],
-            main["metric"],
-            record["data"].get("max_train"),
+            record.signature,
+            record.cost.student_updates,
+            record.selection.rule,
+            record.selection.optimistic,
+            record.main.split,
+            record.main.metric,
+            record.data.max_train,
         )
 
     def parts(self) -> dict[str, str]:
@@ -135,21 +133,21 @@ def leaderboard(records: Iterable[Record], baseline: str = PLAIN_KD) -> pd.DataF
 
     records = list(records)
     labels = _labels(records)
-    groups: dict[tuple[str, str, str, str], dict[int, Record]] = defaultdict(dict)
+    groups: dict[tuple[str, str, str, str], dict[int, Done]] = defaultdict(dict)
     short: dict[Setting, str] = {}  # 10,000 runs have a handful of settings
     failed: dict[tuple[str, str, str, str], set[int]] = defaultdict(set)
     for record, label in zip(records, labels, strict=True):
         if not _usable(record):
-            if record["status"] != "skipped":
-                failed[record["preset"], record["task"], label, record["signature"]].add(record["seed"])
+            if not isinstance(record, Skipped):
+                failed[record.preset, record.task, label, record.signature].add(record.seed)
             continue
         made_in = Setting.of(record)
         if made_in not in short:
             short[made_in] = made_in.short()
-        seeds = groups[record["preset"], record["task"], label, short[made_in]]
-        twin = seeds.get(record["seed"])
+        seeds = groups[record.preset, record.task, label, short[made_in]]
+        twin = seeds.get(record.seed)
         if twin is None or _finished(twin) <= _finished(record):
-            seeds[record["seed"]] = record
+            seeds[record.seed] = record
     rows = []
     for (preset, task, label, setting), by_seed in groups.items():
         against = groups.get((preset, task, baseline, setting), {})
@@ -182,16 +180,16 @@ def leaderboard(records: Iterable[Record], baseline: str = PLAIN_KD) -> pd.DataF
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _finished(record: Record) -> str:
-    return str((record.get("provenance") or {}).get("finished") or "")
+def _finished(record: Done) -> str:
+    return record.provenance.finished or ""
 
 
-def _scores(by_seed: Mapping[int, Record]) -> dict[int, float]:
-    return {seed: float(by_seed[seed]["main"]["value"]) for seed in sorted(by_seed)}
+def _scores(by_seed: Mapping[int, Done]) -> dict[int, float]:
+    return {seed: run.main.value for seed, run in sorted(by_seed.items()) if run.main.value is not None}
 
 
-def _seconds(by_seed: Mapping[int, Record]) -> float:
-    return statistics.fmean(record["cost"]["train_seconds"] for record in by_seed.values())
+def _seconds(by_seed: Mapping[int, Done]) -> float:
+    return statistics.fmean(record.cost.train_seconds for record in by_seed.values())
 
 
 def _mean_known(values: Iterable[float | None]) -> float | None:
@@ -199,7 +197,7 @@ def _mean_known(values: Iterable[float | None]) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-def _row(by_seed: Mapping[int, Record], against: Mapping[int, Record], plain: Mapping[int, Record]) -> dict[str, Any]:
+def _row(by_seed: Mapping[int, Done], against: Mapping[int, Done], plain: Mapping[int, Done]) -> dict[str, Any]:
     """Return the figures of one group of runs, which differ in nothing but the seed."""
     scores, theirs = _scores(by_seed), _scores(against)
     shared = sorted(scores.keys() & theirs.keys())
@@ -208,10 +206,10 @@ def _row(by_seed: Mapping[int, Record], against: Mapping[int, Record], plain: Ma
     base_mean = statistics.fmean(theirs[seed] for seed in shared) if shared else None
     own_mean = statistics.fmean(scores[seed] for seed in shared) if shared else None
     plain_seconds = _seconds(plain) if plain else 0.0
-    teachers = [run.get("teacher") or {} for run in runs]
+    teachers = [run.teacher for run in runs if run.teacher]
     return {
-        "metric": first["main"]["metric"],
-        "split": first["main"]["split"],
+        "metric": first.main.metric,
+        "split": first.main.split,
         "n_seeds": len(scores),
         "mean": statistics.fmean(scores.values()),
         "sd": statistics.stdev(scores.values()) if len(scores) > 1 else None,
@@ -220,18 +218,18 @@ def _row(by_seed: Mapping[int, Record], against: Mapping[int, Record], plain: Ma
         "n_paired": len(shared),
         "cost_ratio": _seconds(by_seed) / plain_seconds if plain_seconds > 0 else None,
         "train_seconds": _seconds(by_seed),
-        "student_updates": first["cost"]["student_updates"],
-        "adversary_updates": statistics.fmean(run["cost"]["adversary_updates"] for run in runs),
-        "teacher": _mean_known(teacher.get("dev") for teacher in teachers),
-        "majority": _mean_known(teacher.get("majority") for teacher in teachers),
-        "selection": first["selection"]["rule"],
-        "optimistic": first["selection"]["optimistic"],
-        "partial": _partial(first["data"]),
-        "max_train": first["data"].get("max_train"),
-        "signature": first["signature"],
-        "base": first["strategy"].partition("[")[0],
-        "options": first["strategy_options"],
-        "hardware": tuple(sorted({str((run.get("provenance") or {}).get("hardware")) for run in runs})),
+        "student_updates": first.cost.student_updates,
+        "adversary_updates": statistics.fmean(run.cost.adversary_updates for run in runs),
+        "teacher": _mean_known(teacher.dev for teacher in teachers),
+        "majority": _mean_known(teacher.majority for teacher in teachers),
+        "selection": first.selection.rule,
+        "optimistic": first.selection.optimistic,
+        "partial": _partial(first.data),
+        "max_train": first.data.max_train,
+        "signature": first.signature,
+        "base": first.strategy.partition("[")[0],
+        "options": first.strategy_options,
+        "hardware": tuple(sorted({str(run.provenance.hardware) for run in runs})),
         "metrics": _metric_means(runs),
         "seeds": tuple(scores),
         "scores": tuple(scores.values()),
@@ -239,25 +237,21 @@ def _row(by_seed: Mapping[int, Record], against: Mapping[int, Record], plain: Ma
     }
 
 
-def _partial(data: Mapping[str, Any]) -> str | None:
+def _partial(data: Data) -> str | None:
     """Return ``"dev 7600 of 40430"`` and the like for splits that lack official rows, or None."""
-    found, official = data.get("rows") or {}, data.get("official") or {}
+    sampled = {"train"} if data.rows.get("train") == data.max_train else set()
     short = [
-        f"{split} {rows} of {official[split]}"
-        for split, rows in found.items()
-        if official.get(split) is not None and rows != official[split] and not _cut(data, split)
+        f"{split} {rows} of {data.official[split]}"
+        for split, rows in data.rows.items()
+        if rows != data.official.get(split, rows) and split not in sampled
     ]
     return ", ".join(short) or None
 
 
-def _cut(data: Mapping[str, Any], split: str) -> bool:
-    return split == "train" and data.get("max_train") is not None and data["rows"][split] == data["max_train"]
-
-
-def _metric_means(runs: Sequence[Record]) -> dict[str, float]:
+def _metric_means(runs: Sequence[Done]) -> dict[str, float]:
     values: dict[str, list[float]] = defaultdict(list)
     for run in runs:
-        for split, scores in run["metrics"].items():
+        for split, scores in run.metrics.items():
             for metric, value in scores.items():
                 if value is not None:
                     values[f"{split}.{metric}"].append(value)
@@ -345,14 +339,14 @@ def failures(records: Iterable[Record]) -> list[dict[str, Any]]:
     records = list(records)
     return [
         {
-            "preset": record["preset"],
-            "task": record["task"],
+            "preset": record.preset,
+            "task": record.task,
             "strategy": label,
-            "seed": record["seed"],
-            "status": "skipped" if record["status"] == "skipped" else "failed",
+            "seed": record.seed,
+            "status": "skipped" if isinstance(record, Skipped) else "failed",
             "reason": "the score is not a finite number"
-            if record["status"] == "done"
-            else record.get("reason") or "no reason recorded",
+            if isinstance(record, Done)
+            else record.reason or "no reason recorded",
         }
         for record, label in zip(records, _labels(records), strict=True)
         if not _usable(record)

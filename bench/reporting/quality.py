@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
+from bench.reporting.schema import Done
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -42,7 +46,7 @@ MEASURES = (
 )
 
 
-def quality_means(runs: Sequence[Mapping[str, Any]]) -> dict[str, float] | None:
+def quality_means(runs: Sequence[Done]) -> dict[str, float] | None:
     """Return the means over ``runs`` of the numbers in their sections ``text_quality``; None where they have none.
 
     Of what was counted in rewriting come shares of the rows: ``failed``, ``attack_success`` among the rows that an
@@ -50,14 +54,14 @@ def quality_means(runs: Sequence[Mapping[str, Any]]) -> dict[str, float] | None:
     """
     values: dict[str, list[float]] = defaultdict(list)
     for run in runs:
-        section = dict(run.get("text_quality") or {})
+        section: dict[str, Any] = msgspec.structs.asdict(run.text_quality) if run.text_quality else {}
         counts = section.pop("rewriting", None) or {}
         if rows := counts.get("rows"):
             section["failed"] = counts.get("failed", 0) / rows
             if tried := counts.get("success", 0) + counts.get("failure", 0):
                 section["attack_success"] = counts.get("success", 0) / tried
-            if queries := run["cost"].get("attack_queries"):
-                section["queries_per_row"] = queries / rows
+            if run.cost.attack_queries:
+                section["queries_per_row"] = run.cost.attack_queries / rows
         for key, value in section.items():
             if value is not None:
                 values[key].append(value)

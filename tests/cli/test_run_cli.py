@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from made_records import undocumented
 
 from bench import registry
 from bench.cli import main
@@ -70,6 +71,7 @@ def test_a_grid_is_run_recorded_and_not_run_again(results):
     for path in paths:
         record = read_record(path.parent)
         assert record["status"] == "done"
+        assert undocumented(record) == []
         assert record["data"]["rows"]["train"] == 64
         assert record["data"]["max_train"] == 64
         assert record["cost"]["student_updates"] == 2

@@ -5,10 +5,10 @@ from math import sqrt
 
 import pandas as pd
 import pytest
-from made_records import run
+from made_records import failures, leaderboard, run
 
 from bench.reporting import tables
-from bench.reporting.leaderboard import averages, failures, leaderboard
+from bench.reporting.leaderboard import averages
 
 
 def row(frame, **where):

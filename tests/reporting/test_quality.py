@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from made_records import run
+from made_records import leaderboard, run
 
 from bench.reporting import tables
-from bench.reporting.leaderboard import leaderboard
 from bench.reporting.quality import quality, sheets
 
 

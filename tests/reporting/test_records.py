@@ -9,8 +9,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.files import write_json
-from bench.reporting import records
-from bench.reporting.records import INDEX, read_record, run_folder, scan, set_aside
+from bench.reporting.records import read_record, run_folder, scan, set_aside
 
 
 def make(**changes):
@@ -89,7 +88,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(records.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(BenchError, match="No space left on device"):
         write_json(path, {"new": 2})
     assert json.loads(path.read_text()) == {"old": 1}
@@ -116,14 +115,12 @@ def test_no_results_say_what_to_run(tmp_path):
         scan(tmp_path / "results")
 
 
-def test_scan_keeps_what_tables_need_and_says_where_the_rest_is(tmp_path):
+def test_scan_says_where_a_record_lies(tmp_path):
     path = put(tmp_path)
-    (found,), corrupt = scan(tmp_path)
+    (record,), corrupt = scan(tmp_path)
     assert corrupt == []
-    assert found["main"]["value"] == 0.5
-    assert found["cost"] == {"student_updates": 3, "adversary_updates": 0, "train_seconds": 1.5}
-    assert found["spec"].keys() <= {"generator"}
-    assert tmp_path / found["folder"] / "record.json" == path
+    assert (record.main.value, record.cost.examples, record.spec) == (0.5, 96, {"student": {"lr": 2e-5}})
+    assert tmp_path / record.folder / "record.json" == path
 
 
 def test_an_unfinished_run_is_no_record(tmp_path):
@@ -140,17 +137,45 @@ def _without(key):
     return record
 
 
+def _with(key, value):
+    record = make()
+    *sections, last = key.split(".")
+    inner = record
+    for section in sections:
+        inner = inner.setdefault(section, {})
+    inner[last] = value
+    return record
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
 CORRUPT = {
     "cut short": '{"schema": 1, "id"',
     "binary": b"\xff\xfe\x00",
+    "empty": "",
+    "zeros": b"\0" * 1000,
     "a list": "[]",
     "another schema": make(schema=2),
     "no status": _without("status"),
     "unknown status": make(status="half"),
     "no score": _without("main.value"),
-    "score is text": make(main={"split": "dev", "metric": "accuracy", "value": "0.5"}),
+    "score is text": _with("main.value", "0.5"),
     "seed is true": make(seed=True),
     "no updates": _without("cost.student_updates"),
+    "accuracy below zero": _with("main.value", -5),
+    "accuracy above one": _with("metrics.dev.accuracy", 1.5),
+    "correlation below minus one": _with("metrics.dev", {"pearson": -1.01}),
+    "score without end": json.dumps(make()).replace('"value": 0.5', '"value": 1e999'),
+    "score is no number": json.dumps(make()).replace('"value": 0.5', '"value": NaN'),
+    "score of 401 digits": _with("main.value", 10**400),
+    "seconds below zero": _with("cost.train_seconds", -1),
+    "seconds of 401 digits": _with("cost.train_seconds", 10**400),
+    "seconds beyond all time": _with("cost.train_seconds", 1e308),
+    "metrics of a split are a list": _with("metrics", {"dev": [1]}),
+    "reason is a list": make(status="failed", reason=["why"]),
+    "nested deeply": json.dumps(make()).replace('"id"', f'"more": {DEEP}, "id"'),
+    "nested deeply where anything may be": json.dumps(make()).replace('"lr": 2e-05', f'"lr": {DEEP}'),
+    "options nested": _with("strategy_options", {"a": json.loads("[" * 90 + "]" * 90)}),
+    "a lone surrogate": json.dumps(make()).replace('"none"', '"\\ud800"'),
 }
 
 
@@ -164,12 +189,13 @@ def test_a_corrupt_record_is_reported_and_set_aside(tmp_path, kind):
 
     found, corrupt = scan(tmp_path)
     aside = tmp_path / "aside" / path.relative_to(tmp_path)
-    assert [record["seed"] for record in found] == [0]
+    assert [record.seed for record in found] == [0]
     assert [where for where, _ in corrupt] == [path]
     assert str(aside) in corrupt[0][1]
     assert not path.exists()
     assert set_aside(tmp_path) == [aside]
     assert scan(tmp_path) == (found, [])
+    assert read_record(path.parent) is None
 
     # A second corrupt record of the same run does not overwrite the first.
     path.write_text("{}")
@@ -181,75 +207,75 @@ def test_failed_and_skipped_runs_need_no_score(tmp_path):
     for n, status in enumerate(("failed", "skipped")):
         put(tmp_path, seed=n, status=status, reason="why", main=None, metrics={}, cost={}, selection=None)
     found, corrupt = scan(tmp_path)
-    assert [record["status"] for record in found] == ["failed", "skipped"]
+    assert [record.status for record in found] == ["failed", "skipped"]
     assert corrupt == []
 
 
-def test_the_index_follows_every_change_and_may_be_deleted(tmp_path):
-    paths = [put(tmp_path, seed=seed) for seed in range(5)]
+def test_every_change_is_seen_at_once(tmp_path):
+    paths = [put(tmp_path, seed=seed) for seed in range(4)]
     scan(tmp_path)
-    changed = make(seed=0, main={"split": "dev", "metric": "accuracy", "value": 0.75})
-    write_json(paths[0], changed)
+    old = paths[0].stat()
+    paths[0].write_text(paths[0].read_text().replace('"value": 0.5', '"value": 0.7'))
+    os.utime(paths[0], ns=(old.st_atime_ns, old.st_mtime_ns))  # same size, same time
     paths[1].unlink()
     put(tmp_path, seed=9)
     paths[2].write_text("nonsense")
-
-    refreshed, corrupt = scan(tmp_path)
+    found, corrupt = scan(tmp_path)
     assert [path for path, _ in corrupt] == [paths[2]]
-    assert sorted((r["seed"], r["main"]["value"]) for r in refreshed) == [
-        (0, 0.75),
-        (3, 0.5),
-        (4, 0.5),
-        (9, 0.5),
-    ]
-    (tmp_path / INDEX).unlink()
-    assert scan(tmp_path) == (refreshed, [])
-
-
-def test_unchanged_records_are_not_read_again(tmp_path, monkeypatch):
-    put(tmp_path, seed=0)
-    first = scan(tmp_path)
-    opened = []
-    whole = records._read_for_tables
-    monkeypatch.setattr(records, "_read_for_tables", lambda *a: opened.append(a[1]) or whole(*a))
-    assert scan(tmp_path) == first
-    assert opened == []
-    put(tmp_path, seed=1)
-    scan(tmp_path)
-    assert [place.rpartition("/")[2] for place in opened] == ["seed-1-0a1b2c3d"]
-
-
-def test_a_damaged_index_is_rebuilt(tmp_path):
-    put(tmp_path)
-    found = scan(tmp_path)
-    index = tmp_path / INDEX
-    good = index.read_bytes()
-    for damage in (b"", b"{}", good[:-5], good.replace(b'"value":0.5', b'"value":0.9')):
-        index.write_bytes(damage)
-        assert scan(tmp_path) == found
-        assert index.read_bytes() == good
+    assert [(record.seed, record.main.value) for record in found] == [(0, 0.7), (3, 0.5), (9, 0.5)]
 
 
 def test_results_that_may_only_be_read_can_still_be_scanned(tmp_path):
     path = put(tmp_path)
     bad = put(tmp_path, seed=1)
     bad.write_text("nonsense")
-    # Files in the place of the folders: chmod does not stop root.
-    (tmp_path / "cache").write_text("")
+    # A file in the place of the folder: chmod does not stop root.
     (tmp_path / "aside").write_text("")
     found, corrupt = scan(tmp_path)
-    assert [tmp_path / r["folder"] for r in found] == [path.parent]
+    assert [tmp_path / record.folder for record in found] == [path.parent]
     assert "could not be moved" in corrupt[0][1]
     assert bad.exists()
 
 
-def test_ten_thousand_records_scan_the_same_twice(tmp_path, monkeypatch):
-    monkeypatch.setattr(records.os, "fsync", lambda _: None)
-    text = json.dumps(make())
-    for n in range(10_000):
-        folder = tmp_path / "runs" / "mini" / f"t{n % 9}" / f"s{n % 8}" / f"seed-{n}-0"
-        folder.mkdir(parents=True)
-        (folder / "record.json").write_text(text)
-    fresh = scan(tmp_path)
-    assert len(fresh[0]) == 10_000
-    assert scan(tmp_path) == fresh
+def _fifo(path):
+    os.mkfifo(path)
+
+
+def _loop(path):
+    path.symlink_to(path.name)
+
+
+def _nowhere(path):
+    path.symlink_to("nothing")
+
+
+def _endless(path):
+    path.symlink_to("/dev/zero")
+
+
+def _sparse(path):
+    with path.open("wb") as file:
+        file.truncate(8 * 2**30)
+
+
+@pytest.mark.parametrize("make_it", [_fifo, _loop, _nowhere, _endless, _sparse, Path.mkdir])
+def test_what_is_no_file_to_read_is_set_aside_and_never_waited_for(tmp_path, make_it):
+    put(tmp_path)
+    path = run_folder(tmp_path, "mini", "rte", "none", 1, "0a1b2c3d") / "record.json"
+    path.parent.mkdir(parents=True)
+    make_it(path)
+    with pytest.raises(BenchError, match="corrupt"):
+        read_record(path.parent)
+    found, corrupt = scan(tmp_path)
+    assert [record.seed for record in found] == [0]
+    assert [where for where, _ in corrupt] == [path]
+    assert not os.path.lexists(path)
+    assert set_aside(tmp_path) == [tmp_path / "aside" / path.relative_to(tmp_path)]
+    assert scan(tmp_path) == (found, [])
+
+
+def test_folders_that_are_links_to_themselves_hold_no_runs(tmp_path):
+    put(tmp_path)
+    (tmp_path / "runs" / "loop").symlink_to("loop")
+    (tmp_path / "runs" / "mini" / "up").symlink_to("..")
+    assert len(scan(tmp_path)[0]) == 1
