@@ -44,6 +44,17 @@ class Words:
     def __str__(self) -> str:
         return "".join(gap + word for gap, word in zip(self.gaps, [*self.words, ""], strict=True))
 
+    def cores(self) -> dict[int, tuple[int, int]]:
+        """Return from where to where in the text each word that has one has its core."""
+        spans, at = {}, 0
+        for place, word in enumerate(self.words):
+            at += len(self.gaps[place])
+            if plain := core(word):
+                start = at + word.index(plain)
+                spans[place] = (start, start + len(plain))
+            at += len(word)
+        return spans
+
     def insert(self, place: int, word: str) -> None:
         """Put ``word`` before word ``place`` (at ``len(self)``: at the end), with a space of its own."""
         self.gaps.insert(place + 1 if place < len(self.words) else place, " ")
