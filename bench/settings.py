@@ -138,7 +138,7 @@ class Recipe:
 
 
 # What changes how a result is come by and not the result.
-_WITHOUT_EFFECT = {"recipe": ("device", "checkpoint_seconds", "recompute"), "teacher": ("force",)}
+WITHOUT_EFFECT = {"recipe": ("device", "checkpoint_seconds", "recompute"), "teacher": ("force",)}
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Settings:
             name: {
                 key: value
                 for key, value in section.items()
-                if value != defaults[name][key] and key not in _WITHOUT_EFFECT.get(name, ())
+                if value != defaults[name][key] and key not in WITHOUT_EFFECT.get(name, ())
             }
             for name, section in self.to_dict().items()
             if isinstance(section, dict)

@@ -44,7 +44,7 @@ Examples:
     type=click.Choice(["text", "json", "csv", "markdown"]),
     default="text",
     show_default=True,
-    help="text and markdown: tasks by strategies. json and csv: one row a task and strategy (--quality: a strategy).",
+    help="text and markdown: tasks by strategies. json and csv: a row per task and strategy (--quality: per strategy).",
 )
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead.")
 def compare(
@@ -65,13 +65,15 @@ def compare(
     Rows are only compared where their signatures agree. Failed and skipped runs are listed below the table.
     """
     from bench.reporting import quality as text_quality
-    from bench.reporting import tables
-    from bench.reporting.leaderboard import PLAIN_KD, averages, failures, leaderboard
+    from bench.reporting import sheet
+    from bench.reporting.averages import averages
+    from bench.reporting.leaderboard import PLAIN_KD, failures, leaderboard
     from bench.reporting.records import scan, set_aside
+    from bench.reporting.tables import grids
 
     records, corrupt = scan(results)
     for path, reason in corrupt:
-        click.echo(f"Warning: corrupt record {path}: {reason}", err=True)
+        click.echo(sheet.printable(f"Warning: corrupt record {path}: {reason}"), err=True)
     earlier = len(set_aside(results)) - sum("; moved to " in reason for _, reason in corrupt)
     if earlier > 0:
         click.echo(
@@ -86,7 +88,7 @@ def compare(
     frame, lost = leaderboard(records, baseline), failures(records)
     known = {*frame["strategy"], *(row["strategy"] for row in lost)}
     if baseline != PLAIN_KD and baseline not in known:
-        raise unknown("baseline", baseline, known)
+        raise unknown("baseline", baseline, map(sheet.printable, known))
     means = averages(frame)
     if strategy is not None:
         bases = dict(zip(frame["strategy"], frame["base"], strict=True))
@@ -94,26 +96,25 @@ def compare(
         frame, means = (part[part["strategy"].isin(shown)] for part in (frame, means))
         lost = [row for row in lost if row["strategy"] in shown]
 
-    grids: Sequence[tables.Grid | tables.Sheet]
     if quality:
         frame = text_quality.quality(frame)
         if frame.empty:
             raise BenchError("none of these runs made texts, or none was recorded with what it did to them")
-        grids = text_quality.sheets(frame)
+        sheets = text_quality.sheets(frame)
     else:
-        grids = tables.grids(frame, means, lost)
+        sheets = [grid.sheet() for grid in grids(frame, means, lost)]
     if form in ("text", "markdown"):
         footer = _footer(results, records)
         if form == "markdown":
-            content = f"{tables.markdown(grids)}\n{footer}\n"
+            content = f"{sheet.markdown(sheets)}\n{footer}\n"
         else:
             to_terminal = output is None and sys.stdout.isatty()
-            content = f"{tables.text(grids, tables.page_width(to_terminal), to_terminal)}\n{footer}\n"
+            content = f"{sheet.text(sheets, sheet.page_width(to_terminal), to_terminal)}\n{footer}\n"
     else:
-        content = tables.json_text(frame) if form == "json" else tables.csv_text(frame)
-        for grid in grids:
-            for note in grid.notes:
-                click.echo(f"{grid.preset}: {note}", err=True)
+        content = sheet.json_text(frame) if form == "json" else sheet.csv_text(frame)
+        for table in sheets:
+            for note in table.notes:
+                click.echo(f"{table.preset}: {note}", err=True)
     _deliver(content, output)
 
 
@@ -126,13 +127,15 @@ def _only(records: list[Record], key: str, patterns: str | None) -> list[Record]
 
 def _match(patterns: str, known: Iterable[str], bases: dict[str, str], kind: str = "strategy") -> set[str]:
     """Return the known names that any of the comma-separated patterns means; each must mean at least one."""
+    from bench.reporting.sheet import printable
+
     known = set(known)
     chosen: set[str] = set()
     for pattern in split_list(patterns):
         # Exactly equal first: the brackets of mate-kd[rho=0.4] mean something else to a glob.
         found = {name for name in known if pattern in (name, bases.get(name)) or fnmatchcase(name, pattern)}
         if not found:
-            raise unknown(f"{kind} among these results:", pattern, known)
+            raise unknown(f"{kind} among these results:", pattern, map(printable, known))
         chosen |= found
     return chosen
 
@@ -141,7 +144,7 @@ def _footer(results: Path, records: Sequence[Record]) -> str:
     count = {status: sum(r.status == status for r in records) for status in ("done", "failed", "skipped")}
     words = ", ".join(f"{n} {status}" for status, n in count.items() if n)
     where = results / "runs" / "PRESET" / "TASK" / "STRATEGY" / "SEED" / "record.json"
-    return f"{len(records)} records ({words}), one file a run: {where}"
+    return f"{len(records)} records ({words}), one file per run: {where}"
 
 
 def _deliver(content: str, output: Path | None) -> None:

@@ -94,15 +94,17 @@ def run(
 
 def _show(records: list[dict[str, Any]], results: Path, ran: int) -> None:
     """Print the leaderboard of this command's cells and where their files are."""
-    from bench.reporting import tables
-    from bench.reporting.leaderboard import averages, failures, leaderboard
+    from bench.reporting import sheet
+    from bench.reporting.averages import averages
+    from bench.reporting.leaderboard import failures, leaderboard
     from bench.reporting.schema import record_of
+    from bench.reporting.tables import grids
 
     cells = list(map(record_of, records))
     frame = leaderboard(cells)
-    grids = tables.grids(frame, averages(frame), failures(cells))
+    sheets = [grid.sheet() for grid in grids(frame, averages(frame), failures(cells))]
     to_terminal = sys.stdout.isatty()
-    click.echo(tables.text(grids, tables.page_width(to_terminal), to_terminal))
+    click.echo(sheet.text(sheets, sheet.page_width(to_terminal), to_terminal))
     done_before = f", {len(records) - ran} were there already" if ran < len(records) else ""
     skipped = sum(record["status"] == "skipped" for record in records[len(records) - ran :])
     left_out = f" ({skipped} of them skipped)" if skipped else ""

@@ -6,30 +6,39 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from bench.reporting.leaderboard import PLAIN_KD, REFERENCE, WITH_WNLI, WITHOUT_WNLI, Setting, task_order
+from bench.reporting.averages import ALL_TASKS, WITHOUT_WNLI
+from bench.reporting.leaderboard import PLAIN_KD, REFERENCE, task_order
+from bench.reporting.marks import ON_SCORES, ON_TASKS, ON_TEACHERS
 
-OPTIMISTIC, NOT_COMPARABLE, OTHER_TASKS, LESS_DATA = "*", "†", "‡", "§"
-AVERAGE_LABELS = {WITH_WNLI: "average", WITHOUT_WNLI: "avg, no WNLI"}
-_ODD_TASKS = (("without", "missing"), ("with", "extra"))
+OPTIMISTIC, NOT_COMPARABLE, OTHER_TASKS, OTHER_SEEDS, LESS_DATA, ONE_SEED = "*", "†", "‡", "~", "§", "?"
+AVERAGE_LABELS = {ALL_TASKS: "average", WITHOUT_WNLI: "avg, no WNLI"}
 SECOND_DEV = "dev_mismatched"
 
 
 def line_name(row: dict[str, Any]) -> str:
-    """Return what the table calls the line of a row: its task, and the setting where that is not the main."""
-    return row["task"] if row["main"] else f"{row['task']} [{row['setting']}]"
+    """Return what the table calls the line of a row: its task, and the setting's number where that is not the main."""
+    return row["task"] if row["main"] else f"{row['task']} [{row['setting_number']}]"
 
 
 def column_order(rows: list[dict[str, Any]], averages: list[dict[str, Any]]) -> list[str]:
-    """Return the strategies in order: baseline, reference, then by average, then those without one."""
+    """Return the strategies in order: baseline, reference, then by average gain, then those without one.
+
+    A gain is over the seeds that a strategy shares with the baseline, so that no lucky seed moves it up. Where
+    nothing was run with the baseline, means count.
+    """
     baseline = rows[0]["baseline"] if rows else PLAIN_KD
-    rank = {a["strategy"]: -a["mean"] for a in averages if a["average"] == WITHOUT_WNLI and a["same_tasks"]}
+    last = {average["strategy"]: average for average in averages if average["same_tasks"]}
+    figure = "difference" if any(row["comparable"] for row in rows) else "mean"
+    rank = {s: -average[figure] for s, average in last.items() if average[figure] is not None}
     bases = {row["strategy"]: row["base"] for row in rows}
     return sorted(bases, key=lambda s: (s != baseline, bases[s] != REFERENCE, rank.get(s, 1.0), s))
 
 
 def notes(rows: list[dict[str, Any]], averages: list[dict[str, Any]], failures: list[dict[str, Any]]) -> list[str]:
     """Return what must stand under one preset's table: how its numbers came about, and what they are not."""
-    lines = _notes_on_scores(rows) + _notes_on_settings(rows) + _notes_on_averages(averages) if rows else []
+    lines = []
+    if rows:
+        lines = [*_notes_on_scores(rows), *_warnings(rows), *_notes_on_settings(rows), *_notes_on_averages(averages)]
     lost: dict[tuple[str, str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for failure in failures:
         lost[failure["status"], failure["strategy"], failure["reason"]][failure["task"]].append(failure["seed"])
@@ -80,6 +89,8 @@ def _notes_on_scores(rows: list[dict[str, Any]]) -> list[str]:
     paired = {row["task"] for row in rows if row["comparable"] and row["n_paired"] == 0}
     if paired:
         lines.append(f"no difference on {', '.join(sorted(paired))} where no seed is shared with {baseline!r}")
+    if any(row["n_paired"] == 1 and row["strategy"] != baseline for row in rows):
+        lines.append(f"{ONE_SEED} a difference from one seed: an anecdote; give more, --seeds 5")
     if any(f"{SECOND_DEV}.{row['metric']}" in row["metrics"] for row in rows):
         lines.append("mnli-mm: MNLI's mismatched dev set, in no average")
     for name in strategies:
@@ -109,20 +120,13 @@ def _notes_on_settings(rows: list[dict[str, Any]]) -> list[str]:
         lines.append(f"{LESS_DATA} trained on a subset (max_train): {_by_value(cut, 'at most {} rows')}")
     updates = {line_name(row): row["student_updates"] for row in rows}
     lines.append("student updates, the same for every strategy: " + _by_value(updates))
-    taught = [row for row in rows if row["teacher"] is not None and row["majority"] is not None]
-    weak = sorted({row["task"] for row in taught if row["teacher"] <= row["majority"]}, key=task_order)
-    if weak:
-        lines.append(f"the teacher is no better than the most frequent class on {', '.join(weak)}")
     if main:
         lines.append("signature: " + ", ".join(f"{task} {row['setting']}" for task, row in main.items()))
     others = {(row["task"], row["setting"]): row for row in rows if not row["main"]}
-    for (task, setting), row in others.items():
+    for row in others.values():
         mark = "" if row["comparable"] else f"{NOT_COMPARABLE} "
-        line = f"{mark}{task} [{setting}]: in no average"
-        if task in main:
-            line += f"; not comparable with {task} {main[task]['setting']}, from which it differs in "
-            line += _differences(main[task], row)
-        lines.append(line)
+        words = "; ".join(row["differs"])
+        lines.append(f"{mark}{line_name(row)}, signature {row['setting']}: in no average; it has {words}")
     alone = [t for t, r in main.items() if not r["comparable"]]
     if alone and len(alone) < len(main):
         lines.append(f"{NOT_COMPARABLE} {', '.join(alone)}: no {rows[0]['baseline']!r} run to compare with")
@@ -134,10 +138,18 @@ def _notes_on_settings(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _differences(one: dict[str, Any], other: dict[str, Any]) -> str:
-    mine, theirs = (Setting(*(row[name] for name in Setting._fields)).parts() for row in (one, other))
-    keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
-    return ", ".join(f"{key} ({theirs.get(key, 'none')}, not {mine.get(key, 'none')})" for key in keys)
+def _warnings(rows: list[dict[str, Any]]) -> list[str]:
+    """Return one note per mark: what it means, and where it stands with what figures."""
+    lines = []
+    for key, (sign, meaning) in {**ON_SCORES, **ON_TASKS, **ON_TEACHERS}.items():
+        where: dict[str, dict[str, str]] = defaultdict(dict)
+        for row in rows:
+            if key in row["warnings"]:
+                where[row["strategy"] if key in ON_SCORES else ""][line_name(row)] = row["warnings"][key]
+        places = [f"{strategy} on {_by_value(tasks)}".removeprefix(" on ") for strategy, tasks in where.items()]
+        if places:
+            lines.append(f"{sign} {meaning}: {', '.join(places)}")
+    return lines
 
 
 def _notes_on_averages(averages: list[dict[str, Any]]) -> list[str]:
@@ -150,10 +162,13 @@ def _notes_on_averages(averages: list[dict[str, Any]]) -> list[str]:
             if len(usual) > 1:
                 lines.append(f"{label}: {len(usual)} tasks, {', '.join(sorted(usual, key=task_order))}")
         for a in of_kind:
-            words = [f"{word} {', '.join(a[key])}" for word, key in _ODD_TASKS if a[key]]
+            tasks = (("without", a["missing"]), ("with", a["extra"]))
+            words = [f"{word} {', '.join(names)}" for word, names in tasks if names]
             if words:
-                odd[a["strategy"], " and ".join(words)].append(label)
+                odd[f"{OTHER_TASKS} {a['strategy']}", " and ".join(words)].append(label)
+            if not a["same_seeds"]:
+                odd[f"{OTHER_SEEDS} {a['strategy']}", f"over other seeds than {a['baseline']!r}"].append(label)
     for (strategy, what), labels in odd.items():
         which = " and ".join(map(repr, labels))
-        lines.append(f"{OTHER_TASKS} {strategy}: {which} {what}: not comparable with the others")
+        lines.append(f"{strategy}: {which} {what}: not comparable with the others")
     return lines

@@ -1,4 +1,4 @@
-"""What strategies do to the texts, from the records' numbers to one table a preset."""
+"""What strategies do to the texts, from the records' numbers to one table per preset."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from bench.reporting.schema import Done
+from bench.reporting.sheet import Sheet, plain_rows
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from bench.reporting.tables import Sheet
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def quality_means(runs: Sequence[Done]) -> dict[str, float] | None:
     values: dict[str, list[float]] = defaultdict(list)
     for run in runs:
         section: dict[str, Any] = msgspec.structs.asdict(run.text_quality) if run.text_quality else {}
-        counts = section.pop("rewriting", None) or {}
+        counts = section.pop("rewriting", None) or run.cost.rewritten
         if rows := counts.get("rows"):
             section["failed"] = counts.get("failed", 0) / rows
             if tried := counts.get("success", 0) + counts.get("failure", 0):
@@ -69,7 +68,7 @@ def quality_means(runs: Sequence[Done]) -> dict[str, float] | None:
 
 
 def quality(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a (preset, strategy) that makes texts: the numbers of ``MEASURES``, means over its tasks.
+    """Return one row per (preset, strategy) that makes texts: the numbers of ``MEASURES``, means over its tasks.
 
     ``frame`` is what ``leaderboard`` returns; a task counts in its main setting. ``tasks`` names those covered,
     ``n_seeds`` is the least number of seeds on any of them. A number that no task has is null.
@@ -99,9 +98,7 @@ def quality(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def sheets(frame: pd.DataFrame) -> list[Sheet]:
-    """Return one table a preset of what ``quality`` returns: strategies down, numbers across."""
-    from bench.reporting.tables import Sheet, plain_rows
-
+    """Return one table per preset of what ``quality`` returns: strategies down, numbers across."""
     found = []
     rows = plain_rows(frame)
     for preset in sorted({row["preset"] for row in rows}):

@@ -128,7 +128,7 @@ class Cost(Struct):
     """Rows by model."""
     seconds: dict[str, float] = {}
     """Wall-clock seconds by phase."""
-    rewritten: dict[str, int] = {}
+    rewritten: dict[str, Count] = {}
     """Rows and forms of rewriting: all, those that failed, those from the cache, outcomes of attacks."""
     peak_memory_mb: dict[str, Count] = {}
     """Highest resident memory of the process, and of the GPU where there is one."""
@@ -167,7 +167,7 @@ class TextQuality(Struct):
     """Mean cosine of the sentence embeddings of form and original."""
     truncated: Share | None = None
     """Forms cut at the maximum length."""
-    rewriting: dict[str, int] | None = None
+    rewriting: dict[str, Count] | None = None
     """Counts of rewriting the whole training set: rows, failed, cached, outcomes of attacks."""
 
 
@@ -269,6 +269,9 @@ class Done(Record, kw_only=True, tag="done"):
         for where, metric, value in [*scores, ("main", self.main.metric, self.main.value)]:
             if value is not None and not (-1.0001 if metric in _MAY_BE_NEGATIVE else 0) <= value <= 1.0001:
                 raise ValueError(f"no {metric} is {value} - at `$.{where}`")
+        counts = (self.text_quality.rewriting if self.text_quality else None) or self.cost.rewritten
+        if counts.get("failed", 0) > counts.get("rows", 0):
+            raise ValueError(f"{counts['failed']} rows of {counts.get('rows', 0)} failed to be rewritten")
 
 
 class Failed(Record, tag="failed"):

@@ -1,33 +1,30 @@
-"""Tables as text, markdown, CSV and JSON, with the notes without which a table misleads."""
+"""The wide table of a preset: tasks down, strategies across, a summary below."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import shutil
-import textwrap
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.reporting.marks import ON_SCORES, ON_TASKS, ON_TEACHERS
 from bench.reporting.notes import (
     AVERAGE_LABELS,
     LESS_DATA,
     NOT_COMPARABLE,
+    ONE_SEED,
     OPTIMISTIC,
+    OTHER_SEEDS,
     OTHER_TASKS,
     SECOND_DEV,
     column_order,
     line_name,
     notes,
 )
+from bench.reporting.sheet import Sheet, plain_rows
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_WIDTH_OF_A_FILE = 100
 
 
 class Cell(NamedTuple):
@@ -38,6 +35,9 @@ class Cell(NamedTuple):
     difference: str = ""
 
 
+MISSING = Cell("–")
+
+
 @dataclass
 class Row:
     """One line of the wide table: a task in one setting, or a summary."""
@@ -46,20 +46,6 @@ class Row:
     teacher: str
     cells: list[Cell]
     summary: bool = False
-
-
-@dataclass
-class Sheet:
-    """A table of one preset as it is printed: columns of a head and one text a row, the first to the left.
-
-    The first column is repeated, and the second not torn from it, where a table is continued below itself. There is
-    a rule below row number ``rule_below``.
-    """
-
-    preset: str
-    columns: list[tuple[str, list[str]]]
-    notes: list[str]
-    rule_below: int | None = None
 
 
 @dataclass
@@ -80,7 +66,7 @@ class Grid:
 
 
 def grids(frame: pd.DataFrame, averages: pd.DataFrame, failures: Sequence[dict[str, Any]]) -> list[Grid]:
-    """Return one wide table a preset from what ``leaderboard``, ``averages`` and ``failures`` return."""
+    """Return one wide table per preset from what ``leaderboard``, ``averages`` and ``failures`` return."""
     presets = sorted({*frame["preset"], *(failure["preset"] for failure in failures)})
     return [
         _grid(
@@ -91,17 +77,6 @@ def grids(frame: pd.DataFrame, averages: pd.DataFrame, failures: Sequence[dict[s
         )
         for preset in presets
     ]
-
-
-def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of ``frame``, with None for what is missing and ints that pandas made floats of."""
-    rows = []
-    for row in frame.to_dict("records"):
-        plain: dict[str, Any] = {str(key): None if isinstance(v, float) and v != v else v for key, v in row.items()}
-        if isinstance(plain.get("max_train"), float):
-            plain["max_train"] = int(plain["max_train"])
-        rows.append(plain)
-    return rows
 
 
 def _grid(
@@ -116,33 +91,45 @@ def _grid(
     table = []
     for (task, _), by_strategy in lines.items():
         first = next(iter(by_strategy.values()))
-        label = line_name(first)
-        marks = OPTIMISTIC * first["optimistic"] + NOT_COMPARABLE * (has_baseline and not first["comparable"])
-        marks += LESS_DATA * (first["partial"] is not None or first["max_train"] is not None)
-        nothing = {s: Cell(lost.get((task, s), "–") if first["main"] else "–") for s in strategies}
-        cells = [_score(by_strategy[s]) if s in by_strategy else nothing[s] for s in strategies]
+        marks = _signs(ON_TASKS, by_strategy.values())
+        if first["optimistic"]:
+            marks += OPTIMISTIC
+        if has_baseline and not first["comparable"]:
+            marks += NOT_COMPARABLE
+        if first["partial"] is not None or first["max_train"] is not None:
+            marks += LESS_DATA
+        cells = []
+        for strategy in strategies:
+            if strategy in by_strategy:
+                row = by_strategy[strategy]
+                cells.append(_score(row, _signs(ON_SCORES, [row])))
+            else:
+                cells.append(Cell(lost.get((task, strategy), "–")) if first["main"] else MISSING)
         teachers = [row["teacher"] for row in by_strategy.values() if row["teacher"] is not None]
-        table.append(Row(label + marks, _points(sum(teachers) / len(teachers)) if teachers else "–", cells))
+        teacher = _points(sum(teachers) / len(teachers)) if teachers else "–"
+        table.append(Row(line_name(first) + marks, teacher + _signs(ON_TEACHERS, by_strategy.values()), cells))
         second = {s: row["metrics"].get(f"{SECOND_DEV}.{row['metric']}") for s, row in by_strategy.items()}
         if any(value is not None for value in second.values()):
-            cells = [Cell("–" if second.get(s) is None else _points(second[s])) for s in strategies]
-            table.append(Row(label.replace(task, f"{task}-mm") + marks, "–", cells))
+            cells = [MISSING if second.get(s) is None else Cell(_points(second[s])) for s in strategies]
+            table.append(Row(line_name(first | {"task": f"{task}-mm"}) + marks, "–", cells))
     table += _summary(averages, strategies, len({row["task"] for row in rows if row["main"]}))
     return Grid(preset, strategies, table, notes(rows, averages, failures))
+
+
+def _signs(marks: Mapping[str, tuple[str, str]], rows: Any) -> str:
+    """Return the signs of those of ``marks`` that any of ``rows`` is warned of."""
+    return "".join(sign for key, (sign, _) in marks.items() if any(key in row["warnings"] for row in rows))
 
 
 def _points(fraction: float) -> str:
     return f"{100 * fraction:.1f}"
 
 
-def _score(row: dict[str, Any], mark: str = "") -> Cell:
-    own = row["strategy"] == row.get("baseline")
-    difference = None if own else row["difference"]
-    return Cell(
-        _points(row["mean"]) + mark,
-        "" if row["sd"] is None else f"± {_points(row['sd'])}",
-        "" if difference is None else f"{100 * difference:+.1f}",
-    )
+def _score(row: Mapping[str, Any], marks: str = "") -> Cell:
+    difference = ""
+    if row["strategy"] != row["baseline"] and row["difference"] is not None:
+        difference = f"{100 * row['difference']:+.1f}" + (ONE_SEED if row["n_paired"] == 1 else "")
+    return Cell(_points(row["mean"]) + marks, "" if row["sd"] is None else f"± {_points(row['sd'])}", difference)
 
 
 def _summary(averages: list[dict[str, Any]], strategies: list[str], n_tasks: int) -> list[Row]:
@@ -150,80 +137,20 @@ def _summary(averages: list[dict[str, Any]], strategies: list[str], n_tasks: int
     kinds = [kind for kind in AVERAGE_LABELS if any(a["average"] == kind for a in averages)]
     for kind in kinds if n_tasks > 1 else []:
         of_kind = {a["strategy"]: a for a in averages if a["average"] == kind}
-        cells = [
-            _score(of_kind[s], "" if of_kind[s]["same_tasks"] else OTHER_TASKS) if s in of_kind else Cell("–")
-            for s in strategies
-        ]
+        cells = [_score(of_kind[s], _unlike(of_kind[s])) if s in of_kind else MISSING for s in strategies]
         rows.append(Row(AVERAGE_LABELS[kind], "", cells, summary=True))
     widest = {a["strategy"]: a for kind in reversed(kinds) for a in averages if a["average"] == kind}
-    if any(a["cost_ratio"] is not None for a in widest.values()):
-        ratios = [widest[s]["cost_ratio"] if s in widest else None for s in strategies]
-        marks = ["" if s not in widest or widest[s]["same_tasks"] else OTHER_TASKS for s in strategies]
-        cells = [Cell("–" if r is None else f"{r:.2f}×{m}") for r, m in zip(ratios, marks, strict=True)]
-        rows.append(Row("cost", "", cells, summary=True))
-    return rows
+    cells = []
+    for strategy in strategies:
+        average = widest.get(strategy)
+        is_known = average is not None and average["cost_ratio"] is not None
+        mark = OTHER_TASKS if average is not None and not average["same_tasks"] else ""
+        cells.append(Cell(f"{average['cost_ratio']:.2f}×{mark}") if average and is_known else MISSING)
+    return [*rows, Row("cost", "", cells, summary=True)] if any(cell != MISSING for cell in cells) else rows
 
 
-def page_width(to_terminal: bool) -> int:
-    """Return how many columns a text table may take: the terminal's, or 100 in a file or pipe."""
-    if to_terminal or os.environ.get("COLUMNS", "").isdigit():
-        return max(60, shutil.get_terminal_size().columns)
-    return _WIDTH_OF_A_FILE
-
-
-def text(tables: Sequence[Grid | Sheet], width: int = 100, colour: bool = False) -> str:
-    """Return the tables for a terminal of ``width`` columns; one too wide is continued below itself."""
-    import io
-
-    from rich.console import Console
-
-    parts = []
-    for sheet in map(_sheet, tables):
-        buffer = io.StringIO()
-        console = Console(
-            file=buffer,
-            width=max(width, 40),
-            force_terminal=colour,
-            color_system="standard" if colour else None,
-            highlight=False,
-        )
-        for table, needed in _blocks(sheet, width):
-            # A single column wider than the terminal still gets its room: numbers are never cut.
-            console.width = max(width, needed)
-            console.print(table)
-            console.print()
-        lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
-        for note in sheet.notes:
-            lines += textwrap.wrap(
-                note,
-                width,
-                initial_indent="  ",
-                subsequent_indent="    ",
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        parts.append("\n".join([f"preset {sheet.preset}", *lines]))
-    return "\n\n".join(parts) + "\n"
-
-
-def _sheet(table: Grid | Sheet) -> Sheet:
-    return table if isinstance(table, Sheet) else table.sheet()
-
-
-def _blocks(sheet: Sheet, width: int) -> list[tuple[Any, int]]:
-    """Return rich tables with the width each needs, as many columns in each as ``width`` takes."""
-    if not sheet.columns[0][1]:
-        return []
-    columns = [(_fold(head, max(map(len, lines))), lines) for head, lines in sheet.columns]
-    needs = [3 + max(len(line) for line in (*head.split("\n"), *lines)) for head, lines in columns]
-    blocks = [[0, 1]]
-    for i in range(2, len(columns)):
-        if len(blocks[-1]) > 1 + (len(blocks) == 1) and sum(needs[j] for j in (*blocks[-1], i)) > width:
-            blocks.append([0])
-        blocks[-1].append(i)
-    return [
-        (_rich_table([columns[i] for i in block], sheet.rule_below), sum(needs[i] for i in block)) for block in blocks
-    ]
+def _unlike(average: Mapping[str, Any]) -> str:
+    return ("" if average["same_tasks"] else OTHER_TASKS) + ("" if average["same_seeds"] else OTHER_SEEDS)
 
 
 def _column(cells: list[Cell]) -> list[str]:
@@ -234,64 +161,3 @@ def _column(cells: list[Cell]) -> list[str]:
         pieces = [part.rjust(width) for part, width in zip(cell, widths, strict=True) if width]
         lines.append(" ".join(pieces))
     return lines
-
-
-def _fold(name: str, width: int) -> str:
-    """Break a long head after its punctuation and spaces, so that a column stays as narrow as its numbers."""
-    lines = [""]
-    for piece in re.findall(r"[^:(\[,=\-_/ ]*[:(\[,=\-_/ ]?", name):
-        if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > max(width, 10):
-            lines.append("")
-        lines[-1] += piece
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _rich_table(columns: list[tuple[str, list[str]]], rule_below: int | None) -> Any:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
-    for n, (head, _) in enumerate(columns):
-        # Text, not str: rich would read the brackets of mate-kd[rho=0.4] as markup.
-        table.add_column(Text(head), justify="right" if n else "left", no_wrap=True)
-    for n in range(len(columns[0][1])):
-        table.add_row(*(Text(lines[n]) for _, lines in columns), end_section=n == rule_below)
-    return table
-
-
-def markdown(tables: Sequence[Grid | Sheet]) -> str:
-    """Return the tables in GitHub's markdown, notes as lists below."""
-    parts = []
-    for sheet in map(_sheet, tables):
-        lines = [f"### preset {sheet.preset}", ""]
-        if sheet.columns[0][1]:
-            head = [name.replace("|", "\\|") for name, _ in sheet.columns]
-            lines += [_pipes(head), _pipes(["---"] + ["---:"] * (len(head) - 1))]
-            lines += [
-                _pipes(" ".join(cell.replace("|", "\\|").split()) for cell in row)
-                for row in zip(*(cells for _, cells in sheet.columns), strict=True)
-            ]
-        lines += ["", *(f"- {note.replace(OPTIMISTIC, chr(92) + OPTIMISTIC)}" for note in sheet.notes)]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
-
-
-def _pipes(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def json_text(frame: pd.DataFrame) -> str:
-    """Return the long form as a JSON list of objects, null for what is missing; scores are fractions."""
-    return json.dumps(plain_rows(frame), indent=1, allow_nan=False) + "\n"
-
-
-def csv_text(frame: pd.DataFrame) -> str:
-    """Return the long form as CSV; lists and mappings are written as JSON in their cells."""
-    import pandas as pd
-
-    rows = [
-        {key: json.dumps(v) if isinstance(v, dict | tuple) else v for key, v in row.items()}
-        for row in plain_rows(frame)
-    ]
-    return pd.DataFrame(rows, columns=list(frame.columns)).to_csv(index=False)

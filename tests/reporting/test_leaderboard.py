@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from made_records import failures, leaderboard, run
 
+from bench.reporting import sheet as formats
 from bench.reporting import tables
-from bench.reporting.leaderboard import averages
+from bench.reporting.averages import averages
 
 
 def row(frame, **where):
@@ -87,16 +88,35 @@ def test_runs_of_unlike_settings_are_neither_pooled_nor_compared(kind):
     assert pd.isna(odd["cost_ratio"])
 
     table = grid(records)
-    label = f"rte [{odd['setting']}]"
-    (line,) = [line for line in table.rows if line.label.startswith(label)]
+    (line,) = [line for line in table.rows if line.label.startswith("rte [2]")]
     assert "†" in line.label
-    assert any(note.startswith("† rte [") and "in no average" in note for note in table.notes)
+    assert any(note.startswith("† rte [2], signature ") and "in no average" in note for note in table.notes)
 
 
 def test_a_note_says_in_what_two_settings_differ():
     records = [run(), run(strategy="eda", signature="bench=0.2.0|data=rte", cost={"student_updates": 7})]
     (note,) = [note for note in grid(records).notes if note.startswith("†")]
-    assert note.endswith("differs in bench (0.2.0, not 0.1.0), student_updates (7, not 100)")
+    assert note.endswith("in no average; it has bench 0.2.0, not 0.1.0; student updates 7, not 100")
+
+
+def spec(teacher, **more):
+    return {"teacher": {"epochs": 3, "force": False} | teacher, "recipe": {"epochs": 2, "device": "auto"}} | more
+
+
+def test_settings_are_told_apart_by_name_and_not_by_hash():
+    one = run(signature="bench=1|teacher=aaaa|student=bbbb|recipe=cccc", spec=spec({"shape": {"hidden_size": 64}}))
+    changed = spec({"epochs": 1, "force": True, "shape": {"hidden_size": 16, "layers": 2}})
+    changed["recipe"] = {"epochs": 1, "device": "cpu", "newer": 5}
+    other = run(strategy="eda", signature="bench=1|teacher=dddd|student=eeee|recipe=ffff", spec=changed)
+    frame = leaderboard([one, other, run(strategy="aeda", **{key: one[key] for key in ("signature", "spec")})])
+    assert row(frame, strategy="eda")["differs"] == (
+        "student eeee, not bbbb",  # a record that does not say in what
+        "teacher.epochs 1, not 3",
+        "teacher.shape.hidden_size 16, not 64",
+        "recipe.epochs 1, not 2",
+        "teacher.shape.layers 2, not absent",
+    )
+    assert row(frame, strategy="none")["differs"] == ()
 
 
 def test_each_setting_is_held_against_its_own_baseline():
@@ -223,8 +243,8 @@ def test_the_mark_survives_when_the_baseline_is_not_shown():
 def test_a_strategy_shown_alone_keeps_its_notes_though_only_in_an_odd_setting():
     frame = leaderboard([run(), run(strategy="eda", signature="other")])
     (shown,) = tables.grids(frame[frame["strategy"] == "eda"], averages(frame).iloc[:0], [])
-    assert [line.label.partition(" ")[0] for line in shown.rows] == ["rte"]
-    assert any(note.endswith("in no average") for note in shown.notes)
+    assert [line.label for line in shown.rows] == ["rte [2]"]
+    assert any("rte [2], signature" in note and "in no average; it has" in note for note in shown.notes)
 
 
 def test_another_baseline():
@@ -265,7 +285,7 @@ def test_what_a_reader_must_know_stands_below_the_table():
     assert "§ qqp: dev 7600 of 40430 official rows; not comparable with published scores" in text
     assert "trained on a subset (max_train): sst2 (at most 500 rows)" in text
     assert "* selection best-dev: chosen on the very data reported, so optimistic" in text
-    assert "no better than the most frequent class on rte" in text
+    assert "# the teacher is no better than the best constant answer on dev, by more than noise: rte (50.0" in text
     assert "unlike machines: another machine; cpu" in text
     assert "selection: last" in text
 
@@ -288,7 +308,7 @@ def test_text_is_plain_and_cuts_nothing_however_narrow():
     ]
     table = grid(records)
     for width in (30, 80, 120):
-        text = tables.text([table], width)
+        text = formats.text([table.sheet()], width)
         assert "…" not in text
         assert "\x1b" not in text
         for line in table.rows:
@@ -301,17 +321,56 @@ def test_text_is_plain_and_cuts_nothing_however_narrow():
 def test_json_and_csv_hold_every_row_with_null_for_what_is_missing():
     records = [run(), run(strategy="eda", signature="other")]
     frame = leaderboard(records)
-    rows = json.loads(tables.json_text(frame))
+    rows = json.loads(formats.json_text(frame))
     assert [r["strategy"] for r in rows] == list(frame["strategy"])
     eda = next(r for r in rows if r["strategy"] == "eda")
     assert eda["difference"] is None
     assert eda["sd"] is None
     assert eda["scores"] == [0.5]
-    assert tables.csv_text(frame).count("\n") == 3
+    assert formats.csv_text(frame).count("\n") == 3
 
 
 def test_nothing_at_all_is_still_a_table():
     records = [run(status="failed", reason="why", main=None)]
     frame = leaderboard(records)
-    assert json.loads(tables.json_text(frame)) == []
-    assert "failed: none on rte (seed 0): why" in tables.text(tables.grids(frame, averages(frame), failures(records)))
+    assert json.loads(formats.json_text(frame)) == []
+    assert "failed: none on rte (seed 0): why" in formats.text([grid(records).sheet()])
+
+
+def test_a_difference_from_one_seed_is_marked_as_the_anecdote_it_is():
+    records = [run(seed=s, value=0.5) for s in (0, 1)] + [run(strategy="eda", value=0.6)]
+    assert cells(grid(records), "rte")["eda"].difference == "+10.0?"
+    assert any(note.startswith("? a difference from one seed") for note in grid(records).notes)
+    records.append(run(strategy="eda", seed=1, value=0.6))
+    assert cells(grid(records), "rte")["eda"].difference == "+10.0"
+    assert not any(note.startswith("?") for note in grid(records).notes)
+    assert not any(note.startswith("?") for note in grid([run()]).notes)
+
+
+def test_columns_stand_by_paired_gain_and_averages_over_other_seeds_are_marked():
+    values = {"none": (0.6, 0.5, 0.5), "mate-kd": (0.61, 0.52, 0.52), "eda": (0.58,)}
+    records = [
+        run(task, strategy, seed, value)
+        for task in ("rte", "cola")
+        for strategy, scores in values.items()
+        for seed, value in enumerate(scores)
+    ]
+    table = grid(records)
+    # eda's mean of 58.0 is of the one seed on which the baseline has 60.0.
+    assert table.strategies == ["none", "mate-kd", "eda"]
+    average = cells(table, "avg, no WNLI")
+    assert average["eda"] == ("58.0~", "", "-2.0?")
+    assert average["mate-kd"][0] == "55.0"
+    note = "~ eda: 'avg, no WNLI' over other seeds than 'none': not comparable with the others"
+    assert note in table.notes
+
+
+def test_cost_is_over_the_seeds_that_were_timed_for_both():
+    records = [run(seed=0, seconds=10), run(seed=1, seconds=30), run(strategy="eda", seed=1, seconds=60)]
+    assert row(leaderboard(records), strategy="eda")["cost_ratio"] == 2
+
+
+def test_tasks_of_one_s_own_have_a_plain_average():
+    records = [run(t, s) for t in ("anli", "scitail") for s in ("none", "eda")]
+    assert cells(grid(records), "average").keys() == {"none", "eda"}
+    assert "WNLI" not in formats.text([grid(records).sheet()])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from made_records import leaderboard, run
 
-from bench.reporting import tables
+from bench.reporting import sheet as formats
 from bench.reporting.quality import quality, sheets
 
 
@@ -17,7 +17,7 @@ def made(task, strategy, seed, changed, rewriting=None, queries=0, **numbers):
 
 
 def table(records):
-    return {row["strategy"]: row for row in tables.plain_rows(quality(leaderboard(records)))}
+    return {row["strategy"]: row for row in formats.plain_rows(quality(leaderboard(records)))}
 
 
 def test_means_are_over_seeds_first_and_then_over_tasks():
@@ -75,7 +75,7 @@ def test_strategies_go_down_and_numbers_across():
     ]
     assert sheet.notes[1] == "changed: texts that differ from the original"
     assert sheet.notes[-2:] == ["tasks of eda: rte", "tasks of mlm[rho=0.4]: cola"]
-    lines = [line.split() for line in tables.text([sheet], width=80).splitlines()]
+    lines = [line.split() for line in formats.text([sheet], width=80).splitlines()]
     assert ["strategy", "tasks", "changed", "label", "kept", "D", "after", "distinct-2"] in lines
     assert ["mlm[rho=0.4]", "1", "100.0%", "87.5%", "–", "–"] in lines
-    assert "| eda | 1 | 25.0% | – | 0.123 | 50.0% |" in tables.markdown([sheet])
+    assert "| eda | 1 | 25.0% | – | 0.123 | 50.0% |" in formats.markdown([sheet])

@@ -1,0 +1,59 @@
+"""What makes a score mean less than it seems: seen in the records, marked in the table, explained below it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.reporting.schema import Done
+
+_FAILED_ROWS = 0.01
+"""From this share on, rows that could not be rewritten are worth a note."""
+_UNCHANGED = 0.001
+"""A strategy that changes fewer of its texts does nothing to them."""
+_DEV_IN_TRAIN = 0.01
+"""GLUE's own dev sets share a few rows with train."""
+
+ON_SCORES = {
+    "constant": ("=", "one answer for every dev row, or no better than the best constant answer"),
+    "unchanged": ("∅", "changed none of the texts, or next to none"),
+    "rewriting": ("!", "rows that could not be rewritten stayed as they were"),
+}
+ON_TASKS = {"dev": ("¶", "dev rows that are training rows as well")}
+ON_TEACHERS = {"teacher": ("#", "the teacher is no better than the best constant answer on dev, by more than noise")}
+
+
+def warnings(runs: Sequence[Done], quality: dict[str, float] | None) -> dict[str, str]:
+    """Return what a reader must be warned of in the score of ``runs``, one strategy's on a task: {mark: figures}.
+
+    ``quality`` are the means of what the strategy did to the texts.
+    """
+    found = {}
+    empty = sum(map(_is_constant, runs))
+    if empty:
+        found["constant"] = f"{empty} of {len(runs)} seeds"
+    if quality and quality.get("changed", 1.0) < _UNCHANGED:
+        found["unchanged"] = f"{quality['changed']:.1%}"
+    if quality and quality.get("failed", 0.0) > _FAILED_ROWS:
+        found["rewriting"] = f"{quality['failed']:.1%} of the rows"
+    for run in runs:
+        rows = run.data.rows.get("dev", 0)
+        if (run.checks.dev_in_train or 0) > _DEV_IN_TRAIN * rows:
+            found["dev"] = f"{run.checks.dev_in_train} of {rows} rows"
+        level, teacher = constant_of(run), run.teacher
+        if teacher and teacher.dev is not None and level is not None and teacher.dev - level <= teacher.noise:
+            found["teacher"] = f"{100 * teacher.dev:.1f} against {100 * level:.1f}"
+    return found
+
+
+def constant_of(run: Done) -> float | None:
+    """Return what the best constant answer scores on dev; in older records the most frequent class of train."""
+    if run.teacher and run.teacher.constant is not None:
+        return run.teacher.constant
+    return run.checks.constant if run.checks.constant is not None or not run.teacher else run.teacher.majority
+
+
+def _is_constant(run: Done) -> bool:
+    if run.checks.most_predicted == 1:
+        return True
+    level = run.checks.constant
+    return level is not None and run.main.value is not None and run.main.value <= level

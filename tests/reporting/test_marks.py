@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from made_records import leaderboard, run
+
+from bench.reporting import tables
+from bench.reporting.averages import averages
+
+
+def grid(records):
+    frame = leaderboard(records)
+    (only,) = tables.grids(frame, averages(frame), [])
+    return only
+
+
+def lines(records):
+    table = grid(records)
+    return {row.label: dict(zip(table.strategies, row.cells, strict=True)) for row in table.rows}
+
+
+def notes(records, sign):
+    return [note for note in grid(records).notes if note.startswith(f"{sign} ")]
+
+
+def test_a_student_with_one_answer_or_no_better_than_a_constant_one_is_marked():
+    records = [
+        run(seed=0, value=0.6, checks={"constant": 0.5, "most_predicted": 0.7}),
+        run(strategy="one class", value=0.6, checks={"constant": 0.7, "most_predicted": 1.0}),
+        run(strategy="as good", value=0.5, checks={"constant": 0.5, "most_predicted": 0.9}),
+        run(strategy="some seeds", value=0.6, checks={"constant": 0.5, "most_predicted": 0.9}),
+        run(strategy="some seeds", seed=1, value=0.4, checks={"constant": 0.5, "most_predicted": 0.9}),
+        run(strategy="older", value=0.2),
+    ]
+    found = {name: cell.mean for name, cell in lines(records)["rte"].items()}
+    marked = {"one class": "60.0=", "as good": "50.0=", "some seeds": "50.0="}
+    assert found == {"none": "60.0", "older": "20.0", **marked}
+    assert notes(records, "=") == [
+        "= one answer for every dev row, or no better than the best constant answer: as good on rte (1 of 1 seeds), "
+        "one class on rte (1 of 1 seeds), some seeds on rte (1 of 2 seeds)"
+    ]
+
+
+def test_a_strategy_that_changes_nothing_is_marked():
+    records = [run(), run(strategy="eda", text_quality={"changed": 0.9})]
+    assert notes(records, "∅") == []
+    records.append(run(strategy="shuffle", text_quality={"changed": 0.0}))
+    assert lines(records)["rte"]["shuffle"].mean == "50.0∅"
+    assert notes(records, "∅") == ["∅ changed none of the texts, or next to none: shuffle on rte (0.0%)"]
+
+
+def test_rows_that_failed_to_be_rewritten_are_said_where_they_are_many():
+    few = {"rows": 1000, "failed": 10}
+    many = {"rows": 1000, "failed": 980}
+    records = [
+        run(),
+        run(strategy="eda", text_quality={"changed": 0.5, "rewriting": few}),
+        run(strategy="bae", text_quality={"changed": 0.5, "rewriting": many}),
+        run(strategy="aeda", cost={"rewritten": many}),  # a record without its text quality
+    ]
+    (note,) = notes(records, "!")
+    assert note.endswith(": aeda on rte (98.0% of the rows), bae on rte (98.0% of the rows)")
+    assert lines(records)["rte"]["bae"].mean == "50.0!"
+
+
+def test_a_dev_set_that_is_the_training_set_is_marked():
+    records = [run("rte", data={"rows": {"dev": 800}}, checks={"dev_in_train": 8}), run("cola")]
+    assert notes(records, "¶") == []
+    records[0]["checks"]["dev_in_train"] = 9
+    assert "rte¶" in lines(records)
+    assert notes(records, "¶") == ["¶ dev rows that are training rows as well: rte (9 of 800 rows)"]
+
+
+def test_a_teacher_no_better_than_a_constant_answer_is_marked():
+    teacher = {"dev": 0.56, "constant": 0.5, "noise": 0.05}
+    assert notes([run(teacher=teacher)], "#") == []
+    weak = run(teacher=teacher | {"noise": 0.07})
+    (note,) = notes([weak], "#")
+    assert note.endswith("rte (56.0 against 50.0)")
+    assert grid([weak]).rows[0].teacher == "56.0#"
+    # Records from before the best constant answer was recorded: train's most frequent class.
+    assert notes([run(teacher={"dev": 0.5, "majority": 0.5})], "#")
+
+
+def test_warnings_are_in_the_long_form_as_well():
+    frame = leaderboard([run(checks={"most_predicted": 1.0})])
+    assert frame["warnings"].tolist() == [{"constant": "1 of 1 seeds"}]
