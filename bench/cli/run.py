@@ -72,12 +72,13 @@ def run(
         notes += left_out
         grids.append((where, make_grid(settings, where, chosen, specs, which)))
 
-    # Only now what takes seconds to import: a misspelt name is answered at once.
-    from bench.experiment.launch import Job, launch, plan, preflight
-    from bench.experiment.parts import Parts
-
     done, jobs = [], []
     with watching() as progress:
+        # Only now what takes seconds to import: a misspelt name is answered at once.
+        from bench.experiment.launch import Job, launch, plan, preflight
+        from bench.experiment.parts import Parts
+
+        progress.doing("reading data")
         for note in notes:
             progress.note(note)
         for where, cells in grids:

@@ -118,6 +118,7 @@ def _fit(
         done, position = state["done"], state["position"]
     model.train()
     order = TokenBatchOrder(texts.lengths[rows], settings.batch_tokens, settings.seed)
+    observer.update("generator", done, settings.tokens)
     while done < settings.tokens:
         inputs = texts.inputs(rows[order[position]], accelerator.device)
         for group in optimizer.param_groups:

@@ -123,6 +123,7 @@ def distil(
                 trainer.load_state_dict(state)
                 best, outcome.curve, outcome.resumed = state["best"], state["curve"], state["resumed"] + 1
         last_saved = cost.train_seconds
+        observer.update(trains, cost.student_updates, total)
         while cost.student_updates < total:
             step = Step(student=cost.student_updates, adversary=cost.adversary_updates)
             # In a phase without views an adversary would learn for nothing.

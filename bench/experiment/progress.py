@@ -1,78 +1,140 @@
-"""What a person sees while it runs: one calm display on a terminal, plain log lines elsewhere."""
+"""What a person sees while it runs: one calm line on a terminal, plain log lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.live import Live
 
 _LINE_EVERY_SECONDS = 30.0
+_BAR = 20
+_GAP, _LONG_NAME = "  ", 32
+_ORDER = ("where", "bar", "step", "loss", "score", "speed", "left")
+
+Left = Callable[[str, float, float], "float | None"]
+"""From the phase, its seconds left and its seconds per step, the seconds left of the whole grid, or None."""
 
 
 class Progress:
     """An observer of runs. ``cell`` names what is being worked on; the rest comes from the training loop."""
 
-    def __init__(self, show: Any = None, task: Any = None) -> None:
-        self._show, self._task = show, task
+    def __init__(self, live: Live | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._live, self._clock = live, clock
         self._where, self._score, self._model = "", "", ""
-        self._start, self._first, self._last_line = 0.0, 0, time.monotonic()
+        self._left: Left | None = None
+        self._start, self._first, self._last_line = 0.0, 0, clock()
+        self._done, self._total = 0, 0
+        self._parts: dict[str, str] = {"step": "starting"}
 
-    def cell(self, number: int, of: int, name: str) -> None:
-        """Cell ``number`` of ``of`` begins."""
-        self._where, self._model = f"[{number}/{of}] {name}", ""
-        if self._show is None:
+    def doing(self, what: str) -> None:
+        """Say ``what`` is going on until the first step of something is counted."""
+        self._model, self._total, self._parts = "", 0, {"step": what}
+        if self._live is not None:
+            self._live.refresh()
+
+    def cell(self, number: int, of: int, name: str, left: Left | None = None) -> None:
+        """Cell ``number`` of ``of`` begins; ``left`` says how long the whole grid will take from within it."""
+        self._where, self._left = f"[{number}/{of}] {name}", left
+        if self._live is None:
             self.note(self._where)
+        self.doing("reading data and models")
 
     def update(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
         """``done`` of ``total`` steps are made; ``phase`` is what was just worked on."""
-        # The student and its adversary take turns on one clock; another model starts a new one.
+        # The student and its adversary take turns on one clock, which counts the student's updates.
         model = "student" if phase == "adversary" else phase
         if model != self._model or done < self._first:
             self._model, self._score = model, ""
-            self._start, self._first = time.monotonic(), done
-        seconds = time.monotonic() - self._start
-        speed = (done - self._first) / seconds if seconds > 0 else 0.0
-        left = f"{_clock((total - done) / speed)} left" if speed else ""
-        text = f"{phase} {done:,}/{total:,}" + ("" if loss is None else f"  loss {loss:.3f}")
-        text += f"{self._score}  {speed:,.1f}/s  {left}"
-        if self._show is not None:
-            self._show.update(self._task, description=self._where, text=text, completed=done, total=total)
-        elif time.monotonic() - self._last_line > _LINE_EVERY_SECONDS:
-            self._last_line = time.monotonic()
-            self.note(text)
+            self._start, self._first = self._clock(), done
+        self._done, self._total = done, total
+        seconds, steps = self._clock() - self._start, done - self._first
+        self._parts = {"step": f"{model} {done:,}/{total:,}" + (" (adversary's turn)" if phase != model else "")}
+        if loss is not None and phase == model:
+            self._parts["loss"] = f"loss {loss:.3f}"
+        self._parts["score"] = self._score
+        if steps and seconds > 0:
+            left = (total - done) * seconds / steps
+            self._parts["speed"] = f"{steps / seconds:,.1f}/s"
+            self._parts["left"] = f"{clock_time(left)} left"
+            grid = None if self._left is None else self._left(model, left, seconds / steps)
+            if grid is not None:
+                self._parts["left"] += f", grid {clock_time(grid)}"
+        if self._live is None and self._clock() - self._last_line > _LINE_EVERY_SECONDS:
+            self._last_line = self._clock()
+            self.note(_GAP.join(filter(None, self._parts.values())))
 
     def evaluated(self, metric: str, value: float) -> None:
         """The model in training scored ``value`` on dev."""
-        self._score = f"  dev {metric} {value:.3f}"
+        self._score = f"dev {metric} {value:.3f}"
 
     def note(self, text: str) -> None:
         """Say ``text`` above the display, and keep it there."""
-        if self._show is not None:
-            self._show.console.print(text, highlight=False, markup=False)
+        if self._live is not None:
+            # A terminal breaks a long line itself, so that it is copied as one.
+            self._live.console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:
             print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the line, no wider than the terminal."""
+        from rich.progress_bar import ProgressBar
+        from rich.segment import Segment
 
-def _clock(seconds: float) -> str:
+        parts = {"where": self._where, "bar": "-" * _BAR if self._total else "", **self._parts}
+        for key, text in fitted({key: parts[key] for key in _ORDER if parts.get(key)}, options.max_width - 1).items():
+            if key == "bar":
+                bar = ProgressBar(total=self._total, completed=self._done, width=_BAR)
+                yield from console.render(bar, options.update(width=_BAR))
+                yield Segment(_GAP)
+            else:
+                yield Segment(text if key == "left" else text + _GAP)
+
+
+def fitted(parts: dict[str, str], room: int) -> dict[str, str]:
+    """Return what of ``parts`` fits into ``room`` characters; the time left is the last to go."""
+    for dropped in (None, "bar", "loss", "score", "speed"):
+        parts = {key: text for key, text in parts.items() if key != dropped}
+        if dropped == "bar" and len(parts.get("where", "")) > _LONG_NAME:
+            parts["where"] = parts["where"][: _LONG_NAME - 1] + "…"
+        over = len(_GAP.join(parts.values())) - room
+        if over <= 0:
+            return parts
+    where = parts.get("where", "")
+    number = where[: where.find("]") + 1]
+    short = where[: max(0, len(where) - over - 1)] + "…"
+    for name in (short if len(short) > len(number) + 2 else number, number, ""):
+        parts = {key: name if key == "where" else text for key, text in parts.items()}
+        if len(_GAP.join(filter(None, parts.values()))) <= room:
+            return {key: text for key, text in parts.items() if text}
+    return {key: text[:room] for key, text in parts.items() if key == ("left" if "left" in parts else "step")}
+
+
+def clock_time(seconds: float) -> str:
+    """Return ``seconds`` as a person reads a clock: 1:34, or 2:10:05."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 @contextmanager
-def watching() -> Iterator[Progress]:
-    """Yield the observer to hand to whatever runs; its display ends with the block."""
+def watching(what: str = "loading libraries") -> Iterator[Progress]:
+    """Yield the observer to hand to whatever runs; its display ends with the block, and says ``what`` first."""
     from rich.console import Console
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield Progress()
         return
-    from rich.progress import BarColumn, TextColumn
-    from rich.progress import Progress as Display
+    from rich.live import Live
 
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[text]}"))
-    with Display(*columns, console=console, transient=True) as show:
-        yield Progress(show, show.add_task("", total=None, text="starting"))
+    with Live(console=console, transient=True, refresh_per_second=4) as live:
+        progress = Progress(live)
+        live.update(progress)
+        progress.doing(what)
+        yield progress
