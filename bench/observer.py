@@ -29,3 +29,10 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Say nothing."""
+
+
+def clock_time(seconds: float) -> str:
+    """Return ``seconds`` as a person reads a clock: 1:34, or 2:10:05."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

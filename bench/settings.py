@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bench.errors import UsageError
+from bench.options import option
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ class Generator:
     train: Literal["auto", "always", "never"] = "auto"
     """"auto": masked-LM training on the task texts only where the checkpoint has no masked-LM head."""
     tokens: int = 4_000_000
-    """Word pieces to train on."""
+    """Word pieces to train on, at most."""
+    passes: float = option(20.0, "how often a text is read at most; a small corpus is not trained on longer", above=0)
     batch_tokens: int = 2048
     """Word pieces in a batch, padding included."""
     lr: float = 5e-4

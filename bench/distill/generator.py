@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from bench.files import whole_folder
 from bench.models.inputs import accepted
 from bench.models.load import content_hash, explained, seeded
 from bench.models.masked_lm import draw_mask, gathered
-from bench.observer import Observer
+from bench.observer import Observer, clock_time
 from bench.settings import Generator
 
 # One text in fifty is kept for the perplexity, five hundred at most.
@@ -58,7 +58,15 @@ def train_generator(
     output embeddings are tied where the family ties them. Interrupted training resumes from its checkpoint.
     """
     texts = sorted(set(texts))
-    recipe = (settings.tokens, settings.batch_tokens, settings.lr, settings.mask_rate, settings.seed, max_length)
+    recipe = (
+        settings.tokens,
+        settings.passes,
+        settings.batch_tokens,
+        settings.lr,
+        settings.mask_rate,
+        settings.seed,
+        max_length,
+    )
     vocabulary = sorted(tokenizer.get_vocab().items())
     identity = f"{content_hash(model)}|{texts}|{vocabulary}|{recipe}"
     home = cache / "generators" / hashlib.sha256(identity.encode()).hexdigest()[:16]
@@ -69,11 +77,18 @@ def train_generator(
     if len(texts) < 2 * _HELD_OUT_EVERY:
         raise BenchError(f"only {len(texts)} different texts to train the generator on; give more tasks or data")
 
-    observer.note(f"training the generator (masked LM) on {len(texts):,} texts")
     encoded = _encode(texts, tokenizer, max_length)
     rows = np.random.default_rng(0).permutation(len(encoded))
     held_out, train = np.split(rows, [min(_HELD_OUT_MOST, len(rows) // _HELD_OUT_EVERY)])
     model.to(accelerator.device)
+    # A small corpus read hundreds of times would take longer than all that is made of it.
+    pieces = int(encoded.lengths[train].sum())
+    settings = replace(settings, tokens=max(1, min(settings.tokens, round(settings.passes * pieces))))
+    seconds = settings.tokens * seconds_per_piece(model, tokenizer, encoded, train, settings, accelerator)
+    observer.note(
+        f"training the generator (masked LM) on {len(texts):,} texts: {settings.tokens:,} word pieces, each text "
+        f"{settings.tokens / pieces:.2g} times, about {clock_time(seconds)}; for fewer: --set generator.tokens=N"
+    )
     start, state = time.perf_counter(), home.with_suffix(".pt")
     with seeded(settings.seed):
         tokens = _fit(model, tokenizer, encoded, train, settings, accelerator, state, observer)
@@ -144,6 +159,33 @@ def _fit(
             state |= {"torch_rng": torch.get_rng_state(), "done": done, "position": position}
             checkpoint.save(state_file, state)
     return done
+
+
+def seconds_per_piece(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Encoded,
+    rows: np.ndarray,
+    settings: Generator,
+    accelerator: Any,
+) -> float:
+    """Return how long training on ``texts[rows]`` takes per word piece, of two batches timed; nothing is learned."""
+    rng, taken = torch.Generator(accelerator.device).manual_seed(settings.seed), 0.0
+    order = TokenBatchOrder(texts.lengths[rows], settings.batch_tokens, settings.seed)
+    model.train()
+    with torch.random.fork_rng():
+        # The first batch is slower than all that follow.
+        for position in (0, 1):
+            start, inputs = time.perf_counter(), texts.inputs(rows[order[position]], accelerator.device)
+            loss = _masked_loss(model, tokenizer, inputs, settings.mask_rate, rng, accelerator)
+            if loss is not None:
+                accelerator.backward(loss)
+                model.zero_grad()
+            pieces = int(inputs["attention_mask"].sum())
+            if accelerator.device.type == "cuda":
+                torch.cuda.synchronize(accelerator.device)
+            taken = (time.perf_counter() - start) / pieces
+    return taken
 
 
 def _masked_loss(

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from bench.observer import clock_time
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.live import Live
@@ -113,13 +115,6 @@ def fitted(parts: dict[str, str], room: int) -> dict[str, str]:
         if len(_GAP.join(filter(None, parts.values()))) <= room:
             return {key: text for key, text in parts.items() if text}
     return {key: text[:room] for key, text in parts.items() if key == ("left" if "left" in parts else "step")}
-
-
-def clock_time(seconds: float) -> str:
-    """Return ``seconds`` as a person reads a clock: 1:34, or 2:10:05."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 @contextmanager

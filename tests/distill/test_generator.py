@@ -16,7 +16,7 @@ from bench.errors import BenchError
 from bench.models.load import build_scratch, content_hash
 from bench.settings import Generator
 
-SETTINGS = Generator(tokens=60_000, batch_tokens=512, lr=1e-2)
+SETTINGS = Generator(passes=100.0, tokens=60_000, batch_tokens=512, lr=1e-2)
 SHAPE = {
     "model_type": "bert",
     "hidden_size": 32,
@@ -89,6 +89,17 @@ def test_what_the_generator_depends_on_makes_another_one(tmp_path):
     homes.add(train(tmp_path, settings=short, model=start(seed=1)).home)
     homes.add(train(tmp_path, settings=short, rows=[*texts(), ("w4 w6",)]).home)
     assert len(homes) == 8
+
+
+def test_a_small_corpus_is_read_so_many_times_and_no_more(tmp_path):
+    straight, notes = train(tmp_path, settings=dataclasses.replace(SETTINGS, tokens=3000)), Notes()
+    pieces = int(generator._encode(sorted(set(texts())), tokenizer(), 24).lengths.sum())
+    few = train(tmp_path, notes, dataclasses.replace(SETTINGS, tokens=10**9, passes=1.5))
+    assert 1.4 * pieces < few.card["tokens"] < 1.5 * pieces + 512
+    assert "each text 1.5 times, about 0:0" in notes.notes[0]
+    # Where the corpus is large enough, the rule changes nothing; nor does timing the batches first.
+    again = train(tmp_path / "again", settings=dataclasses.replace(SETTINGS, tokens=3000, passes=100.0))
+    assert again.card["hash"] == straight.card["hash"]
 
 
 class Cut(Exception):

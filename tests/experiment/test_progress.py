@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 from rich.live import Live
 
-from bench.experiment.progress import Progress, clock_time
+from bench.experiment.progress import Progress
+from bench.observer import clock_time
 
 
 class Clock:
