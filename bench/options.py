@@ -72,21 +72,25 @@ class Options:
 
 
 def check_bounds(cls: type, values: Mapping[str, Any], where: str) -> None:
-    """Raise UsageError for a number in ``values`` that is not within the bounds of its option of ``cls``."""
+    """Raise UsageError for a number in ``values`` that is not finite, or not within the bounds of its option."""
     for field in dataclasses.fields(cls):
-        bounds, value = field.metadata.get("bounds"), values.get(field.name)
-        if not bounds or value is None:
-            continue
+        bounds, value = field.metadata.get("bounds", {}), values.get(field.name)
         for number in value if isinstance(value, tuple | list) else (value,):
-            if not (
-                isinstance(number, numbers.Real)
-                and abs(number) != math.inf
-                and all(_BOUNDS[word](number, limit) for word, limit in bounds.items())
-            ):
-                meaning = field.metadata["meaning"].partition(";")[0].rstrip(".")
-                raise UsageError(
-                    f"{_path(where, field.name)} is {meaning}: {bounds_in_words(field)}, not {_quoted.repr(value)}"
-                )
+            if number is None or not (bounds or isinstance(number, float)) or _is_within(number, bounds, field.default):
+                continue
+            takes = f"is {field.metadata['meaning'].partition(';')[0]}:" if "meaning" in field.metadata else "takes"
+            finite = "a finite number " if str(number) in ("nan", "inf", "-inf") else ""
+            wanted = f"{takes} {finite}{bounds_in_words(field)}".strip()
+            raise UsageError(f"{_path(where, field.name)} {wanted}, not {_quoted.repr(value)}")
+
+
+def _is_within(number: Any, bounds: Mapping[str, float], default: Any) -> bool:
+    if not isinstance(number, numbers.Real) or number != number:
+        return False
+    # Infinite only where the default or the upper bound is.
+    if abs(number) == math.inf and math.inf not in (default, bounds.get("at_most")):
+        return False
+    return all(_BOUNDS[word](number, limit) for word, limit in bounds.items())
 
 
 def _path(where: str, key: str) -> str:
@@ -126,8 +130,7 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
         except (TypeError, ValueError, OverflowError):
             pass
         else:
-            exact = math.isfinite(number) if kind is float else isinstance(value, str) or value == number
-            if exact and not isinstance(value, bool):
+            if not isinstance(value, bool) and (kind is float or isinstance(value, str) or value == number):
                 return number
     elif kind is str:
         if isinstance(value, str):

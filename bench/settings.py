@@ -7,136 +7,147 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bench.errors import UsageError
-from bench.options import option
+from bench.options import Options, option
+
+_MODEL = "the hub name, the folder, package:NAME, scratch (random weights of the shape below)"
+_LAYERS = "the encoder layers to keep; their numbers from 0, or how many, evenly spaced; 0 keeps all"
+_SHAPE = "the configuration of a model from scratch (model_type, hidden_size, …)"
 
 
 @dataclass(frozen=True)
-class Data:
+class Data(Options):
     """Where examples come from, and how much of each."""
 
-    source: Literal["mini", "hub", "folder"] = "hub"
-    """"mini": embedded; "hub": nyu-mll/glue; "folder": what --data-dir names."""
-    max_length: int = 128
-    """Word pieces a row at most; longer rows are cut."""
-    max_train: int | None = None
-    """Train on this many rows only, a fixed sample (marked in the record). A generator trained here reads all."""
-    rewrite_seed: int = 0
-    """Seed of texts rewritten offline, which all seeds of a strategy share."""
-
-    def __post_init__(self) -> None:
-        if self.max_length < 8 or (self.max_train is not None and self.max_train < 1):
-            raise UsageError("data.max_length must be 8 or more and data.max_train 1 or more")
+    source: Literal["mini", "hub", "folder"] = option(
+        "hub", "where the rows come from; mini: embedded, hub: nyu-mll/glue, folder: what --data-dir names"
+    )
+    max_length: int = option(128, "the largest number of word pieces per row; longer rows are truncated", at_least=8)
+    max_train: int | None = option(
+        None,
+        "the number of rows to train on, a fixed sample, marked in the record; a generator trained here reads all",
+        at_least=1,
+    )
+    rewrite_seed: int = option(
+        0, "the seed of texts rewritten offline; all seeds of a strategy share them", at_least=0, below=2**63
+    )
 
 
 @dataclass(frozen=True)
-class Teacher:
+class Teacher(Options):
     """The frozen model that is distilled."""
 
-    model: str = "bert-base-uncased"
-    """Hub name, folder, "package:NAME", "generator" (the masked LM's encoder) or "scratch"."""
-    finetuned: str | None = None
-    """A checkpoint that is already fine-tuned; "{task}" in it stands for the task's name."""
-    labels: tuple[str, ...] = ()
-    """The order of the classes in ``finetuned``, where its own config does not name them."""
-    force: bool = False
-    """Go on although the teacher does no better than always answering the most frequent class."""
-    shape: dict[str, Any] = field(default_factory=dict)
-    """For "scratch": the model's configuration (model_type, hidden_size, …)."""
-    epochs: float = 3
-    batch_size: int = 32
-    lr: float = 3e-5
-    warmup: float = 0.06
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Of the frozen teacher's weights. bf16 halves their memory; what it does to the logits is printed."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.epochs < float("inf") or self.batch_size < 1:
-            raise UsageError("teacher.epochs must be a number above 0 and teacher.batch_size 1 or more")
+    model: str = option("bert-base-uncased", f"{_MODEL}, or generator (the masked LM's encoder)")
+    finetuned: str | None = option(
+        None, "a checkpoint that is already fine-tuned; {task} in it stands for the task's name"
+    )
+    labels: tuple[str, ...] = option(
+        (), "the order of the classes in the fine-tuned checkpoint, where its own configuration does not name them"
+    )
+    force: bool = option(
+        False, "whether to go on although the teacher does no better than always answering the most frequent class"
+    )
+    shape: dict[str, Any] = option({}, _SHAPE)
+    epochs: float = option(3, "the number of passes over the training rows", above=0, at_most=10_000)
+    batch_size: int = option(32, "the number of rows per update", at_least=1)
+    lr: float = option(3e-5, "the highest learning rate", above=0)
+    warmup: float = option(0.06, "the share of the updates over which the learning rate rises", at_least=0, at_most=1)
+    precision: Literal["fp32", "bf16"] = option(
+        "fp32", "the precision of the frozen weights; bf16 halves their memory, and what it does to logits is printed"
+    )
 
 
 @dataclass(frozen=True)
-class Student:
+class Student(Options):
     """The model that is trained."""
 
-    model: str = "distilbert-base-uncased"
-    """As teacher.model; or "teacher": the encoder that the teacher started from."""
-    layers: int | tuple[int, ...] = 0
-    """Encoder layers to keep: their numbers from 0, or how many, evenly spaced; 0 keeps all."""
-    shape: dict[str, Any] = field(default_factory=dict)
+    model: str = option("distilbert-base-uncased", f"{_MODEL}, or teacher (the encoder the teacher started from)")
+    layers: int | tuple[int, ...] = option(0, _LAYERS, at_least=0)
+    shape: dict[str, Any] = option({}, _SHAPE)
 
 
 @dataclass(frozen=True)
-class Generator:
+class Generator(Options):
     """The masked language model that fills in words, and how it is trained where its head is not."""
 
-    model: str = "bert-base-uncased"
-    """As teacher.model; or "teacher": the encoder that the teacher started from."""
-    layers: int | tuple[int, ...] = 0
-    shape: dict[str, Any] = field(default_factory=dict)
-    train: Literal["auto", "always", "never"] = "auto"
-    """"auto": masked-LM training on the task texts only where the checkpoint has no masked-LM head."""
-    tokens: int = 4_000_000
-    """Word pieces to train on, at most."""
-    passes: float = option(20.0, "how often a text is read at most; a small corpus is not trained on longer", above=0)
-    batch_tokens: int = 2048
-    """Word pieces in a batch, padding included."""
-    lr: float = 5e-4
-    mask_rate: float = 0.3
-    seed: int = 0
+    model: str = option("bert-base-uncased", f"{_MODEL}, or teacher (the encoder the teacher started from)")
+    layers: int | tuple[int, ...] = option(0, _LAYERS, at_least=0)
+    shape: dict[str, Any] = option({}, _SHAPE)
+    train: Literal["auto", "always", "never"] = option(
+        "auto", "when to train it on the task texts; auto: only where the checkpoint has no masked-LM head"
+    )
+    tokens: int = option(4_000_000, "the largest number of word pieces to train on", at_least=1)
+    passes: float = option(
+        20.0, "the largest number of times a text is read; a small corpus is not trained on longer", above=0
+    )
+    batch_tokens: int = option(2048, "the number of word pieces per batch, padding included", at_least=1)
+    lr: float = option(5e-4, "the highest learning rate", above=0)
+    mask_rate: float = option(0.3, "the share of the tokens masked in training", above=0, at_most=1)
+    seed: int = option(0, "the seed of its training", at_least=0, below=2**63)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Options):
     """How a student is trained: the same for every strategy."""
 
-    epochs: float = 3
-    batch_size: int = 32
-    lr: float = 2e-5
-    weight_decay: float = 0.0
-    warmup: float = 0.06
-    """Share of the student updates over which the learning rate rises; then it falls linearly to zero."""
-    clip: float = 5.0
-    """Largest norm of the gradient."""
-    temperature: float = 1.0
-    weights: tuple[float, ...] = (1.0, 1.0, 1.0)
-    """Labels, teacher, views: made to sum to one over the terms that a strategy has."""
-    selection: Literal["last", "split-dev", "best-dev"] = "last"
-    """Which student is reported: see bench.evaluation.selection."""
-    evaluate_every: float = 1.0
-    """Epochs between evaluations; the last update is always evaluated."""
-    checkpoint_seconds: float = 120.0
-    precision: Literal["fp32", "bf16"] = "fp32"
-    device: Literal["auto", "cpu"] = "auto"
-    method: Literal["kd", "annealing", "continuation"] = "kd"
-    """What a student update minimises: see bench.distill.objective.Objective."""
-    first_phase: float = 0.7
-    """Share of the student updates over which annealing and continuation raise the teacher's logits to full size."""
-    levels: int = 10
-    """In how many steps they do."""
-    margin: float = 1.0
-    """Continuation: squared distance from the teacher's logits that costs nothing."""
-    batch_tokens: int | None = None
-    """Batches of about this many word pieces, padding included, instead of ``batch_size`` rows."""
-    accumulate: int = 1
-    """Micro-batches an update is computed in, one after another, to save memory. The update stays that of the batch."""
-    recompute: bool = False
-    """Activation checkpointing: compute activations again in the backward pass instead of keeping them. Less memory,
-    more time, the same numbers."""
-    compile: bool = False
-    """torch.compile for the encoder layers. Rounds differently; see `bench profile` for whether it is faster."""
+    epochs: float = option(3, "the number of passes over the training rows", above=0, at_most=10_000)
+    batch_size: int = option(32, "the number of rows per student update", at_least=1)
+    lr: float = option(2e-5, "the highest learning rate", above=0)
+    weight_decay: float = option(0.0, "the weight decay of AdamW", at_least=0)
+    warmup: float = option(
+        0.06,
+        "the share of the student updates over which the learning rate rises; then it falls linearly to zero",
+        at_least=0,
+        at_most=1,
+    )
+    clip: float = option(5.0, "the largest norm of the gradient", above=0)
+    temperature: float = option(1.0, "the temperature of the teacher's and the student's logits", above=0)
+    weights: tuple[float, ...] = option(
+        (1.0, 1.0, 1.0),
+        "the weights of labels, teacher and views; scaled to sum to one over the terms a strategy has",
+        at_least=0,
+    )
+    selection: Literal["last", "split-dev", "best-dev"] = option(
+        "last", "which student is reported: see bench/evaluation/selection.py"
+    )
+    evaluate_every: float = option(
+        1.0, "the number of epochs between evaluations; the last update is always evaluated", above=0
+    )
+    checkpoint_seconds: float = option(120.0, "the time between checkpoints", at_least=0, at_most=float("inf"))
+    precision: Literal["fp32", "bf16"] = option("fp32", "the precision of the models' forward passes")
+    device: Literal["auto", "cpu"] = option("auto", "where models run; auto: on a GPU where there is one")
+    method: Literal["kd", "annealing", "continuation"] = option(
+        "kd", "what a student update minimises: see bench/distill/objective.py"
+    )
+    first_phase: float = option(
+        0.7,
+        "the share of student updates over which annealing and continuation bring the teacher's logits to full size",
+        above=0,
+        at_most=1,
+    )
+    levels: int = option(10, "the number of steps in which annealing and continuation do so", at_least=1)
+    margin: float = option(
+        1.0, "the squared distance from the teacher's logits that costs nothing under continuation", at_least=0
+    )
+    batch_tokens: int | None = option(
+        None, "the number of word pieces per batch, padding included, instead of batch_size rows", at_least=1
+    )
+    accumulate: int = option(
+        1,
+        "the number of micro-batches an update is computed in, to save memory; the update stays that of the batch",
+        at_least=1,
+    )
+    recompute: bool = option(
+        False,
+        "whether the backward pass computes activations again instead of keeping them; less memory, more time, the "
+        "same numbers",
+    )
+    compile: bool = option(
+        False, "torch.compile for the encoder layers; rounds differently, and `bench profile` says whether it is faster"
+    )
 
     def __post_init__(self) -> None:
-        if len(self.weights) != 3 or min(self.weights) < 0 or sum(self.weights[:2]) <= 0:
-            raise UsageError(f"recipe.weights are three numbers of 0 or more, not {self.weights}")
-        if not 0 < self.epochs < float("inf") or self.batch_size < 1 or self.temperature <= 0:
-            raise UsageError("recipe.epochs, recipe.batch_size and recipe.temperature must be above 0")
-        if not 0 < self.first_phase <= 1 or self.levels < 1 or self.margin < 0:
-            raise UsageError(
-                f"recipe.first_phase is a share above 0 and at most 1, recipe.levels 1 or more and recipe.margin 0 or "
-                f"more, not {self.first_phase}, {self.levels} and {self.margin}"
-            )
-        if self.accumulate < 1 or (self.batch_tokens is not None and self.batch_tokens < 1):
-            raise UsageError("recipe.accumulate and recipe.batch_tokens must be 1 or more")
+        if len(self.weights) != 3 or sum(self.weights[:2]) <= 0:
+            raise UsageError(f"recipe.weights are three numbers, of labels or teacher above 0, not {self.weights}")
 
 
 # What changes how a result is come by and not the result.

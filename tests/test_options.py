@@ -34,6 +34,7 @@ class Outer:
         (7.0, int, 7),
         ("1_000", int, 1000),
         ("-3", int, -3),
+        ("inf", float, math.inf),
         ("99999999999999999999999", int, 99999999999999999999999),
         ("0.5", float, 0.5),
         ("5e-7", float, 5e-7),
@@ -85,8 +86,6 @@ def test_a_value_becomes_its_field_s_type(value, kind, expected):
         ("9" * 5000, int, "a whole number, not '9999"),
         (False, float, "a number"),
         ("", float, "a number"),
-        ("nan", float, "a number, not 'nan'"),
-        (math.inf, float, "a number, not inf"),
         ("yes", bool, "true or false"),
         (1, bool, "true or false"),
         (3, str, "text"),
@@ -161,6 +160,8 @@ class Blank(Strategy):
         ({"rate": 1.5}, "rate is the share of the words left out: above 0 and at most 1, not 1.5"),
         ({"rate": 0}, "rate is the share of the words left out: above 0 and at most 1, not 0"),
         ({"steps": 0}, "steps is the number of steps: at least 1, not 0"),
+        ({"rate": math.nan}, "rate is the share of the words left out: a finite number above 0 and at most 1, not nan"),
+        ({"plain": math.inf}, "plain takes a finite number, not inf"),
         ({"sizes": (5, 1000)}, "sizes is the size of each part: above 0 and below 1,000, not (5, 1000)"),
     ],
 )
@@ -173,10 +174,21 @@ def test_bounds_hold_whichever_way_an_object_is_constructed(values, sentence):
     assert str(caught.value) == f"Blank.{sentence}"
 
 
-@pytest.mark.parametrize("rate", [math.nan, math.inf, "0.5", 10**400])
+@pytest.mark.parametrize("rate", [-math.inf, "0.5", 10**400])
 def test_what_is_no_number_within_bounds_is_refused_without_a_command_line(rate):
     with pytest.raises(UsageError, match="above 0 and at most 1, not "):
         Blank(rate=rate)
+
+
+def test_a_number_may_be_infinite_where_its_default_or_its_bound_is():
+    @dataclass
+    class Window(Strategy):
+        size: float = math.inf
+        wait: float = option(1.0, "the time to wait", at_least=0, at_most=math.inf)
+
+    assert build(Window, {"size": "inf", "wait": "inf"}, "window") == Window(math.inf, math.inf)
+    with pytest.raises(UsageError, match=r"window\.wait is the time to wait: .*, not nan"):
+        build(Window, {"wait": "nan"}, "window")
 
 
 def test_a_class_s_own_check_runs_after_the_bounds_and_cannot_lose_them():

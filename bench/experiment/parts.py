@@ -29,11 +29,13 @@ from bench.models.load import (
     check_vocabularies,
     content_hash,
     load_classifier,
+    load_config,
     load_masked_lm,
     load_tokenizer,
     locate,
+    try_scratch,
 )
-from bench.models.reshape import keep_layers
+from bench.models.reshape import chosen_layers, keep_layers
 from bench.models.tokenizer import word_tokenizer
 from bench.observer import Observer
 from bench.settings import Settings
@@ -131,7 +133,7 @@ class Parts:
         """Return the frozen teacher of task ``name``: given, cached or fine-tuned now."""
         settings, task, splits = self.settings.teacher, self.source.tasks[name], self.encoded(name)
         if settings.finetuned is not None:
-            where = settings.finetuned.format(task=task.name)
+            where = settings.finetuned.replace("{task}", task.name)
             return load_finetuned(where, task, splits, settings, self.accelerator, self.observer)
         return fine_tune(
             self.classifier("teacher", task, seed=0),
@@ -226,18 +228,39 @@ class Parts:
         return copy.deepcopy(self.generator.model).to(self.accelerator.device)
 
     def check(self, roles: Collection[str], tasks: Collection[str]) -> None:
-        """Raise UsageError for a shape that cannot be built, or for ``roles`` that do not share one vocabulary."""
+        """Raise UsageError for a model that cannot be built, or for ``roles`` that do not share one vocabulary."""
         for role in ("teacher", "student", "generator"):
             check_shape(getattr(self.settings, role).shape)
         besides: list[str] = ["generator"] if "generator" in roles else []
         tokenizers = {role: self.tokenizer(role) for role in ["student", *besides]}
         finetuned = self.settings.teacher.finetuned
+        for role in [*tokenizers, *(["teacher"] if "teacher" in roles and finetuned is None else [])]:
+            self._check_model(role)
         if "teacher" in roles:
-            wheres = {finetuned.format(task=task) for task in tasks} if finetuned is not None else {None}
+            wheres = {finetuned.replace("{task}", task) for task in tasks} if finetuned is not None else {None}
             for where in sorted(wheres, key=str):
                 own = self.tokenizer("teacher") if where is None else load_tokenizer(locate(where))
                 check_vocabularies({**tokenizers, "teacher": own})
         check_vocabularies(tokenizers)
+
+    def _check_model(self, role: str) -> None:
+        """Raise UsageError if the model of ``role`` cannot be built, read the longest row, or keep the layers asked."""
+        origin, most = self.origin(role), self.settings.data.max_length
+        model = getattr(self.settings, origin).model
+        if model == "scratch":
+            config = try_scratch(role, self.shape(role), self.tokenizer(role), most)
+        else:
+            config = load_config(locate(model))
+            if 0 < getattr(config, "max_position_embeddings", 0) < most:
+                raise UsageError(
+                    f"data.max_length={most}, but the {role} {model} reads {config.max_position_embeddings} word "
+                    f"pieces at most"
+                )
+        total = config.num_hidden_layers
+        for name in dict.fromkeys((origin, role)):
+            # An encoder of the generator's has the layers that the generator kept.
+            if layers := getattr(getattr(self.settings, name), "layers", 0) if name in (role, "generator") else 0:
+                total = len(chosen_layers(total, layers, name))
 
 
 def rng_for(seed: int, device: torch.device) -> torch.Generator:

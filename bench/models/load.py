@@ -19,6 +19,7 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -126,6 +127,12 @@ def load_tokenizer(where: str) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(where)
 
 
+def load_config(where: str) -> PretrainedConfig:
+    """Return the configuration of the model at ``where``."""
+    with explained(where):
+        return AutoConfig.from_pretrained(where)
+
+
 def load_classifier(where: str, task: Task, seed: int, layers: int | tuple[int, ...] = 0) -> PreTrainedModel:
     """Return the encoder at ``where`` with a head for ``task``; a new head depends on ``seed`` alone."""
     with explained(where), seeded(seed):
@@ -177,6 +184,25 @@ def build_scratch(
     auto = AutoModelForMaskedLM if task is None else AutoModelForSequenceClassification
     with seeded(seed):
         return auto.from_config(config)
+
+
+def try_scratch(
+    role: str, shape: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, length: int
+) -> PretrainedConfig:
+    """Return the configuration of a model from scratch; UsageError if it cannot be built or read ``length`` pieces."""
+    try:
+        model = build_scratch(shape, tokenizer, seed=0)
+        if model.config.num_hidden_layers < 1 or not all(weight.numel() for weight in model.parameters()):
+            raise ValueError("it has no layers, or layers without weights")
+        ids = torch.full((1, length), tokenizer.mask_token_id)
+        with torch.no_grad():
+            model(input_ids=ids, attention_mask=torch.ones_like(ids))
+    except Exception as error:  # what a family's code makes of an impossible shape is for it to say
+        raise UsageError(
+            f"no {role} of this shape can read {length} word pieces (data.max_length): {type(error).__name__}: "
+            f"{error}; see {role}.shape"
+        ) from error
+    return model.config
 
 
 @contextmanager

@@ -14,16 +14,16 @@ from transformers import PreTrainedModel
 from bench.errors import BenchError, UsageError
 
 
-def chosen_layers(total: int, layers: int | tuple[int, ...]) -> tuple[int, ...]:
+def chosen_layers(total: int, layers: int | tuple[int, ...], role: str = "model") -> tuple[int, ...]:
     """Return the layer numbers to keep of ``total``: those given, or that many evenly from first to last."""
     if isinstance(layers, int):
         if layers > total:
-            raise UsageError(f"layers={layers}, but the model has only {total} layers")
+            raise UsageError(f"{role}.layers={layers}, but the model has only {total} layers")
         if layers <= 1:
             return tuple(range(total)) if layers <= 0 else (0,)
         return tuple(round(i * (total - 1) / (layers - 1)) for i in range(layers))
     if not layers or min(layers) < 0 or max(layers) >= total:
-        raise UsageError(f"layers {layers}: the model's layers are numbered 0 to {total - 1}")
+        raise UsageError(f"{role}.layers={layers}: the model's layers are numbered 0 to {total - 1}")
     return layers
 
 

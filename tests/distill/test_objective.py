@@ -83,5 +83,5 @@ def test_without_a_teacher_every_recipe_is_fine_tuning(recipe):
 
 
 def test_a_recipe_without_sense_is_refused():
-    with pytest.raises(UsageError, match=r"first_phase is a share above 0 and at most 1.*not 0, 10 and 1.0"):
+    with pytest.raises(UsageError, match=r"first_phase is the share of .*above 0 and at most 1, not 0"):
         dataclasses.replace(Recipe(), first_phase=0)

@@ -9,6 +9,7 @@ from tiny import Notes
 
 from bench.data.glue import FolderSource
 from bench.data.sources import at_hand
+from bench.errors import UsageError
 from bench.experiment.parts import Parts
 from bench.experiment.presets import load_settings
 
@@ -40,3 +41,37 @@ def test_the_diagnostic_set_is_predicted_where_it_is_there(folder: Path, tmp_pat
     (folder / "AX" / "test.tsv").write_text("index\tsentence1\tsentence2\n0\ta man walks\ta man moves\n")
     parts = Parts(load_settings("mini"), FolderSource(folder), tmp_path, Notes())
     assert [example.texts for example in parts.data("mnli").splits["ax"]] == [("a man walks", "a man moves")]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("student.layers=99", "student.layers=99, but the model has only 2 layers"),
+        ("student.layers=0,5", "student.layers=(0, 5): the model's layers are numbered 0 to 1"),
+        ("generator.layers=7", "generator.layers=7, but the model has only 3 layers"),
+        ("student.shape.hidden_size=-5", "no student of this shape can read 64 word pieces"),
+        ("student.shape.hidden_size=abc", "see student.shape"),
+        ("student.shape.num_attention_heads=0", "ZeroDivisionError"),
+        ("student.shape.num_hidden_layers=-1", "it has no layers"),
+        ("student.shape.intermediate_size=0", "layers without weights"),
+        ("generator.shape.hidden_act=gelo", "no generator of this shape"),
+        ("data.max_length=100", "no student of this shape can read 100 word pieces (data.max_length)"),
+        ("student.shape.hiden_size=4", "unknown shape key 'hiden_size'; did you mean 'hidden_size'?"),
+        ("teacher.finetuned=./{x}", "no such model folder: ./{x}"),
+        ("teacher.finetuned=./{", "no such model folder: ./{"),
+        ("teacher.finetuned=./{0}/{task}", "no such model folder: ./{0}/mnli"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused_before_any_work(folder, tmp_path, override, words):
+    parts = Parts(load_settings("mini", [override]), FolderSource(folder), tmp_path, Notes())
+    with pytest.raises(UsageError) as caught:
+        parts.check({"teacher", "generator"}, ["mnli"])
+    assert words in str(caught.value)
+
+
+def test_layers_count_what_the_generator_kept(folder, tmp_path):
+    settings = ["student.model=generator", "student.layers=2", "generator.layers=2"]
+    Parts(load_settings("mini", settings), FolderSource(folder), tmp_path, Notes()).check(["teacher"], ["mnli"])
+    settings[1] = "student.layers=3"
+    with pytest.raises(UsageError, match=r"student\.layers=3, but the model has only 2 layers"):
+        Parts(load_settings("mini", settings), FolderSource(folder), tmp_path, Notes()).check(["teacher"], ["mnli"])

@@ -56,7 +56,30 @@ def test_overrides_are_typed_and_the_last_one_holds():
         ("recipe.lr.x=1", "cannot set 'recipe.lr.x': 'lr' is a value, not a section"),
         ("data.source=glue", "unknown value for data.source: 'glue'"),
         ("recipe.weights=1,1", "recipe.weights are three numbers"),
-        ("recipe.epochs=0", "must be above 0"),
+        ("recipe.weights=0,0,1", "of labels or teacher above 0, not (0.0, 0.0, 1.0)"),
+        ("recipe.weights=1,-1,1", "recipe.weights is the weights of labels, teacher and views: at least 0, not"),
+        ("recipe.epochs=0", "passes over the training rows: above 0 and at most 10,000, not 0.0"),
+        ("recipe.epochs=1e300", "at most 10,000, not 1e+300"),
+        ("recipe.clip=0", "recipe.clip is the largest norm of the gradient: above 0, not 0.0"),
+        ("recipe.clip=nan", "a finite number above 0, not nan"),
+        ("recipe.warmup=nan", "at least 0 and at most 1, not nan"),
+        ("recipe.warmup=-3", "at most 1, not -3.0"),
+        ("teacher.warmup=5", "at most 1, not 5.0"),
+        ("recipe.evaluate_every=-1", "above 0, not -1.0"),
+        ("recipe.evaluate_every=nan", "above 0, not nan"),
+        ("recipe.lr=-1", "recipe.lr is the highest learning rate: above 0, not -1.0"),
+        ("teacher.lr=nan", "above 0, not nan"),
+        ("recipe.checkpoint_seconds=nan", "at least 0"),
+        ("generator.lr=nan", "above 0, not nan"),
+        ("generator.seed=-1", "at least 0"),
+        ("generator.tokens=-5", "at least 1, not -5"),
+        ("generator.batch_tokens=-1", "at least 1, not -1"),
+        ("generator.mask_rate=0", "above 0 and at most 1, not 0.0"),
+        ("generator.mask_rate=2", "above 0 and at most 1, not 2.0"),
+        ("student.layers=-1", "at least 0, not -1"),
+        ("student.layers=0,-1", "at least 0, not (0, -1)"),
+        ("data.rewrite_seed=99999999999999999999999", "below 9,223,372,036,854,775,808, not 9999"),
+        ("data.max_length=7", "at least 8, not 7"),
         ("preset=x", "a preset is called by its file's name"),
     ],
 )
@@ -64,6 +87,10 @@ def test_an_override_that_makes_no_sense_says_why(override, words):
     with pytest.raises(UsageError) as caught:
         load_settings("bert", [override])
     assert words in str(caught.value)
+
+
+def test_checkpoints_may_never_be_written():
+    assert load_settings("mini", ["recipe.checkpoint_seconds=inf"]).recipe.checkpoint_seconds == float("inf")
 
 
 def test_an_unknown_preset_names_the_nearest():
