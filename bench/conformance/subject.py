@@ -19,13 +19,14 @@ from bench.data.tasks import Example
 from bench.distill.loop import Rewrites, RewrittenSet
 from bench.errors import BenchError
 from bench.rewriting.engine import Rewritten, rewrite_all
-from bench.rewriting.workers import Job, in_workers
+from bench.rewriting.job import Job
+from bench.rewriting.workers import in_workers
 from bench.spec import StrategySpec
 from bench.strategy import Attacked, Forms, Models, Strategy
 
 T = TypeVar("T")
 
-_ROW_SECONDS = 20.0
+_ROW_SECONDS = 20.0  # of CPU time
 
 
 class Failed(Exception):
@@ -105,6 +106,7 @@ class Subject:
             made = rewrite_all(maker, rows, context, workers=2 if again else 1, row_seconds=_ROW_SECONDS)
             if again:
                 made.forms.reverse()
+                made.failed = {len(rows) - 1 - row: why for row, why in made.failed.items()}
             return made
 
         return self.remember(f"engine {ground.task.name} {number} {again}", make)
