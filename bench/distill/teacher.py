@@ -20,7 +20,7 @@ from bench.data.encode import Encoded
 from bench.data.tasks import Task
 from bench.distill.loop import distil
 from bench.errors import BenchError, UsageError
-from bench.evaluation.metrics import majority_score, score
+from bench.evaluation.metrics import against_constant, score
 from bench.evaluation.predict import predict
 from bench.evaluation.selection import selection
 from bench.files import whole_file, whole_folder
@@ -32,7 +32,7 @@ from bench.strategy import Models, Strategy
 
 @dataclass(frozen=True)
 class TrainedTeacher:
-    """A frozen teacher and its card: weights hash, dev score, what always answering one class would score."""
+    """A frozen teacher and its card: weights hash, dev score, what the best constant answer would score."""
 
     model: PreTrainedModel
     card: dict[str, Any]
@@ -235,14 +235,18 @@ def _check_order(where: str, task: Task, logits: np.ndarray, labels: np.ndarray)
         )
 
 
-def check_better_than_majority(teacher: TrainedTeacher, task: Task, *, force: bool, observer: Observer) -> None:
-    """Raise BenchError for a teacher that learned nothing; only warn if forced, or where the task says so."""
-    dev, majority, metric = (teacher.card[key] for key in ("dev", "majority", "metric"))
-    if dev > majority:
+def check_better_than_constant(teacher: TrainedTeacher, task: Task, *, force: bool, observer: Observer) -> None:
+    """Raise BenchError for a teacher that learned nothing; only warn if forced, or where the task says so.
+
+    It must be above the best constant answer on dev by more than one standard error. Tables mark it up to two: a mark
+    costs nothing, and a refusal all that would have been learned from a weak teacher.
+    """
+    dev, constant, error, metric = (teacher.card[key] for key in ("dev", "constant", "standard_error", "metric"))
+    if dev - constant > error:
         return
     message = (
-        f"the teacher for {task.name} scores {dev:.3f} ({metric}) on dev, no better than always answering "
-        f"the most frequent class ({majority:.3f})"
+        f"the teacher for {task.name} scores {dev:.3f} ({metric}) on dev, no better than the best constant answer "
+        f"({constant:.3f}) by more than one standard error ({error:.3f})"
     )
     if not (force or task.majority_is_hard):
         raise BenchError(f"{message}; train it better (--set teacher.epochs=…, teacher.lr=…) or insist: --weak-teacher")
@@ -281,6 +285,6 @@ def _card(model: PreTrainedModel, task: Task, splits: dict[str, Encoded], logits
     return {
         "hash": content_hash(model),
         "dev": score(task, logits, splits["dev"].labels)[task.main_metric],
-        "majority": majority_score(task, splits["train"].labels, splits["dev"].labels),
+        **against_constant(task, logits, splits["dev"].labels),
         "metric": task.main_metric,
     }

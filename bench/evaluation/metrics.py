@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -67,16 +66,20 @@ def compute(task: Task, predictions: np.ndarray, labels: Labels) -> dict[str, fl
     return result
 
 
-def majority_score(task: Task, train_labels: Labels, dev_labels: Labels) -> float:
-    """Return the main metric on dev of always answering train's most frequent class (0.0 for regression).
+def against_constant(task: Task, logits: np.ndarray, labels: Labels) -> dict[str, float]:
+    """Return what the best constant answer scores ("constant"), and the standard error of the gain over it.
 
-    Of classes equally frequent, the first in the task's order is answered.
+    ``logits`` [n, n_outputs] are a model's. Of accuracy, and of F1 as near to it, the "standard_error" is that of the
+    mean paired difference: on which rows the model is right and the constant is not, less the reverse. Correlations
+    are 0 for any constant, and have a standard error of 1/sqrt(n) where answers and labels are independent.
     """
-    if task.is_regression:
-        return 0.0
-    frequency = Counter(train_labels)
-    majority = max(range(len(task.labels)), key=lambda label: (frequency[label], -label))
-    return compute(task, np.full(len(dev_labels), majority), dev_labels)[task.main_metric]
+    n, values = len(labels), np.asarray(labels)
+    if task.main_metric not in ("accuracy", "f1"):
+        return {"constant": 0.0, "standard_error": n**-0.5}
+    scores = [compute(task, np.full(n, answer), labels)[task.main_metric] for answer in range(len(task.labels))]
+    best = int(np.argmax(scores))
+    gains = (np.asarray(logits).argmax(axis=1) == values).astype(float) - (values == best)
+    return {"constant": scores[best], "standard_error": float(gains.std() * n**-0.5)}
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ import numpy as np
 
 from bench.cost import Cost
 from bench.data.encode import Encoded
+from bench.data.tasks import Example, Task
 from bench.distill.loop import distil
 from bench.distill.view_quality import quality_of_views
 from bench.errors import BenchError
-from bench.evaluation.metrics import score
-from bench.evaluation.selection import selection
+from bench.evaluation.metrics import against_constant, score
+from bench.evaluation.selection import Selection, selection
 from bench.experiment.grid import Cell
 from bench.experiment.parts import Parts, rng_for
 from bench.experiment.provenance import provenance
@@ -122,24 +123,21 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
     )
     # A follower's rows (AX, predicted by MNLI's model) carry no labels in GLUE and are only predicted.
     labelled = {name: split for name, split in splits.items() if name in outcome.logits and _has_labels(split)}
-    chosen = {"dev": rule.rows_to_report(len(splits["dev"]))}
-    metrics = {
-        name: score(task, outcome.logits[name][rows], split.labels[rows])
-        for name, split in labelled.items()
-        for rows in [chosen.get(name, np.arange(len(split)))]
-    }
+    metrics = {}
+    for name, split in labelled.items():
+        reported = rule.rows_to_report(len(split)) if name == "dev" else np.arange(len(split))
+        metrics[name] = score(task, outcome.logits[name][reported], split.labels[reported])
     for name, values in outcome.logits.items():
         _write_predictions(folder / "predictions" / f"{name}.parquet", splits[name], values, task.is_regression)
     with whole_file(folder / "curve.jsonl") as part:
         part.write_text("".join(json.dumps(point) + "\n" for point in outcome.curve))
     with cost.timed("text_quality"):
         quality = quality_of_views(strategy, models, parts, splits, outcome, logits)
-    rows = data.rows
     return {
         "data": {
             "source": data.source,
             "fingerprint": data.fingerprint,
-            "rows": rows,
+            "rows": data.rows,
             "official": {split: count for split, count in task.rows.items() if count is not None},
             "max_train": settings.data.max_train,
             "truncated": {name: split.truncated for name, split in splits.items()},
@@ -151,7 +149,22 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         "selection": {"rule": rule.name, "optimistic": rule.optimistic, "step": outcome.step},
         "cost": cost.summary(),
         "text_quality": quality,
+        "checks": _checks(task, data.splits, outcome.logits["dev"], splits["dev"], rule),
         "resumed": outcome.resumed,
+    }
+
+
+def _checks(
+    task: Task, rows: Mapping[str, Sequence[Example]], logits: np.ndarray, dev: Encoded, rule: Selection
+) -> dict[str, Any]:
+    """Return what shows that the score on ``dev``, for which the student has ``logits`` [N, C], means nothing."""
+    reported = rule.rows_to_report(len(dev))
+    answers = logits[reported, 0] if task.is_regression else logits[reported].argmax(axis=1)
+    train = {example.texts for example in rows["train"]}
+    return {
+        "constant": against_constant(task, logits[reported], dev.labels[reported])["constant"],
+        "most_predicted": np.unique(answers, return_counts=True)[1].max() / len(reported),
+        "dev_in_train": sum(example.texts in train for example in rows["dev"]),
     }
 
 

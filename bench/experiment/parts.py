@@ -20,7 +20,7 @@ from bench.data.source import Source, TaskData
 from bench.data.sources import at_hand
 from bench.data.tasks import Example, Task
 from bench.distill.generator import TrainedGenerator, train_generator
-from bench.distill.teacher import TrainedTeacher, check_better_than_majority, fine_tune, load_finetuned, teacher_logits
+from bench.distill.teacher import TrainedTeacher, check_better_than_constant, fine_tune, load_finetuned, teacher_logits
 from bench.errors import BenchError, UsageError
 from bench.files import whole_folder
 from bench.models.load import (
@@ -150,7 +150,7 @@ class Parts:
     def checked_teacher(self, task: Task) -> TrainedTeacher:
         """Return the teacher of ``task``; BenchError if it learned nothing (unless forced or excused)."""
         teacher = self.teacher(task.name)
-        check_better_than_majority(teacher, task, force=self.settings.teacher.force, observer=self.observer)
+        check_better_than_constant(teacher, task, force=self.settings.teacher.force, observer=self.observer)
         return teacher
 
     def logits_of(self, teacher: TrainedTeacher, rows: Encoded) -> np.ndarray:

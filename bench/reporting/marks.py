@@ -19,7 +19,7 @@ ON_SCORES = {
     "rewriting": ("!", "rows that could not be rewritten stayed as they were"),
 }
 ON_TASKS = {"dev": ("¶", "dev rows that are training rows as well")}
-ON_TEACHERS = {"teacher": ("#", "the teacher is no better than the best constant answer on dev, by more than noise")}
+ON_TEACHERS = {"teacher": ("#", "the teacher is not two standard errors better than the best constant answer on dev")}
 
 
 def warnings(runs: Sequence[Done], quality: dict[str, float] | None) -> dict[str, str]:
@@ -40,7 +40,12 @@ def warnings(runs: Sequence[Done], quality: dict[str, float] | None) -> dict[str
         if (run.checks.dev_in_train or 0) > _DEV_IN_TRAIN * rows:
             found["dev"] = f"{run.checks.dev_in_train} of {rows} rows"
         level, teacher = constant_of(run), run.teacher
-        if teacher and teacher.dev is not None and level is not None and teacher.dev - level <= teacher.noise:
+        if (
+            teacher
+            and teacher.dev is not None
+            and level is not None
+            and teacher.dev - level <= 2 * teacher.standard_error
+        ):
             found["teacher"] = f"{100 * teacher.dev:.1f} against {100 * level:.1f}"
     return found
 

@@ -61,8 +61,8 @@ class Teacher(Struct):
     """Its main metric on dev."""
     constant: float | None = None
     """What the best constant answer scores there."""
-    noise: Positive = 0.0
-    """By how much it must be above that to be better by more than chance: two standard errors."""
+    standard_error: Positive = 0.0
+    """Of its gain over that."""
     majority: float | None = None
     """In older records: what always answering train's most frequent class scores on dev."""
     metric: str = ""

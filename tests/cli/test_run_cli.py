@@ -72,6 +72,10 @@ def test_a_grid_is_run_recorded_and_not_run_again(results):
         record = read_record(path.parent)
         assert record["status"] == "done"
         assert undocumented(record) == []
+        answers = pd.read_parquet(path.parent / "predictions" / "dev.parquet")["prediction"]
+        assert record["checks"]["most_predicted"] == answers.value_counts(normalize=True).max()
+        assert record["checks"]["dev_in_train"] == 0
+        assert 0 <= record["checks"]["constant"] < 1
         assert record["data"]["rows"]["train"] == 64
         assert record["data"]["max_train"] == 64
         assert record["cost"]["student_updates"] == 2

@@ -9,7 +9,7 @@ from families import build, every_family, tokenizer
 from tiny import CLASSES, SCORES, Notes, make_models, rows
 
 from bench.data.tasks import GLUE
-from bench.distill.teacher import TrainedTeacher, check_better_than_majority, fine_tune, load_finetuned, teacher_logits
+from bench.distill.teacher import TrainedTeacher, check_better_than_constant, fine_tune, load_finetuned, teacher_logits
 from bench.errors import BenchError, UsageError
 from bench.evaluation.predict import predict
 from bench.models.load import content_hash
@@ -40,8 +40,8 @@ def test_a_teacher_is_fine_tuned_once(tmp_path):
     assert not any(parameter.requires_grad for parameter in first.model.parameters())
     logits = predict(first.model, SPLITS["dev"], ACCELERATOR)
     assert first.card["dev"] == pytest.approx(np.mean(logits.argmax(1) == SPLITS["dev"].labels))
-    most = np.bincount(SPLITS["train"].labels).argmax()
-    assert first.card["majority"] == pytest.approx(np.mean(SPLITS["dev"].labels == most))
+    most = np.bincount(SPLITS["dev"].labels).argmax()
+    assert first.card["constant"] == pytest.approx(np.mean(SPLITS["dev"].labels == most))
 
     quiet = Notes()
     again = tune(tmp_path, quiet)
@@ -197,27 +197,29 @@ def test_a_teacher_for_scores_has_one_output_and_no_order(tmp_path):
     splits = {"train": rows(20, SCORES), "dev": rows(20, SCORES, seed=1)}
     teacher = load(where, splits, SCORES)
     assert teacher.card["metric"] == "pearson"
-    assert teacher.card["majority"] == 0.0
+    assert teacher.card["constant"] == 0.0
+    assert teacher.card["standard_error"] == pytest.approx(20**-0.5)
 
 
 # --- worth learning from
 
 
-def card(dev, majority=0.5):
-    return TrainedTeacher(start(), {"dev": dev, "majority": majority, "metric": "accuracy", "hash": "0"})
+def card(dev):
+    figures = {"constant": 0.5, "standard_error": 0.05, "metric": "accuracy", "hash": "0"}
+    return TrainedTeacher(start(), {"dev": dev, **figures})
 
 
 def test_a_teacher_that_learned_nothing_is_refused_unless_one_insists():
     notes = Notes()
-    check_better_than_majority(card(0.51), CLASSES, force=False, observer=notes)
+    check_better_than_constant(card(0.56), CLASSES, force=False, observer=notes)
     assert notes.notes == []
-    for dev in (0.5, 0.3):
-        with pytest.raises(BenchError, match=rf"scores {dev:.3f} \(accuracy\) on dev, no better than.*--force"):
-            check_better_than_majority(card(dev), CLASSES, force=False, observer=notes)
+    for dev in (0.54, 0.5, 0.3):
+        with pytest.raises(BenchError, match=rf"scores {dev:.3f} \(accuracy\) on dev, no better than.*--weak-teacher"):
+            check_better_than_constant(card(dev), CLASSES, force=False, observer=notes)
     assert notes.notes == []
-    check_better_than_majority(card(0.5), CLASSES, force=True, observer=notes)
+    check_better_than_constant(card(0.5), CLASSES, force=True, observer=notes)
     # Few models beat the majority on WNLI: there it is said and gone on.
-    check_better_than_majority(card(0.4), GLUE["wnli"], force=False, observer=notes)
+    check_better_than_constant(card(0.4), GLUE["wnli"], force=False, observer=notes)
     assert [note.split(" scores")[0] for note in notes.notes] == ["the teacher for tiny", "the teacher for wnli"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from bench.data.tasks import GLUE, Task
 from bench.errors import BenchError
-from bench.evaluation.metrics import MODULE, compute, majority_score, score
+from bench.evaluation.metrics import MODULE, against_constant, compute, score
 
 MANY = Task("many", "many", ("text",), ("a", "b", "c", "d"), ("f1", "accuracy", "matthews"), {})
 BINARY = Task("two", "two", ("text",), ("a", "b"), ("f1", "accuracy", "matthews"), {})
@@ -62,12 +63,27 @@ def test_degenerate_cases_are_zero():
     assert compute(GLUE["stsb"], np.array([1.0]), [3.0]) == constant
 
 
-def test_majority_score():
-    assert majority_score(GLUE["rte"], [1, 1, 0], [0, 1, 0, 0]) == 0.25
-    assert majority_score(GLUE["mrpc"], [1, 1, 0], [1, 1, 1, 0]) == pytest.approx(6 / 7)
-    assert majority_score(GLUE["cola"], [1, 1, 0], [1, 0]) == 0.0
-    assert majority_score(GLUE["rte"], np.array([1, 0]), np.array([0, 0, 1])) == pytest.approx(2 / 3)
-    assert majority_score(GLUE["stsb"], [1.0, 2.0], [0.0, 3.0]) == 0.0
+def logits(*classes, outputs=2):
+    return np.eye(outputs)[list(classes)]
+
+
+def test_the_best_constant_answer_is_the_best_on_these_very_labels():
+    assert against_constant(GLUE["rte"], logits(0, 1, 0, 0), [0, 1, 0, 0])["constant"] == 0.75
+    assert against_constant(GLUE["mrpc"], logits(1, 1, 1, 0), [1, 1, 1, 0])["constant"] == pytest.approx(6 / 7)
+    three = against_constant(GLUE["mnli"], logits(0, 1, 2, 2, outputs=3), np.array([2, 1, 0, 2]))
+    assert three["constant"] == 0.5
+    assert against_constant(GLUE["cola"], logits(1, 0), [1, 0])["constant"] == 0.0
+    assert against_constant(GLUE["stsb"], np.array([[0.5], [1.5]]), [0.0, 3.0])["constant"] == 0.0
+
+
+def test_the_standard_error_is_of_the_paired_gain():
+    # Right where the constant is wrong on 2 rows, wrong where it is right on 1, alike on the other 7: mean 0.1.
+    labels, answers = [0] * 6 + [1] * 4, [1] + [0] * 5 + [1, 1] + [0, 0]
+    found = against_constant(GLUE["rte"], logits(*answers), labels)
+    assert found["standard_error"] == pytest.approx(math.sqrt((0.3 - 0.1**2) / 10))
+    assert against_constant(GLUE["rte"], logits(*[0] * 10), labels)["standard_error"] == 0
+    for task, answer in (("cola", logits(*answers)), ("stsb", np.arange(10.0)[:, None])):
+        assert against_constant(GLUE[task], answer, labels)["standard_error"] == pytest.approx(10**-0.5)
 
 
 def test_what_cannot_be_scored_is_refused():

@@ -285,7 +285,7 @@ def test_what_a_reader_must_know_stands_below_the_table():
     assert "§ qqp: dev 7600 of 40430 official rows; not comparable with published scores" in text
     assert "trained on a subset (max_train): sst2 (at most 500 rows)" in text
     assert "* selection best-dev: chosen on the very data reported, so optimistic" in text
-    assert "# the teacher is no better than the best constant answer on dev, by more than noise: rte (50.0" in text
+    assert "# the teacher is not two standard errors better than the best constant answer on dev: rte (50.0" in text
     assert "unlike machines: another machine; cpu" in text
     assert "selection: last" in text
 

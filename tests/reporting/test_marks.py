@@ -70,9 +70,9 @@ def test_a_dev_set_that_is_the_training_set_is_marked():
 
 
 def test_a_teacher_no_better_than_a_constant_answer_is_marked():
-    teacher = {"dev": 0.56, "constant": 0.5, "noise": 0.05}
+    teacher = {"dev": 0.56, "constant": 0.5, "standard_error": 0.025}
     assert notes([run(teacher=teacher)], "#") == []
-    weak = run(teacher=teacher | {"noise": 0.07})
+    weak = run(teacher=teacher | {"standard_error": 0.035})
     (note,) = notes([weak], "#")
     assert note.endswith("rte (56.0 against 50.0)")
     assert grid([weak]).rows[0].teacher == "56.0#"
