@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -15,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
+from bench.observer import Observer
+
+CHECKSUMS = "SHA256SUMS"
 
 
 def digest(*parts: Any) -> str:
@@ -66,19 +70,65 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield a folder to fill that becomes ``path`` when the block ends well, and vanishes if it does not."""
+    """Yield a folder to fill that becomes ``path`` when the block ends well, and vanishes if it does not.
+
+    Its files' sha256 are written down in it, for ``is_whole``. Where another process has put a folder at ``path``
+    meanwhile, that one stays. Raises BenchError, naming ``path``, where that cannot be written.
+    """
     part = _beside(path)
     try:
         part.mkdir(parents=True)
         try:
             yield part
-            if path.exists():
-                shutil.rmtree(path)
-            os.replace(part, path)
+            (part / CHECKSUMS).write_text(_checksums(part))
+            try:
+                os.replace(part, path)
+            except OSError:
+                if not path.is_dir():
+                    raise
         finally:
             shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def is_whole(folder: Path, observer: Observer) -> bool:
+    """Return whether ``folder`` is as ``whole_folder`` left it; a damaged one is set aside, with a note.
+
+    Each file is read once per process, and again only where its size or time has changed.
+    """
+    if not os.path.lexists(folder):
+        return False
+    try:
+        lines = {*(folder / CHECKSUMS).read_text().splitlines()} ^ {*_checksums(folder).splitlines()}
+        names = {line.partition("  ")[2] for line in lines}
+        damage = ", ".join(sorted(name if name and name.isprintable() else CHECKSUMS for name in names))
+    except (OSError, ValueError) as error:
+        damage = str(error)
+    if not damage:
+        return True
+    aside = set_aside(folder)
+    observer.note(f"damaged, set aside as {aside} and to be made anew: {folder} ({damage})")
+    return False
+
+
+def set_aside(path: Path) -> Path:
+    """Rename the file or folder at ``path``, if it is still there, to a free name beside it; return that name."""
+    names = (path.with_name(f"{path.name}.corrupt-{number}") for number in itertools.count(1))
+    aside = next(name for name in names if not os.path.lexists(name))
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:  # another process was quicker
+        pass
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    return aside
+
+
+def _checksums(folder: Path) -> str:
+    """Return a line for each file in ``folder``, as ``sha256sum -c`` reads them."""
+    files = [file for file in folder.iterdir() if file.is_file() and file.name != CHECKSUMS]
+    return "".join(f"{file_digest(file)}  {file.name}\n" for file in sorted(files) if not file.name.startswith("."))
 
 
 def _beside(path: Path) -> Path:

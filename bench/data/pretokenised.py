@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,8 @@ import numpy as np
 
 from bench.data.encode import Encoded, encode
 from bench.data.tasks import Example
-from bench.files import whole_folder
+from bench.files import digest, is_whole, whole_folder
+from bench.observer import Observer, Silent
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -28,13 +28,14 @@ def pretokenised(
     cache: Path,
     *,
     is_regression: bool = False,
+    observer: Observer | None = None,
 ) -> Encoded:
     """Return ``encode`` of the same arguments, memory-mapped from ``cache``, where the first call writes it.
 
     Cached by content: the examples, all that the tokenizer is made of, and ``max_length``.
     """
     home = cache / "encoded" / _key(examples, tokenizer, max_length, is_regression)
-    if not (home / "rest.json").is_file():
+    if not is_whole(home, observer or Silent()):
         with whole_folder(home) as part:
             _write(encode(examples, tokenizer, max_length, is_regression=is_regression), part)
     return _read(home)
@@ -57,12 +58,8 @@ def _read(folder: Path) -> Encoded:
 
 
 def _key(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int, is_regression: bool) -> str:
-    made_of = json.loads(tokenizer.backend_tokenizer.to_str())
-    # Left behind by the last call, and set anew by the next.
-    made_of |= {"truncation": None, "padding": None}
-    settings = (_FORMAT, type(tokenizer).__name__, tokenizer.model_input_names, tokenizer.pad_token_id)
-    digest = hashlib.sha256(repr((*settings, max_length, is_regression)).encode())
-    digest.update(json.dumps(made_of, sort_keys=True).encode())
-    for example in examples:
-        digest.update(repr((example.id, example.texts, example.label)).encode())
-    return digest.hexdigest()[:16]
+    # What the last call left behind in the tokenizer, the next sets anew.
+    backend = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
+    settings = [_FORMAT, type(tokenizer).__name__, tokenizer.model_input_names, tokenizer.pad_token_id]
+    rows = [(example.id, example.texts, example.label) for example in examples]
+    return digest(*settings, max_length, is_regression, backend, rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -21,7 +20,7 @@ from bench.data.tasks import Example
 from bench.distill import checkpoint
 from bench.distill.loop import learning_rate
 from bench.errors import BenchError
-from bench.files import whole_folder
+from bench.files import digest, is_whole, whole_folder
 from bench.models.inputs import accepted
 from bench.models.load import content_hash, explained, seeded
 from bench.models.masked_lm import draw_mask, gathered
@@ -58,22 +57,26 @@ def train_generator(
     output embeddings are tied where the family ties them. Interrupted training resumes from its checkpoint.
     """
     texts = sorted(set(texts))
-    recipe = (
-        settings.tokens,
-        settings.passes,
-        settings.batch_tokens,
-        settings.lr,
-        settings.mask_rate,
-        settings.seed,
-        max_length,
-    )
-    vocabulary = sorted(tokenizer.get_vocab().items())
-    identity = f"{content_hash(model)}|{texts}|{vocabulary}|{recipe}"
-    home = cache / "generators" / hashlib.sha256(identity.encode()).hexdigest()[:16]
-    if (home / "card.json").is_file():
-        with explained(str(home)):
-            trained = AutoModelForMaskedLM.from_pretrained(home).float()
-        return TrainedGenerator(trained, home, json.loads((home / "card.json").read_text()))
+    names = ("tokens", "passes", "batch_tokens", "lr", "mask_rate", "seed")
+    recipe = {name: getattr(settings, name) for name in names} | {"max_length": max_length}
+    home = cache / "generators" / digest(content_hash(model), texts, tokenizer.get_vocab(), recipe)
+    if not is_whole(home, observer):
+        _train(model, tokenizer, texts, settings, max_length, accelerator, home, observer)
+    with explained(str(home)):
+        trained = AutoModelForMaskedLM.from_pretrained(home).float()
+    return TrainedGenerator(trained, home, json.loads((home / "card.json").read_text()))
+
+
+def _train(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[tuple[str, ...]],
+    settings: Generator,
+    max_length: int,
+    accelerator: Any,
+    home: Path,
+    observer: Observer,
+) -> None:
     if len(texts) < 2 * _HELD_OUT_EVERY:
         raise BenchError(f"only {len(texts)} different texts to train the generator on; give more tasks or data")
 
@@ -105,7 +108,6 @@ def train_generator(
         tokenizer.save_pretrained(part)
         (part / "card.json").write_text(json.dumps(card))
     state.unlink(missing_ok=True)
-    return TrainedGenerator(model, home, card)
 
 
 def _fit(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass
@@ -23,7 +22,7 @@ from bench.errors import BenchError, UsageError
 from bench.evaluation.metrics import against_constant, score
 from bench.evaluation.predict import predict
 from bench.evaluation.selection import selection
-from bench.files import whole_file, whole_folder
+from bench.files import digest, is_whole, whole_folder
 from bench.models.load import content_hash, explained, locate
 from bench.observer import Observer
 from bench.settings import Recipe, Teacher
@@ -78,14 +77,25 @@ def fine_tune(
     without_effect = ("checkpoint_seconds", "recompute")
     given = {k: v for k, v in asdict(plan).items() if v != asdict(Recipe())[k] and k not in without_effect}
     texts = [data_hash(splits[name]) for name in ("train", "dev")]
-    key = _digest(content_hash(model), *texts, repr(task.metrics), repr(given))
-    home = cache / "teachers" / f"{task.name}-{key}"
-    if (home / "card.json").is_file():
-        with explained(str(home)):
-            trained = AutoModelForSequenceClassification.from_pretrained(home).float()
-        teacher = TrainedTeacher(_frozen(trained, accelerator), json.loads((home / "card.json").read_text()))
-        return _in_precision(teacher, settings, task, splits, accelerator, observer)
+    home = cache / "teachers" / f"{task.name}-{digest(content_hash(model), texts, task.metrics, given)}"
+    if not is_whole(home, observer):
+        _fine_tune(model, tokenizer, task, splits, plan, accelerator, home, observer)
+    with explained(str(home)):
+        trained = AutoModelForSequenceClassification.from_pretrained(home).float()
+    teacher = TrainedTeacher(_frozen(trained, accelerator), json.loads((home / "card.json").read_text()))
+    return _in_precision(teacher, settings, task, splits, accelerator, observer)
 
+
+def _fine_tune(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    splits: dict[str, Encoded],
+    plan: Recipe,
+    accelerator: Any,
+    home: Path,
+    observer: Observer,
+) -> None:
     observer.note(f"fine-tuning the teacher for {task.name}")
     start = time.perf_counter()
     models = Models(
@@ -118,9 +128,6 @@ def fine_tune(
         tokenizer.save_pretrained(part)
         (part / "card.json").write_text(json.dumps(card))
     state.unlink(missing_ok=True)
-    return _in_precision(
-        TrainedTeacher(_frozen(model, accelerator), card), settings, task, splits, accelerator, observer
-    )
 
 
 def _in_precision(
@@ -257,24 +264,18 @@ def teacher_logits(
     teacher: TrainedTeacher, data: Encoded, accelerator: Any, cache: Path, observer: Observer
 ) -> np.ndarray:
     """Return the teacher's logits [N, C] on ``data``, memory-mapped from ``cache``; the first call writes them."""
-    path = cache / "logits" / f"{_digest(teacher.card['hash'], data_hash(data), accelerator.mixed_precision)}.npy"
-    if not path.is_file():
-        with whole_file(path) as part:
-            told = functools.partial(observer.update, "teacher's answers")
-            np.save(part, predict(teacher.model, data, accelerator, told=told))
-    return np.load(path, mmap_mode="r")
+    home = cache / "logits" / digest(teacher.card["hash"], data_hash(data), accelerator.mixed_precision)
+    if not is_whole(home, observer):
+        logits = predict(teacher.model, data, accelerator, told=functools.partial(observer.update, "teacher's answers"))
+        with whole_folder(home) as part:
+            np.save(part / "logits.npy", logits)
+    return np.load(home / "logits.npy", mmap_mode="r")
 
 
 def data_hash(data: Encoded) -> str:
     """Return 16 hex digits that identify a tokenised split, labels included."""
-    digest = hashlib.sha256()
-    for array in (data.ids, data.offsets, data.labels, *([] if data.types is None else [data.types])):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+    arrays = (data.ids, data.offsets, data.labels, *([] if data.types is None else [data.types]))
+    return digest(*(np.ascontiguousarray(array).tobytes() for array in arrays))
 
 
 def _frozen(model: PreTrainedModel, accelerator: Any) -> PreTrainedModel:

@@ -22,7 +22,7 @@ from bench.data.tasks import Example, Task
 from bench.distill.generator import TrainedGenerator, train_generator
 from bench.distill.teacher import TrainedTeacher, check_better_than_constant, fine_tune, load_finetuned, teacher_logits
 from bench.errors import BenchError, UsageError
-from bench.files import whole_folder
+from bench.files import is_whole, whole_folder
 from bench.models.load import (
     build_scratch,
     check_shape,
@@ -88,7 +88,8 @@ class Parts:
 
     @cached_property
     def _word_tokenizer(self) -> PreTrainedTokenizerBase:
-        return word_tokenizer((text for texts in self.texts for text in texts), self.cache / "tokenizers")
+        words = (text for texts in self.texts for text in texts)
+        return word_tokenizer(words, self.cache / "tokenizers", observer=self.observer)
 
     @cached_property
     def texts(self) -> list[tuple[str, ...]]:
@@ -119,8 +120,9 @@ class Parts:
     def _encoded(self, task: str) -> dict[str, Encoded]:
         """Return every split of ``task``, tokenised, in memory-mapped files of the cache."""
         data, tokenizer, most = self.data(task), self.tokenizer("student"), self.settings.data.max_length
+        is_regression, observer = data.task.is_regression, self.observer
         return {
-            split: pretokenised(rows, tokenizer, most, self.cache, is_regression=data.task.is_regression)
+            split: pretokenised(rows, tokenizer, most, self.cache, is_regression=is_regression, observer=observer)
             for split, rows in data.splits.items()
         }
 
@@ -217,7 +219,7 @@ class Parts:
         """Return a folder with the generator and its tokenizer, for those who rewrite texts with it."""
         card = self.generator.card
         home = self.generator.home or self.cache / "generators" / f"untrained-{card['hash']}"
-        if not (home / "config.json").is_file():
+        if not is_whole(home, self.observer):
             with whole_folder(home) as part:
                 self.generator.model.save_pretrained(part)
                 self.tokenizer("generator").save_pretrained(part)

