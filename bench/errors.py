@@ -14,9 +14,18 @@ class UsageError(BenchError):
     """The request itself is wrong (unknown name, bad option, missing file). Exit code 2."""
 
 
+# So many names are listed in full.
+_FEW = 12
+
+
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UsageError:
-    """Return the error for a name nobody knows: names the nearest match, or lists what exists."""
+    """Return the error for a name nobody knows: says the nearest, or all names where there are few."""
     names = sorted(set(known))
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    tail = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
+    if near:
+        tail = f"did you mean {near[0]!r}?"
+    elif len(names) <= _FEW:
+        tail = f"known: {', '.join(names) or 'none'}"
+    else:
+        tail = f"nearest of {len(names)}: {', '.join(difflib.get_close_matches(name, names, n=5, cutoff=0.0))}"
     return UsageError(f"unknown {kind} {name!r}; {tail}" + (f" {hint}" if hint else ""))

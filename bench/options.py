@@ -178,6 +178,31 @@ def fields_of(cls: type) -> dict[str, tuple[Any, Any]]:
     }
 
 
+def describe(cls: type) -> dict[str, dict[str, Any]]:
+    """Return {option: {"type", "default", "bounds", "meaning"}} of a dataclass, in words; the last two may be empty."""
+    kinds = fields_of(cls)
+    return {
+        field.name: {
+            "type": _type_name(kinds[field.name][0]),
+            "default": kinds[field.name][1],
+            "bounds": bounds_in_words(field),
+            "meaning": field.metadata.get("meaning", ""),
+        }
+        for field in dataclasses.fields(cls)
+    }
+
+
+def _type_name(kind: Any) -> str:
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return " or ".join(map(str, args))
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join("none" if part is type(None) else _type_name(part) for part in args)
+    if origin in (tuple, dict):
+        return f"list of {_type_name(args[0])}" if origin is tuple else "table"
+    return str(getattr(kind, "__name__", kind) if isinstance(kind, type) else kind)
+
+
 def build(cls: type[T], given: Mapping[str, Any], where: str) -> T:
     """Return ``cls(**given)`` with every value coerced to its field's type, nested dataclasses included.
 

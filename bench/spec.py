@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 from bench.brackets import split_list
 from bench.errors import UsageError
-from bench.options import build, fields_of
+from bench.options import build, describe, fields_of
 from bench.registry import about, load, names
 
 if TYPE_CHECKING:
@@ -100,23 +101,25 @@ def lacking(strategy: Strategy) -> str:
     return "; ".join(f"{resource.name} is missing, get it with: {resource.command}" for resource in missing(strategy))
 
 
-def _type_name(kind: Any) -> str:
-    if get_origin(kind) is Literal:
-        return " or ".join(map(str, get_args(kind)))
-    return str(getattr(kind, "__name__", kind) if isinstance(kind, type) else kind)
+def described(text: str) -> dict[str, Any]:
+    """Return what there is to say of a strategy: description, models needed, options, what is missing here."""
+    # A wrapper may stand alone here; what it needs is what the strategies inside it need.
+    is_bare = text in names() and load(text).wraps
+    spec = StrategySpec(text) if is_bare else StrategySpec.parse(text)
+    cls, strategy = load(spec.name), None if is_bare else spec.create()
+    options = describe(cls)
+    for name, value in spec.options:
+        options[name]["value"] = value
+    return {
+        "name": text,
+        "about": about(cls),
+        "description": inspect.cleandoc(cls.__doc__ or "").partition("\n")[2].strip(),
+        "needs": sorted({*cls.needs, *(() if strategy is None else (*strategy.needs, *strategy.reads()))}),
+        "options": options,
+        "missing": [{"name": r.name, "command": r.command} for r in (missing(strategy) if strategy else ())],
+    }
 
 
 def listing() -> list[dict[str, Any]]:
-    """Return one row a strategy: name, description, models needed, options with type and default, what is missing."""
-    rows = []
-    for name in names():
-        cls = load(name)
-        options = {
-            key: {"type": _type_name(kind), "default": default} for key, (kind, default) in fields_of(cls).items()
-        }
-        # What a wrapper needs is what the strategies inside it need.
-        made = None if cls.wraps else build(cls, {}, name)
-        lacks = [] if made is None else [{"name": r.name, "command": r.command} for r in missing(made)]
-        roles = sorted({*cls.needs, *(() if made is None else made.reads())})
-        rows.append({"name": name, "about": about(cls), "needs": roles, "options": options, "missing": lacks})
-    return rows
+    """Return one row per strategy that has a name: see ``described``."""
+    return list(map(described, names()))

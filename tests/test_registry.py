@@ -129,7 +129,7 @@ def test_strategies_around_strategies(typed, spelling, effective):
         ("best-of-k", r"write best-of-k\(STRATEGY\), for example best-of-k\(eda\)"),
         ("aeda(none)", "aeda wraps no strategy"),
         ("best-of-k(mate-kd)", r"best-of-k\(mate-kd\): best-of-k selects among rewritten texts"),
-        ("best-of-k(aeda)[k=3]", "1 <= k <= candidates <= pool, not k=3, candidates=2"),
+        ("best-of-k(aeda)[k=3]", "k <= candidates <= pool, not k=3, candidates=2"),
         ("mate-kd+mate-kd", "at most one part may train an adversary"),
         ("aeda+mate-dk", "did you mean 'mate-kd'"),
     ],
@@ -245,6 +245,7 @@ def test_names_and_help_import_nothing_heavy(program):
 def test_a_listing_shows_options_with_type_and_default():
     (row,) = [row for row in listing() if row["name"] == "mate-kd"]
     assert row["needs"] == ["generator", "teacher"]
-    assert row["options"]["rho"] == {"type": "float", "default": 0.3}
+    assert row["options"]["rho"]["type"] == "float"
+    assert row["options"]["rho"]["default"] == 0.3
     assert row["about"].startswith("Masked adversarial text")
     assert row["missing"] == []

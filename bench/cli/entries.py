@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -26,19 +27,43 @@ def width(indent: int) -> int:
     return max(shutil.get_terminal_size(fallback=(100, 24)).columns, indent + 20)
 
 
+def show(text: str) -> None:
+    """Print ``text``, through a pager where it is longer than the terminal that it goes to."""
+    if sys.stdout.isatty() and text.count("\n") >= shutil.get_terminal_size().lines:
+        click.echo_via_pager(text)
+    else:
+        click.echo(text)
+
+
+def paragraph(text: str, indent: int, hanging: int = 0) -> str:
+    """Return ``text`` wrapped to the terminal, from column ``indent`` on, later lines ``hanging`` further."""
+    return textwrap.fill(
+        text,
+        width(indent),
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + hanging),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def option_lines(options: Mapping[str, Mapping[str, Any]], indent: int) -> list[str]:
+    """Return a paragraph per option: its value, type, bounds and meaning."""
+    lines = []
+    for name, option in options.items():
+        value, default = option.get("value", option["default"]), option["default"]
+        facts = [option["type"], option["bounds"], f"default {default}" if value != default else ""]
+        meaning = f": {option['meaning']}" if option["meaning"] else ""
+        lines.append(paragraph(f"{name}={value} ({', '.join(filter(None, facts))}){meaning}", indent, 4))
+    return lines
+
+
 def print_entry(name: str, lines: Sequence[str], indent: int) -> None:
     """Print ``lines`` beside ``name``, from column ``indent`` on, no wider than the terminal."""
-    wrapped = [
-        part
-        for number, line in enumerate(lines)
-        for part in textwrap.wrap(
-            line,
-            width(indent) - indent,
-            subsequent_indent="  " if number else "",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    ]
-    click.echo(name.ljust(indent) + wrapped[0])
-    for line in wrapped[1:]:
-        click.echo(" " * indent + line)
+    click.echo(entry(name, lines, indent))
+
+
+def entry(name: str, lines: Sequence[str], indent: int) -> str:
+    """Return ``lines`` beside ``name``, from column ``indent`` on, no wider than the terminal."""
+    beside = "\n".join(paragraph(line, indent, 2 if number else 0) for number, line in enumerate(lines))
+    return name.ljust(indent) + beside[indent:]

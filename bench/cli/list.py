@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from fnmatch import fnmatchcase
 from typing import Any
 
 import click
 
-from bench.cli.entries import column, print_entry, print_json, width
+from bench.cli.entries import column, entry, option_lines, paragraph, print_json, show, width
+from bench.cli.list_presets import presets
 from bench.cli.list_tasks import tasks
 from bench.cli.options import format_option
 from bench.errors import unknown
@@ -36,93 +38,90 @@ def list_() -> None:
 )
 @click.argument("names", nargs=-1)
 @click.option("--ready", is_flag=True, help="Only those that lack nothing on this machine.")
-@click.option(
-    "-v", "--verbose", is_flag=True, help="Also models needed and options; the default where NAMES are given."
-)
+@click.option("-v", "--verbose", is_flag=True, help="A page on each, as on a strategy that NAMES gives by name.")
 @format_option
 def strategies(names: tuple[str, ...], ready: bool, verbose: bool, form: str) -> None:
-    """List the strategies: what each is, and whether it is ready or what it lacks here and how to get that.
+    """List the strategies: what each is, and whether it is ready or what it lacks here.
 
-    NAMES choose some and show all about them: a name, a family (nlpaug) or a pattern ('*delete*'). An option is given
-    in brackets behind the name: bench run --strategy 'mate-kd[rho=0.4]'.
+    NAMES choose some: of a family (nlpaug) or a pattern ('*delete*') the members are listed; a strategy gets a page of
+    its own, also one from a file (./my_idea.py:MyIdea). An option is given in brackets behind the name: bench run
+    --strategy 'mate-kd[rho=0.4]'.
     """
     from bench.registry import families
-    from bench.spec import listing
+    from bench.spec import described, listing
 
-    rows, found = listing(), families()
+    found = families()
     absent = {name: family.missing for name, family in found.items() if family.missing is not None}
-    if names:
-        for name in names:
-            if name not in absent and not any(_is_meant(name, row["name"]) for row in rows):
-                raise unknown("strategy or family", name, [*(row["name"] for row in rows), *found])
-        rows = [row for row in rows if any(_is_meant(name, row["name"]) for name in names)]
-        absent = {name: why for name, why in absent.items() if name in names}
+    everything = listing()
+    known = [row["name"] for row in everything]
+    pages: list[dict[str, Any]] = []
+    rows = [] if names else everything
+    for name in names:
+        members = [row for row in everything if row["name"].startswith(f"{name}:") or fnmatchcase(row["name"], name)]
+        if name in known or not (members or name in absent):
+            # A file's or an option's error says more than that there is no such name.
+            if name not in known and not re.search(r"[\[(/+]", name):
+                raise unknown("strategy or family", name, [*known, *found], "(see: bench list strategies)")
+            pages.append(described(name))
+        rows += [row for row in members if row["name"] != name and row not in rows]
+    if verbose:
+        pages, rows = [*pages, *rows], []
     if ready:
-        rows = [row for row in rows if not row["missing"]]
+        pages, rows = ([row for row in some if not row["missing"]] for some in (pages, rows))
+    absent = {name: why for name, why in absent.items() if not names or name in names}
     if form == "json":
         for name, why in absent.items():
             click.echo(f"{name}: {why}", err=True)
-        print_json(rows)
+        print_json([*pages, *rows])
         return
+    parts = ["\n".join(_page(page)) for page in pages]
     groups: dict[str, list[dict[str, Any]]] = {"": [], **{name: [] for name in found}}
     for row in rows:
         family = row["name"].partition(":")[0]
         groups[family if ":" in row["name"] and family in found else ""].append(row)
-    details = verbose or bool(names)
     for family, members in groups.items():
-        if family and members:
-            able = sum(not row["missing"] for row in members)
-            click.echo(f"\n{family}: {able} of {len(members)} ready")
-        for row in members:
-            _print_strategy(row, column(members) + len("ready  "), details=details)
-    for name, why in absent.items():
-        click.echo(f"\n{name}: {why}")
-    lacks = {lack["name"]: lack["command"] for row in rows for lack in row["missing"]}
-    if lacks and not details:
-        click.echo("\nHow to get what is missing (bench prefetch does what it can; more: bench list strategies NAME):")
-        for name, command in lacks.items():
-            click.echo(f"  {name}: {command}")
+        able = sum(not row["missing"] for row in members)
+        head = [f"{family}: {able} of {len(members)} ready"] if family else []
+        if members:
+            indent = column(members) + len("ready  ")
+            parts.append("\n".join([*head, *(_brief(row, indent, whole=not family) for row in members)]))
+    parts += [f"{name}: {why}" for name, why in absent.items()]
+    if any(row["missing"] for row in rows):
+        parts.append("what is missing: bench prefetch --strategy NAME gets it where it can; bench list strategies NAME")
+    show("\n\n".join(parts))
 
 
-def _is_meant(asked: str, name: str) -> bool:
-    return name == asked or name.startswith(f"{asked}:") or fnmatchcase(name, asked)
+# A citation in a description: what is in brackets with a year.
+_PAPER = re.compile(r"\s*\(([^()]*\b(?:19|20)\d\d\b[^()]*)\)")
 
 
-def _print_strategy(row: dict[str, Any], indent: int, *, details: bool) -> None:
-    """Print a strategy: in a line and what it lacks in another, or with ``details`` all about it."""
-    options = [f"{name}={o['default']} ({o['type']})" for name, o in row["options"].items()]
-    if details:
-        lines = [row["about"]]
-        lines += [f"missing: {lack['name']} (get it: {lack['command']})" for lack in row["missing"]]
-        lines.append(f"needs: {', '.join(row['needs']) or 'no other model'}")
-        lines += [f"options: {', '.join(options)}"] if options else []
-    else:
-        lines = [textwrap.shorten(row["about"], width(indent) - indent, placeholder=" …")]
-        lines += [f"missing: {', '.join(lack['name'] for lack in row['missing'])}"] if row["missing"] else []
-    print_entry(row["name"].ljust(indent - len("ready  ")) + ("" if row["missing"] else "ready"), lines, indent)
+def _brief(row: dict[str, Any], indent: int, *, whole: bool) -> str:
+    """Return a strategy in a line, or the lines that its ``whole`` description takes, and what it lacks in another."""
+    about = _PAPER.sub("", row["about"])
+    lines = [about if whole else textwrap.shorten(about, width(indent) - indent, placeholder=" …")]
+    lines += [f"missing: {', '.join(lack['name'] for lack in row['missing'])}"] if row["missing"] else []
+    return entry(row["name"].ljust(indent - len("ready  ")) + ("" if row["missing"] else "ready"), lines, indent)
 
 
-@list_.command(short_help="Data, teacher, student, generator.", epilog="Example: bench list presets")
-@format_option
-def presets(form: str) -> None:
-    """List the presets: data, teacher, student and generator."""
-    from bench.experiment.presets import load_settings, preset_names
-
-    rows: list[dict[str, Any]] = []
-    for name in preset_names():
-        settings = load_settings(name)
-        models = {role: getattr(settings, role).model for role in ("teacher", "student", "generator")}
-        layers = {"student_layers": settings.student.layers, "generator_layers": settings.generator.layers}
-        rows.append({"name": name, "about": settings.about, "data": settings.data.source, **models, **layers})
-    if form == "json":
-        print_json(rows)
-        return
-    for row in rows:
-        lines = [row["about"], f"data: {row['data']}; teacher: {row['teacher']}"]
-        for role in ("student", "generator"):
-            layers_kept = row[f"{role}_layers"]
-            lines[-1] += f"; {role}: {row[role]}" + (f" (layers: {layers_kept})" if layers_kept else "")
-        print_entry(row["name"], lines, column(rows))
+def _page(row: dict[str, Any]) -> list[str]:
+    """Return all there is to say of a strategy, as lines."""
+    paper = _PAPER.search(row["about"])
+    texts = [" ".join(text.split()) for text in row["description"].replace("``", "").split("\n\n") if text]
+    blocks = [
+        [_PAPER.sub("", row["about"]), *([f"paper: {paper[1]}"] if paper else [])],
+        *([text] for text in texts),
+        [
+            f"models needed: {', '.join(row['needs']) or 'none besides the student'}",
+            *(f"missing: {lack['name']}; get it: {lack['command']}" for lack in row["missing"]),
+        ],
+    ]
+    lines = [row["name"] + ("" if row["missing"] else "  (ready)")]
+    for block in blocks:
+        lines += ["", *(paragraph(line, 2) for line in block)]
+    if row["options"]:
+        lines += ["", "  options:", *option_lines(row["options"], 4)]
+    return lines
 
 
+list_.add_command(presets)
 list_.add_command(tasks)

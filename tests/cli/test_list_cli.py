@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -13,6 +15,7 @@ from bench.cli import main
 from bench.experiment.presets import load_settings
 from bench.resources import Resource
 
+CLEAN = "Plain knowledge distillation on the original text."
 HEAVY = ("torch", "pandas", "numpy", "transformers", "datasets", "evaluate", "sklearn", "textattack", "nlpaug", "nltk")
 
 
@@ -44,7 +47,12 @@ def test_strategies_with_needs_and_options():
     assert found["none"]["options"] == {}
     assert found["mate-kd"]["needs"] == ["generator", "teacher"]
     assert found["mate-kd"]["missing"] == []
-    assert found["mate-kd"]["options"]["rho"] == {"type": "float", "default": 0.3}
+    assert found["mate-kd"]["options"]["rho"] == {
+        "type": "float",
+        "default": 0.3,
+        "bounds": "above 0 and at most 1",
+        "meaning": "the share of tokens masked",
+    }
     assert all(row["about"] for row in found.values())
 
 
@@ -52,8 +60,8 @@ def test_strategies_as_text():
     lines = bench("strategies").stdout.splitlines()
     assert any(line.startswith("none ") and " ready  Plain knowledge distillation" in line for line in lines)
     assert not any("rho=0.3" in line for line in lines)
-    for arguments in (["mate-kd"], ["-v"], ["mate-*"]):
-        assert "rho=0.3 (float)" in bench("strategies", *arguments).stdout
+    for arguments in (["mate-kd"], ["-v"], ["-v", "mate-*"]):
+        assert "rho=0.3 (float, above 0 and at most 1): the share of tokens" in bench("strategies", *arguments).stdout
 
 
 @dataclass
@@ -105,32 +113,38 @@ def zoo(monkeypatch):
 def test_a_strategy_is_ready_or_says_what_it_lacks():
     done = bench("strategies")
     assert done.stdout.splitlines() == [
-        "none     ready  Plain knowledge distillation on the original text (Hinton et al., 2015, arXiv …",
+        "none     ready  Plain knowledge distillation on the original text.",
         "lacking         Lacks what you ask for.",
         "                missing: the moon",
         "",
         "zoo: 1 of 2 ready",
-        "zoo:cat  ready  Plain knowledge distillation on the original text (Hinton et al., 2015, arXiv …",
+        "zoo:cat  ready  Plain knowledge distillation on the original text.",
         "zoo:dog         Lacks what you ask for.",
         "                missing: the moon",
         "",
         "circus: package circus is not installed: pip install circus",
         "",
-        "How to get what is missing (bench prefetch does what it can; more: bench list strategies NAME):",
-        "  the moon: fetch the moon",
+        "what is missing: bench prefetch --strategy NAME gets it where it can; bench list strategies NAME",
     ]
+
+
+PAGE = """\
+zoo:dog
+
+  Lacks what you ask for.
+
+  models needed: teacher
+  missing: the moon; get it: fetch the moon
+
+  options:
+    thing=the moon (str)
+"""
 
 
 @pytest.mark.usefixtures("zoo")
 def test_names_choose_strategies_and_show_all_about_them():
-    assert bench("strategies", "zoo:dog").stdout.splitlines() == [
-        "",
-        "zoo: 0 of 1 ready",
-        "zoo:dog         Lacks what you ask for.",
-        "                missing: the moon (get it: fetch the moon)",
-        "                needs: teacher",
-        "                options: thing=the moon (str)",
-    ]
+    assert bench("strategies", "zoo:dog").stdout == PAGE
+    assert bench("strategies", "zoo").stdout.splitlines()[:2] == ["zoo: 1 of 2 ready", "zoo:cat  ready  " + CLEAN]
     assert list(rows("strategies", "zoo")) == ["zoo:cat", "zoo:dog"]
     assert list(rows("strategies", "*ac*", "none")) == ["none", "lacking"]
     assert list(rows("strategies", "--ready")) == ["none", "zoo:cat"]
@@ -138,6 +152,66 @@ def test_names_choose_strategies_and_show_all_about_them():
     wrong = bench("strategies", "zoo:dok")
     assert wrong.exit_code == 2
     assert "did you mean 'zoo:dog'?" in wrong.output
+
+
+def test_a_strategy_has_a_page_also_with_options_around_another_and_from_a_file(tmp_path):
+    page = bench("strategies", "best-of-k(aeda)[k=2]", "finetune").stdout
+    assert "paper: Glitter, Kamalloo et al., 2022" in page
+    assert "Minimax-kNN" in page  # the last line of the docstring
+    assert "k=2 (int, at least 1, default 1): the number of views per step" in page
+    assert "models needed: none besides the student" in page
+    file = tmp_path / "mine.py"
+    file.write_text(MINE)
+    page = bench("strategies", f"{file}:Mine[rate=0.4]").stdout
+    assert f"{file}:Mine[rate=0.4]  (ready)\n\n  Mine alone.\n\n  It does what it does." in page
+    assert "rate=0.4 (float, below 1, default 0.1): the share" in page
+    assert "plain=none or some" not in page
+    wrong = bench("strategies", f"{file}:Mine[rat=0.4]")
+    assert (wrong.exit_code, "did you mean 'rate'?" in wrong.output) == (2, True)
+
+
+MINE = '''
+from dataclasses import dataclass
+from bench import TextStrategy, option
+
+@dataclass(kw_only=True)
+class Mine(TextStrategy):
+    """Mine alone.
+
+    It does what it does.
+    """
+
+    rate: float = option(0.1, "the share", below=1)
+    plain: str = "x"
+'''
+
+
+def test_a_name_far_from_all_shows_the_nearest_and_where_all_are():
+    done = bench("strategies", "zzzz")
+    assert done.exit_code == 2
+    assert done.stderr.count(",") == 4
+    assert "(see: bench list strategies)" in done.stderr
+
+
+def test_a_preset_has_a_page_of_settings():
+    page = bench("presets", "mini").stdout
+    assert "  max_length=64 (int, at least 8, default 128): the largest number of word pieces per row" in page
+    assert "  max_train=None (int or none, at least 1)" in page
+    row = rows("presets", "mini")["mini"]
+    assert row["settings"]["recipe"]["clip"]["meaning"] == "the largest norm of the gradient"
+    assert row["settings"]["recipe"]["epochs"]["value"] == 5
+
+
+@pytest.mark.parametrize(("lines", "is_paged"), [(500, False), (20, True)])
+def test_a_pager_is_for_what_a_terminal_cannot_hold(monkeypatch, lines, is_paged):
+    paged = []
+    monkeypatch.setattr("click.echo_via_pager", paged.append)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda fallback=None: os.terminal_size((80, lines)))
+    assert bench("strategies", "mate-kd").stdout
+    assert not paged  # no terminal
+    monkeypatch.setattr("bench.cli.entries.sys", SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True)))
+    bench("strategies", "mate-kd")
+    assert bool(paged) is is_paged
 
 
 @pytest.mark.usefixtures("zoo")
@@ -149,7 +223,8 @@ def test_json_has_all_of_every_strategy_and_an_absent_family_on_stderr():
         "name": "zoo:dog",
         "about": "Lacks what you ask for.",
         "needs": ["teacher"],
-        "options": {"thing": {"type": "str", "default": "the moon"}},
+        "description": "",
+        "options": {"thing": {"type": "str", "default": "the moon", "bounds": "", "meaning": ""}},
         "missing": [{"name": "the moon", "command": "fetch the moon"}],
     }
 
