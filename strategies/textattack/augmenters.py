@@ -24,19 +24,16 @@ class TextAttackAugmenter(Member, TextStrategy):
 
     def rewrite_texts(self, texts: Sequence[str], rngs: Sequence[random.Random], context: Context) -> list[str]:
         # Imports TextAttack; only worker processes come here.
-        from strategies.textattack import worker
+        from strategies.textattack.build import Local, augmenter
+        from strategies.textattack.library import seed, split_after
 
-        ours = {"side", "copies", "max_words", "vectors", "sentence_encoder"}
+        ours = {field.name for field in fields(TextAttackAugmenter)} | {"vectors", "sentence_encoder"}
         given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ours}
-        augmenter = worker.augmenter(
-            self.target,
-            tuple(sorted(given.items())),
-            worker.Local.of(self, context),
-        )
+        built = augmenter(self.target, tuple(sorted(given.items())), Local.of(self, context))
         rewritten = []
         for text, rng in zip(texts, rngs, strict=True):
-            head, tail = worker.cut(text, self.max_words)
-            worker.seed(rng.getrandbits(32))
-            found = augmenter.augment(head)
-            rewritten.append(found[rng.randrange(len(found))] + tail)
+            head, tail = split_after(text, self.max_words)
+            seed(rng.getrandbits(32))
+            forms = built.augment(head)
+            rewritten.append(forms[rng.randrange(len(forms))] + tail)
         return rewritten

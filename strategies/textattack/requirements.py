@@ -10,16 +10,20 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.errors import BenchError
 from bench.models.inputs import Role
 from bench.resources import Resource, file, hub_model, nltk_data, python_package
-from bench.strategy import Strategy
+from bench.strategy import Context, Strategy
 
 if TYPE_CHECKING:
     from bench.data.tasks import Task
+
+TESTED = frozenset({"0.3.11"})
+"""The versions of the library of which more than the public part may be replaced."""
 
 GENERATOR = frozenset({"WordSwapMaskedLM", "WordInsertionMaskedLM", "WordMergeMaskedLM"})
 VECTORS = frozenset({"WordSwapEmbedding", "WordEmbeddingDistance", "ThoughtVector"})
@@ -119,6 +123,19 @@ def notes(uses: frozenset[str]) -> list[str]:
     return [*said, "Never run in this project, which lacks what it needs."] if _others(uses) else said
 
 
+@dataclass(frozen=True)
+class Model:
+    """A model's folder, and what identifies its contents: a student's snapshot keeps its place."""
+
+    folder: str
+    digest: str
+
+    @classmethod
+    def of(cls, context: Context, role: Role) -> Model:
+        """Return the model that ``role`` has in ``context``."""
+        return cls(context.models[role], context.digests.get(role, ""))
+
+
 @dataclass(kw_only=True)
 class Member(Strategy):
     """What augmenters and recipes of TextAttack have in common.
@@ -144,6 +161,8 @@ class Member(Strategy):
     def supports(self, task: Task) -> str | None:
         if self.language:
             return f"it changes words of the language {self.language!r}; these tasks are English"
+        if self.masked_lm() and (installed := version("textattack")) not in TESTED:
+            return f"it was tested with TextAttack {', '.join(TESTED)} alone, and {installed} is installed"
         return next((reason for part, reason in _CANNOT.items() if part in self.uses), None)
 
     def reads(self) -> tuple[Role, ...]:
