@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.brackets import split_list
-from bench.errors import BenchError, unknown
+from bench.errors import BenchError, UsageError, unknown
 
 if TYPE_CHECKING:
     from bench.reporting.schema import Record
@@ -76,10 +76,7 @@ def compare(
         click.echo(sheet.printable(f"Warning: corrupt record {path}: {reason}"), err=True)
     earlier = len(set_aside(results)) - sum("; moved to " in reason for _, reason in corrupt)
     if earlier > 0:
-        click.echo(
-            f"Warning: corrupt records set aside earlier: {earlier}, in {results / 'aside'}",
-            err=True,
-        )
+        click.echo(f"Warning: corrupt records set aside earlier: {earlier}, in {results / 'aside'}", err=True)
     if not records:
         raise BenchError(f"no finished runs in {str(results)!r}; make some: bench run --strategy none,mate-kd")
     for key, patterns in (("preset", preset), ("task", tasks)):
@@ -131,7 +128,9 @@ def _match(patterns: str, known: Iterable[str], bases: dict[str, str], kind: str
 
     known = set(known)
     chosen: set[str] = set()
-    for pattern in split_list(patterns):
+    if not (wanted := split_list(patterns)):
+        raise UsageError(f"no {kind} is asked for; name some of: {', '.join(map(printable, sorted(known)))}")
+    for pattern in wanted:
         # Exactly equal first: the brackets of mate-kd[rho=0.4] mean something else to a glob.
         found = {name for name in known if pattern in (name, bases.get(name)) or fnmatchcase(name, pattern)}
         if not found:

@@ -21,7 +21,6 @@ class Selection:
     chooses: str | None
     reports: str
     optimistic: bool
-    about: str
 
     def rows_to_choose(self, n: int) -> np.ndarray | None:
         """Return the dev rows (of ``n``) on which checkpoints compete, or None if the last one is taken."""
@@ -41,9 +40,9 @@ def _half(n: int, which: str) -> np.ndarray:
 SELECTIONS = {
     rule.name: rule
     for rule in (
-        Selection("last", None, "all", False, "the student after its last update"),
-        Selection("split-dev", "even", "odd", False, "best on one half of dev, reported on the other"),
-        Selection("best-dev", "all", "all", True, "best on dev, reported on dev, as papers do: optimistic"),
+        Selection("last", None, "all", False),
+        Selection("split-dev", "even", "odd", False),
+        Selection("best-dev", "all", "all", True),  # as papers do
     )
 }
 

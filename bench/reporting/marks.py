@@ -28,37 +28,30 @@ def warnings(runs: Sequence[Done], quality: dict[str, float] | None) -> dict[str
     ``quality`` are the means of what the strategy did to the texts.
     """
     found = {}
-    empty = sum(map(_is_constant, runs))
-    if empty:
+    if empty := sum(map(_is_constant, runs)):
         found["constant"] = f"{empty} of {len(runs)} seeds"
     if quality and quality.get("changed", 1.0) < _UNCHANGED:
         found["unchanged"] = f"{quality['changed']:.1%}"
     if quality and quality.get("failed", 0.0) > _FAILED_ROWS:
         found["rewriting"] = f"{quality['failed']:.1%} of the rows"
     for run in runs:
-        rows = run.data.rows.get("dev", 0)
+        rows, teacher, constant = run.data.rows.get("dev", 0), run.teacher, constant_of(run)
         if (run.checks.dev_in_train or 0) > _DEV_IN_TRAIN * rows:
             found["dev"] = f"{run.checks.dev_in_train} of {rows} rows"
-        level, teacher = constant_of(run), run.teacher
-        if (
-            teacher
-            and teacher.dev is not None
-            and level is not None
-            and teacher.dev - level <= 2 * teacher.standard_error
-        ):
-            found["teacher"] = f"{100 * teacher.dev:.1f} against {100 * level:.1f}"
+        if teacher is None or teacher.dev is None or constant is None:
+            continue
+        if teacher.dev - constant <= 2 * teacher.standard_error:
+            found["teacher"] = f"{100 * teacher.dev:.1f} against {100 * constant:.1f}"
     return found
 
 
 def constant_of(run: Done) -> float | None:
-    """Return what the best constant answer scores on dev; in older records the most frequent class of train."""
+    """Return what the best constant answer scores on dev; in older records what the most frequent class of train."""
     if run.teacher and run.teacher.constant is not None:
         return run.teacher.constant
-    return run.checks.constant if run.checks.constant is not None or not run.teacher else run.teacher.majority
+    return run.teacher.majority if run.teacher and run.checks.constant is None else run.checks.constant
 
 
 def _is_constant(run: Done) -> bool:
-    if run.checks.most_predicted == 1:
-        return True
-    level = run.checks.constant
-    return level is not None and run.main.value is not None and run.main.value <= level
+    score, constant = run.main.value, run.checks.constant
+    return run.checks.most_predicted == 1 or (score is not None and constant is not None and score <= constant)

@@ -77,4 +77,4 @@ def _flat(section: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
         else:
-            yield prefix + key, str(value)
+            yield prefix + key, f"{value:g}" if isinstance(value, float) else str(value)

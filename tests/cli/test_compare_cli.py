@@ -106,6 +106,14 @@ def test_a_misspelt_name_gets_its_nearest_match(results, option, value, near):
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("option", ["--strategy", "--tasks", "--preset"])
+def test_a_filter_that_names_nothing_is_refused(results, option):
+    done = compare("--results", results, option, " ,")
+    assert done.exit_code == 2
+    assert "is asked for; name some of: " in done.stderr
+    assert done.stdout == ""
+
+
 def test_without_results_it_says_what_to_run(tmp_path):
     for folder in (tmp_path / "none", tmp_path):
         (tmp_path / "runs").mkdir(exist_ok=True)

@@ -105,7 +105,7 @@ def spec(teacher, **more):
 
 def test_settings_are_told_apart_by_name_and_not_by_hash():
     one = run(signature="bench=1|teacher=aaaa|student=bbbb|recipe=cccc", spec=spec({"shape": {"hidden_size": 64}}))
-    changed = spec({"epochs": 1, "force": True, "shape": {"hidden_size": 16, "layers": 2}})
+    changed = spec({"epochs": 1.0, "force": True, "shape": {"hidden_size": 16, "layers": 2}})
     changed["recipe"] = {"epochs": 1, "device": "cpu", "newer": 5}
     other = run(strategy="eda", signature="bench=1|teacher=dddd|student=eeee|recipe=ffff", spec=changed)
     frame = leaderboard([one, other, run(strategy="aeda", **{key: one[key] for key in ("signature", "spec")})])
