@@ -1,38 +1,123 @@
-"""The training state of an interrupted run."""
+"""The training state of an interrupted run: tensors in safetensors, the rest as JSON, so that nothing is unpickled."""
 
 from __future__ import annotations
 
-import os
-import pickle
+import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
-from bench.files import whole_file
+from bench.errors import BenchError
+from bench.files import is_whole, set_aside, whole_folder
+from bench.observer import Observer
 
-FORMAT = 1
-
-
-def save(path: Path, state: dict[str, Any]) -> None:
-    """Write ``state`` to ``path``."""
-    with whole_file(path) as part:
-        torch.save({"format": FORMAT, **state}, part)
+FORMAT = 2
+# What reading a file may raise that is whole, but of another version or of somebody's making.
+_UNUSABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 
 
-def load(path: Path) -> tuple[dict[str, Any] | None, str | None]:
-    """Return (state, None), or (None, None) if there is no file, or (None, why) if it cannot be used.
+class Checkpoints:
+    """The last two states of one training, in numbered folders under ``home``.
 
-    An unusable file is set aside as ``<name>.corrupt``, so that it is neither resumed from nor lost.
+    A state is a dict of tensors, numbers, texts, None and lists, tuples and dicts of these.
     """
-    if not path.exists():
-        return None, None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["format"] != FORMAT:
-            raise ValueError(f"format {state['format']}, expected {FORMAT}")
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        aside = path.with_name(path.name + ".corrupt")
-        os.replace(path, aside)
-        return None, f"unusable checkpoint set aside as {aside} ({type(error).__name__}: {error})"
-    return state, None
+
+    def __init__(self, home: Path, observer: Observer) -> None:
+        self.home, self.observer = home, observer
+        self._has_failed = False
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write ``state``; where that fails, say so once: the training itself needs no checkpoint."""
+        numbers = self._numbers()
+        tensors: dict[str, torch.Tensor] = {}
+        try:
+            with whole_folder(self.home / str(max(numbers, default=0) + 1)) as part:
+                rest = {"format": FORMAT, "state": _without_tensors(state, tensors)}
+                (part / "rest.json").write_text(json.dumps(rest))
+                save_file(_apart(tensors), part / "tensors.safetensors")
+        except (BenchError, SafetensorError, TypeError) as error:
+            if not self._has_failed:
+                self.observer.note(f"no checkpoint can be written; if this run is cut off, it starts over ({error})")
+            self._has_failed = True
+            return
+        for number in numbers[:-1]:
+            shutil.rmtree(self.home / str(number), ignore_errors=True)
+
+    def load(self, **weights: Mapping[str, torch.Tensor]) -> dict[str, Any] | None:
+        """Return the last usable state, or None; an unusable one is set aside, with a note.
+
+        Usable is one of this format whose entries named in ``weights`` have these tensors, by names and shapes.
+        """
+        for number in reversed(self._numbers()):
+            folder = self.home / str(number)
+            if not is_whole(folder, self.observer):
+                continue
+            try:
+                rest = json.loads((folder / "rest.json").read_bytes())
+                if rest["format"] != FORMAT:
+                    raise ValueError(f"format {rest['format']}, expected {FORMAT}")
+                state = _with_tensors(rest["state"], load_file(folder / "tensors.safetensors"))
+                for name, expected in weights.items():
+                    if _shapes(state[name]) != _shapes(expected):
+                        raise ValueError(f"another {name}")
+            except (*_UNUSABLE, SafetensorError) as error:
+                aside = set_aside(folder)
+                self.observer.note(f"unusable checkpoint set aside as {aside} ({type(error).__name__}: {error})")
+                continue
+            return state
+        return None
+
+    def remove(self) -> None:
+        """Delete all states: the training is done."""
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def _numbers(self) -> list[int]:
+        return sorted(int(path.name) for path in self.home.glob("*") if path.name.isdecimal())
+
+
+def _shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in weights.items()}
+
+
+def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return ``tensors``, no two in one memory as tied weights are: safetensors refuses that."""
+    memories = set[int]()
+    apart = {}
+    for name, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if memory in memories else tensor
+        memories.add(memory)
+    return apart
+
+
+def _without_tensors(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """Return ``value`` as JSON can hold it; its tensors go to ``tensors``."""
+    if isinstance(value, torch.Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().cpu().contiguous()
+        return {"tensor": name}
+    if isinstance(value, Mapping):
+        return {"dict": [[key, _without_tensors(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {kind: [_without_tensors(item, tensors) for item in value]}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"a state may hold tensors, numbers, texts, lists, tuples and dicts, not {type(value).__name__}")
+
+
+def _with_tensors(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {key: _with_tensors(item, tensors) for key, item in content}
+    items = [_with_tensors(item, tensors) for item in content]
+    return tuple(items) if kind == "tuple" else items

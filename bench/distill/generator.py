@@ -17,7 +17,7 @@ from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokeni
 
 from bench.data.encode import Encoded, TokenBatchOrder, encode, join
 from bench.data.tasks import Example
-from bench.distill import checkpoint
+from bench.distill.checkpoint import Checkpoints
 from bench.distill.loop import learning_rate
 from bench.errors import BenchError
 from bench.files import digest, is_whole, whole_folder
@@ -92,9 +92,9 @@ def _train(
         f"training the generator (masked LM) on {len(texts):,} texts: {settings.tokens:,} word pieces, each text "
         f"{settings.tokens / pieces:.2g} times, about {clock_time(seconds)}; for fewer: --set generator.tokens=N"
     )
-    start, state = time.perf_counter(), home.with_suffix(".pt")
+    start, states = time.perf_counter(), Checkpoints(home.with_name(f"{home.name}.states"), observer)
     with seeded(settings.seed):
-        tokens = _fit(model, tokenizer, encoded, train, settings, accelerator, state, observer)
+        tokens = _fit(model, tokenizer, encoded, train, settings, accelerator, states, observer)
     card = {
         "hash": content_hash(model),
         "perplexity": perplexity(model, tokenizer, encoded, held_out, settings, accelerator),
@@ -107,7 +107,7 @@ def _train(
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         (part / "card.json").write_text(json.dumps(card))
-    state.unlink(missing_ok=True)
+    states.remove()
 
 
 def _fit(
@@ -117,16 +117,14 @@ def _fit(
     rows: np.ndarray,
     settings: Generator,
     accelerator: Any,
-    state_file: Path,
+    states: Checkpoints,
     observer: Observer,
 ) -> int:
     """Train until ``settings.tokens`` word pieces were read; return how many that were."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=0.01, fused=True)
     rng = torch.Generator(accelerator.device).manual_seed(settings.seed)
     done, position, losses, last_saved = 0, 0, [], time.perf_counter()
-    state, problem = checkpoint.load(state_file)
-    if problem:
-        observer.note(problem)
+    state = states.load(model=model.state_dict())
     if state is not None:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -159,7 +157,7 @@ def _fit(
             last_saved = time.perf_counter()
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": rng.get_state()}
             state |= {"torch_rng": torch.get_rng_state(), "done": done, "position": position}
-            checkpoint.save(state_file, state)
+            states.save(state)
     return done
 
 

@@ -13,8 +13,8 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from bench.data.encode import BatchOrder, Encoded, TokenBatchOrder
-from bench.distill import checkpoint
 from bench.distill.accumulation import micro_batch, portions, rows_of, share_of
+from bench.distill.checkpoint import Checkpoints
 from bench.distill.losses import supervised
 from bench.distill.objective import Objective
 from bench.errors import BenchError
@@ -94,7 +94,8 @@ def distil(
 
     ``teacher_logits`` [N, C] are the teacher's of the N clean training rows. ``rewrites(epoch)`` returns the
     strategy's rewritten texts. ``trains`` is what messages call the model in training (the teacher, when it is).
-    The run resumes from ``state_file`` and, on the CPU, goes on to the numbers of an uninterrupted one.
+    The run resumes from ``state_file`` (a folder of two states) and, on the CPU, goes on to the numbers of an
+    uninterrupted one.
 
     Raises BenchError when the loss is no longer finite, naming the update and the batch's example ids.
     """
@@ -113,15 +114,13 @@ def distil(
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        if state_file is not None:
-            state, problem = checkpoint.load(state_file)
-            if state is not None and state["device"] != models.accelerator.device.type:
-                problem, state = f"{state_file} was written on another kind of device: starting over", None
-            if problem:
-                observer.note(problem)
-            if state is not None:
-                trainer.load_state_dict(state)
-                best, outcome.curve, outcome.resumed = state["best"], state["curve"], state["resumed"] + 1
+        states = None if state_file is None else Checkpoints(state_file, observer)
+        state = None if states is None else states.load(student=models.student.state_dict())
+        if state is not None and state["device"] != models.accelerator.device.type:
+            observer.note(f"{state_file} was written on another kind of device: starting over")
+        elif state is not None:
+            trainer.load_state_dict(state)
+            best, outcome.curve, outcome.resumed = state["best"], state["curve"], state["resumed"] + 1
         last_saved = cost.train_seconds
         observer.update(trains, cost.student_updates, total)
         while cost.student_updates < total:
@@ -151,11 +150,11 @@ def distil(
                 if chooser is not None and value > best[0]:
                     weights = {k: v.detach().cpu().clone() for k, v in models.student.state_dict().items()}
                     best = (value, cost.student_updates, weights)
-            if state_file is not None and cost.train_seconds - last_saved > recipe.checkpoint_seconds:
+            if states is not None and cost.train_seconds - last_saved > recipe.checkpoint_seconds:
                 trainer.check_losses()
                 last_saved = cost.train_seconds
                 mine = {"best": best, "curve": outcome.curve, "resumed": outcome.resumed}
-                checkpoint.save(state_file, {**trainer.state_dict(), **mine})
+                states.save({**trainer.state_dict(), **mine})
 
     outcome.rewritten = trainer.rewritten
     if best[2] is not None:

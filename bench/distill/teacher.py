@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -109,7 +110,7 @@ def _fine_tune(
         accelerator=accelerator,
     )
     labelled = {name: splits[name] for name in ("train", "dev")}
-    state = home.with_suffix(".pt")
+    states = home.with_name(f"{home.name}.states")
     outcome = distil(
         models,
         _Labels(),
@@ -118,7 +119,7 @@ def _fine_tune(
         labelled,
         seed=0,
         observer=observer,
-        state_file=state,
+        state_file=states,
         trains="teacher",
     )
     card = _card(model, task, splits, outcome.logits["dev"])
@@ -127,7 +128,7 @@ def _fine_tune(
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         (part / "card.json").write_text(json.dumps(card))
-    state.unlink(missing_ok=True)
+    shutil.rmtree(states, ignore_errors=True)
 
 
 def _in_precision(

@@ -65,7 +65,10 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dic
         try:
             record |= _train(cell, parts, folder, observer)
         except Exception as error:  # noqa: BLE001 - recorded and shown; the next cell may be fine
-            (folder / "error.txt").write_text(traceback.format_exc())
+            try:
+                (folder / "error.txt").write_text(traceback.format_exc())
+            except OSError as unwritten:  # a full disk, say: the record may still fit, and the next cells
+                observer.note(f"cannot write {folder / 'error.txt'}: {unwritten.strerror}")
             reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
             record |= {"status": "failed", "reason": reason}
     record["provenance"] = {
@@ -119,7 +122,7 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         observer=observer,
         teacher_logits=logits,
         rewrites=lambda epoch: rewriting.of(strategy, epoch),
-        state_file=folder / "checkpoint" / "state.pt",
+        state_file=folder / "checkpoint" / "states",
     )
     # A follower's rows (AX, predicted by MNLI's model) carry no labels in GLUE and are only predicted.
     labelled = {name: split for name, split in splits.items() if name in outcome.logits and _has_labels(split)}

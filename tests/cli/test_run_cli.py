@@ -288,7 +288,7 @@ def test_a_run_that_is_interrupted_goes_on_where_it_was(results, tmp_path):
     assert cut.exit_code == 130
     assert "Interrupted. Issue the same command again to go on." in cut.stderr
     assert list(results.rglob("record.json")) == []
-    (state,) = results.rglob("state.pt")
+    (state,) = results.rglob("states")
     switch.unlink()
     resumed = bench(*often, results=results)
     assert resumed.exit_code == 0, resumed.output

@@ -90,7 +90,7 @@ def test_what_the_bad_ones_are_made_from_is_good(name):
         ("CountsEverywhere", training.repeats, "two runs from one seed differ in student."),
         ("TrustsTheMode", training.resumes, "set the models' train and eval mode yourself in fit_adversary()"),
         ("Forgets", training.resumes, "and resumed, a run ends in another student."),
-        ("SavesAnything", training.resumes, "cannot be resumed: unusable checkpoint"),
+        ("SavesAnything", training.resumes, "cannot be resumed: nothing was saved; state_dict() may hold"),
         ("Hoards", training.bounded_memory, "more tensors are alive after 30 more updates"),
         ("RemembersRows", training.bounded_memory, "or a variable or cache of its module, grew by"),
         ("KeepsTheGraph", training.bounded_memory, "a loss with its graph"),

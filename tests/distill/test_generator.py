@@ -11,6 +11,7 @@ from tiny import Notes, make_models
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from bench.distill import generator
+from bench.distill.checkpoint import Checkpoints
 from bench.distill.generator import perplexity, train_generator
 from bench.errors import BenchError
 from bench.models.load import build_scratch, content_hash
@@ -125,8 +126,8 @@ def test_training_that_was_cut_off_goes_on_to_the_same_weights(tmp_path, monkeyp
     for report in (3, 3):
         with pytest.raises(Cut):
             train(tmp_path / "cut", CutsAt(report))
-    (state,) = (tmp_path / "cut" / "generators").glob("*.pt")
-    assert torch.load(state, weights_only=True)["done"] > 10_000
+    (state,) = (tmp_path / "cut" / "generators").glob("*.states")
+    assert Checkpoints(state, Notes()).load()["done"] > 10_000
     resumed = train(tmp_path / "cut")
     assert {**resumed.card, "seconds": 0} == {**straight.card, "seconds": 0}
     assert content_hash(resumed.model) == straight.card["hash"]
@@ -138,11 +139,12 @@ def test_a_corrupt_checkpoint_is_said_and_training_starts_over(tmp_path, monkeyp
     monkeypatch.setattr(generator, "_CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(Cut):
         train(tmp_path / "cut", CutsAt(2))
-    (state,) = (tmp_path / "cut" / "generators").glob("*.pt")
-    state.write_bytes(b"garbage")
+    (state,) = (tmp_path / "cut" / "generators").glob("*.states")
+    for file in state.glob("*/rest.json"):
+        file.write_bytes(b"garbage")
     notes = Notes()
     resumed = train(tmp_path / "cut", notes)
-    assert any("unusable checkpoint set aside" in note for note in notes.notes)
+    assert any("damaged, set aside as" in note for note in notes.notes)
     assert resumed.card["hash"] == straight.card["hash"]
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from families import every_family
+from families import build, every_family
 from tiny import CLASSES, SCORES, Notes, make_models, rows
 
 from bench.data.encode import BatchOrder
-from bench.distill import checkpoint
+from bench.distill.checkpoint import Checkpoints
 from bench.distill.loop import RewrittenSet, concatenate, distil, learning_rate, total_updates
 from bench.errors import BenchError
 from bench.evaluation.metrics import score
@@ -130,7 +130,7 @@ def test_distillation_learns():
     assert [point["accuracy"] for point in outcome.curve] == notes.scores
     assert [point["step"] for point in outcome.curve] == list(range(10, 121, 10))
     assert notes.updates[-1][:3] == ("student", 120, 120)
-    assert notes.updates[-1][3] < 0.5 * notes.updates[0][3]
+    assert notes.updates[-1][3] < 0.5 * notes.updates[1][3]
 
 
 # --- resuming
@@ -168,11 +168,11 @@ def test_a_run_cut_off_twice_ends_bitwise_like_one_that_was_not(strategy, cuts, 
 
     # A checkpoint after every update; evaluations fall between them.
     often = dataclasses.replace(recipe, checkpoint_seconds=0.0)
-    state = tmp_path / "state.pt"
+    state = tmp_path / "states"
     for number, cut in enumerate(cuts):
         with pytest.raises(Cut):
             train(make_models(dropout=0.1), cut_at(strategy(), cut), often, rule=rule, state_file=state)
-        assert torch.load(state, weights_only=True)["resumed"] == number
+        assert Checkpoints(state, Notes()).load()["resumed"] == number
     resumed = make_models(dropout=0.1)
     outcome = train(resumed, strategy(), often, rule=rule, state_file=state)
 
@@ -190,25 +190,46 @@ def test_a_run_cut_off_twice_ends_bitwise_like_one_that_was_not(strategy, cuts, 
     assert not same_weights(plain.student, straight.student)
 
 
-@pytest.mark.parametrize("damage", ["cut", "noise", "format", "empty"])
-def test_a_checkpoint_that_cannot_be_used_is_reported_set_aside_and_started_over(damage, tmp_path):
+@pytest.mark.parametrize("spoiled", [1, 2])
+def test_a_spoiled_checkpoint_is_set_aside_and_the_run_goes_on_from_the_one_before(spoiled, tmp_path):
     often = dataclasses.replace(RECIPE, checkpoint_seconds=0.0)
-    state = tmp_path / "state.pt"
+    states = tmp_path / "states"
     with pytest.raises(Cut):
-        train(make_models(), cut_at(Clean(), 4), often, state_file=state)
-    if damage == "format":
-        torch.save({**torch.load(state, weights_only=True), "format": 99}, state)
-    else:
-        content = state.read_bytes()
-        state.write_bytes({"cut": content[: len(content) // 2], "noise": b"\x80\x02garbage", "empty": b""}[damage])
-    spoiled = state.read_bytes()
+        train(make_models(), cut_at(Clean(), 4), often, state_file=states)
+    folders = sorted(states.iterdir())
+    assert len(folders) == 2
+    for folder in folders[-spoiled:]:
+        (folder / "tensors.safetensors").write_bytes(b"")
 
     notes, models, straight = Notes(), make_models(), make_models()
-    outcome = train(models, Clean(), RECIPE, observer=notes, state_file=state)
+    outcome = train(models, Clean(), RECIPE, observer=notes, state_file=states)
+    assert len(notes.notes) == spoiled
+    assert f"{folders[-1]}.corrupt-1" in notes.notes[0]
+    assert outcome.resumed == 2 - spoiled
+    train(straight, Clean())
+    assert same_weights(models.student, straight.student)
+
+
+def test_the_state_of_another_student_is_set_aside(tmp_path):
+    often = dataclasses.replace(RECIPE, checkpoint_seconds=0.0)
+    train(
+        make_models(student=build("bert", "classifier", seed=2, layers=2, labels=3)),
+        Clean(),
+        often,
+        state_file=tmp_path / "states",
+    )
+    notes = Notes()
+    assert train(make_models(), Clean(), RECIPE, observer=notes, state_file=tmp_path / "states").resumed == 0
+    assert ["another student" in note for note in notes.notes] == [True, True]
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_no_run(tmp_path):
+    (tmp_path / "states").write_text("in the way")
+    notes, models, straight = Notes(), make_models(), make_models()
+    often = dataclasses.replace(RECIPE, checkpoint_seconds=0.0)
+    train(models, Clean(), often, observer=notes, state_file=tmp_path / "states")
     (note,) = notes.notes
-    assert f"unusable checkpoint set aside as {state}.corrupt" in note
-    assert (tmp_path / "state.pt.corrupt").read_bytes() == spoiled
-    assert outcome.resumed == 0
+    assert "no checkpoint can be written; if this run is cut off, it starts over (cannot write" in note
     train(straight, Clean())
     assert same_weights(models.student, straight.student)
 
@@ -252,9 +273,9 @@ def test_weights_that_are_no_numbers_are_noticed_before_anything_is_saved(tmp_pa
     row_of = np.searchsorted(SPLITS["train"].offsets, np.flatnonzero(train_ids == 10), side="right") - 1
     first = min(i for i in range(5) if set(train_rows[i]) & set(row_of))
     with pytest.raises(BenchError, match=f"student's loss is nan at its update {first + 1};"):
-        train(models, Clean(), often, state_file=tmp_path / "state.pt")
-    saved = torch.load(tmp_path / "state.pt", weights_only=True)["cost"]["student_updates"] if first else 0
-    assert saved == first
+        train(models, Clean(), often, state_file=tmp_path / "states")
+    saved = Checkpoints(tmp_path / "states", Notes()).load()
+    assert (0 if saved is None else saved["cost"]["student_updates"]) == first
 
 
 @dataclass
@@ -512,11 +533,10 @@ def test_views_share_the_weight_there_is():
 
 
 def test_a_checkpoint_of_another_kind_of_device_is_not_gone_on_from(tmp_path):
-    file, notes = tmp_path / "state.pt", Notes()
+    file, notes = tmp_path / "states", Notes()
     train(make_models(), Clean(), dataclasses.replace(RECIPE, checkpoint_seconds=0.0), state_file=file)
-    state, _ = checkpoint.load(file)
-    del state["format"]
-    checkpoint.save(file, {**state, "device": "cuda"})
+    states = Checkpoints(file, Notes())
+    states.save({**states.load(), "device": "cuda"})
     outcome = train(make_models(), Clean(), state_file=file, observer=notes)
     assert outcome.resumed == 0
     assert any("another kind of device" in note for note in notes.notes)
@@ -548,7 +568,7 @@ def test_rewrites_made_with_an_earlier_student_are_resumed_not_made_again(tmp_pa
         def evaluated(self, metric, value):
             raise KeyboardInterrupt
 
-    file = tmp_path / "state.pt"
+    file = tmp_path / "states"
     cut = make_models()
     often = dataclasses.replace(recipe, evaluate_every=1.4)
     with pytest.raises(KeyboardInterrupt):

@@ -310,7 +310,7 @@ def test_fine_tuning_that_was_cut_off_goes_on(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         tune(tmp_path / "cut", Cut(), recipe=Recipe(checkpoint_seconds=0.0))
-    assert list((tmp_path / "cut" / "teachers").glob("*.pt"))
+    assert list((tmp_path / "cut" / "teachers").glob("*.states"))
     resumed = tune(tmp_path / "cut", Notes())
-    assert not list((tmp_path / "cut" / "teachers").glob("*.pt"))
+    assert not list((tmp_path / "cut" / "teachers").glob("*.states"))
     assert resumed.card["hash"] == whole.card["hash"]
