@@ -35,6 +35,7 @@ from bench.errors import BenchError, UsageError
 @click.option("--workers", type=click.IntRange(1), help="Processes that rewrite texts.  [default: one per core]")
 @click.option("--weak-teacher", is_flag=True, help="Distil even from a teacher that learned nothing.")
 @click.option("--redo", is_flag=True, help="Run cells again that have a record.")
+@click.option("--dry-run", is_flag=True, help="Only say what would run, what is cached, and how long it would take.")
 @choices_options
 def run(
     strategies: str,
@@ -46,6 +47,7 @@ def run(
     workers: int | None,
     weak_teacher: bool,
     redo: bool,
+    dry_run: bool,
     choices: Choices,
 ) -> None:
     """Train and score strategies on tasks, all from the same teacher on the same budget.
@@ -53,6 +55,7 @@ def run(
     The teacher of each task is fine-tuned first, and cached. The same command again does only what is
     missing; a run that was cut off goes on from its checkpoint.
     """
+    from bench.cli.dry_run import overview
     from bench.data.custom import by_source
     from bench.experiment.grid import choose_tasks, make_grid
     from bench.experiment.progress import watching
@@ -84,11 +87,14 @@ def run(
         for where, cells in grids:
             parts = Parts(settings, where, choices.results, progress, workers)
             preflight(cells, parts, choices.results, progress)
-            planned = plan(cells, choices.results, redo=redo, progress=progress)
+            planned = plan(cells, choices.results, redo=redo)
             done += planned.done
             jobs += [Job(cell, parts) for cell in planned.missing]
-        fresh = launch(jobs, choices.results, progress)
-    _show([*done, *fresh], choices.results, len(fresh))
+        if dry_run:
+            click.echo(overview([str(cell) for cell, _ in done], jobs, choices.results, progress))
+            return
+        fresh = launch(jobs, choices.results, progress, redo=redo)
+    _show([*(record for _, record in done), *fresh], choices.results, len(fresh))
     if failed := sum(record["status"] == "failed" for record in fresh):
         raise BenchError(f"{failed} of {len(done) + len(fresh)} cells failed; the same command tries them again")
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from bench.data.source import doubts
+import numpy as np
+
+from bench.data.source import Source, doubts
+from bench.distill.loop import batch_order, total_updates
 from bench.errors import BenchError, UsageError
 from bench.experiment.cell import run_cell
 from bench.experiment.grid import Cell
+from bench.experiment.pace import Pace
 from bench.experiment.parts import Parts
 from bench.experiment.progress import Progress
 from bench.reporting.records import read_record, set_aside_record
@@ -26,39 +32,57 @@ class Job:
     cell: Cell
     parts: Parts
 
+    @cached_property
+    def updates(self) -> int:
+        """How many student updates the cell makes: the budget."""
+        recipe, name = self.cell.settings.recipe, self.cell.task.name
+        rows = _training_rows(self.parts.source, name)  # type: ignore[arg-type]  # a source hashes by identity
+        lengths = np.zeros(min(rows, self.cell.settings.data.max_train or rows))
+        if recipe.batch_tokens is not None:
+            lengths = self.parts.encoded(name)["train"].lengths
+        return total_updates(batch_order(lengths, recipe, 0).per_epoch, recipe)
+
+
+@cache
+def _training_rows(source: Source, task: str) -> int:
+    return source.count(task)["train"]
+
 
 @dataclass(frozen=True)
 class Plan:
     """The records that are there already, and the cells that are to run."""
 
-    done: list[dict[str, Any]]
+    done: list[tuple[Cell, dict[str, Any]]]
     missing: list[Cell]
 
 
-def plan(cells: Sequence[Cell], results: Path, *, redo: bool, progress: Progress) -> Plan:
-    """Return what of ``cells`` is missing: all without a record of a finished run."""
+def plan(cells: Sequence[Cell], results: Path, *, redo: bool) -> Plan:
+    """Return what of ``cells`` is missing: all without a record of a finished run. Nothing is changed by it."""
     done, missing = [], []
     for cell in cells:
-        if redo:
-            # A checkpoint of the run before would be gone on from.
-            shutil.rmtree(cell.folder(results) / "checkpoint", ignore_errors=True)
-        record = None if redo else _existing(cell, results, progress)
+        try:
+            record = None if redo else read_record(cell.folder(results))
+        except BenchError:
+            record = None  # corrupt: said and set aside before the cell runs again
         # What a cell lacked when it was skipped may be there now; what its strategy does not support stays so.
         is_settled = record is not None and record["status"] == "skipped" and cell.made.supports(cell.task) is not None
         if record is None or (record["status"] != "done" and not is_settled):
             missing.append(cell)
         else:
-            done.append(record)
+            done.append((cell, record))
     return Plan(done, missing)
 
 
-def _existing(cell: Cell, results: Path, progress: Progress) -> dict[str, Any] | None:
+def _make_way(cell: Cell, results: Path, redo: bool, progress: Progress) -> None:
+    """Clear the cell's folder of what would be in the way of running it again."""
     folder = cell.folder(results)
+    if redo:
+        # A checkpoint of the run before would be gone on from.
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     try:
-        return read_record(folder)
+        read_record(folder)
     except BenchError as error:
         progress.note(f"{error}; {set_aside_record(results, folder / 'record.json')}, the cell runs again")
-        return None
 
 
 def preflight(cells: Sequence[Cell], parts: Parts, results: Path, progress: Progress) -> None:
@@ -85,12 +109,15 @@ def preflight(cells: Sequence[Cell], parts: Parts, results: Path, progress: Prog
     parts.check({role for cell in runnable for role in (*cell.made.needs, *cell.made.reads())}, tasks)
 
 
-def launch(jobs: Sequence[Job], results: Path, progress: Progress) -> list[dict[str, Any]]:
+def launch(jobs: Sequence[Job], results: Path, progress: Progress, *, redo: bool = False) -> list[dict[str, Any]]:
     """Run ``jobs`` one after another and return their records."""
-    records = []
+    records, pace = [], Pace(results)
     for number, job in enumerate(jobs, 1):
-        progress.cell(number, len(jobs), str(job.cell))
+        start = time.monotonic()
+        progress.cell(number, len(jobs), str(job.cell), partial(pace.left, jobs, number - 1))
+        _make_way(job.cell, results, redo, progress)
         record = run_cell(job.cell, job.parts, results, progress)
+        pace.learn(job, record, time.monotonic() - start)
         progress.note(f"[{number}/{len(jobs)}] {job.cell}: {_outcome(record)}")
         records.append(record)
     return records

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 
 import numpy as np
@@ -522,3 +523,48 @@ def test_a_recipe_is_another_setting_under_which_every_strategy_runs(results):
     unknown = bench("--strategy", "none", "--tasks", "rte", "--recipe", "annealed", results=results)
     assert unknown.exit_code == 2
     assert "annealing" in unknown.output
+
+
+def test_a_dry_run_says_what_would_run_how_long_it_takes_and_runs_nothing(results, tmp_path):
+    mine = write_strategy(
+        tmp_path,
+        """
+        from bench import TextStrategy
+
+        @dataclass
+        class Same(TextStrategy):
+            '''The same text again.'''
+            def rewrite_texts(self, texts, rngs, context):
+                return texts
+
+        @dataclass
+        class Fussy(Strategy):
+            '''Takes no task.'''
+            def supports(self, task):
+                return "it takes none"
+        """,
+        "dry.py",
+    )
+    grid = f"finetune,mate-kd[generator_steps=1,student_steps=1],{mine}:Same,{mine}:Fussy"
+    assert bench("--strategy", "finetune", "--tasks", "cola", results=results).exit_code == 0
+    (path,) = results.rglob("record.json")
+    done = bench("--strategy", grid, "--tasks", "cola", "--seeds", "2", "--dry-run", results=results)
+    assert done.exit_code == 0, done.output
+    lines = dict(re.split(r"  +", line, maxsplit=1) for line in done.stdout.splitlines()[:-1])
+    about = r"about \d+:\d\d \({}\)"
+    assert lines["cola · finetune · seed 0"] == "done"
+    assert re.fullmatch("to run, " + about.format("from 1 run like it"), lines["cola · finetune · seed 1"])
+    timed, mate_kd = about.format("a few updates timed"), "cola · mate-kd[generator_steps=1,student_steps=1] · seed 0"
+    assert re.fullmatch(f"to run, {timed}", lines[mate_kd])
+    assert lines[f"cola · {mine}:Same · seed 0"] == "to run, unknown: it rewrites texts, and no run like it is here"
+    assert lines[f"cola · {mine}:Fussy · seed 1"] == "will be skipped: it takes none"
+    assert lines["generator"] == "there already"
+    assert re.fullmatch(f"to be trained, {timed}", lines["teacher of cola"])
+    assert re.match(r"5 cells to run, 1 done: about \d+:\d\d and what is unknown", done.stdout.splitlines()[-1])
+    assert list(results.rglob("record.json")) == [path]
+    assert not (results / "cache").joinpath("teachers").exists() or not any((results / "cache/teachers").glob("cola-*"))
+    # Nor is anything moved.
+    path.write_text("{")
+    again = bench("--strategy", "finetune", "--tasks", "cola", "--dry-run", results=results)
+    assert again.stdout.startswith("cola · finetune · seed 0  to run, ")
+    assert path.read_text() == "{"

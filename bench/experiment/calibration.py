@@ -1,0 +1,121 @@
+"""How long a grid would take where nothing like it was recorded: a few real updates, on real rows, are timed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from bench.distill.loop import batch_order, distil
+from bench.evaluation.selection import selection
+from bench.experiment.launch import Job
+from bench.experiment.parts import Parts
+from bench.observer import Silent
+from bench.settings import Settings
+from bench.strategy import Step, Strategy
+
+_UPDATES = 4
+
+
+class _Enough(Exception):
+    """Training was watched long enough to know that all of ``phase`` takes ``seconds``."""
+
+    def __init__(self, phase: str, seconds: float) -> None:
+        super().__init__(phase)
+        self.phase, self.seconds = phase, seconds
+
+
+class _Stopwatch(Silent):
+    """An observer that ends the training of a teacher or generator when its speed is seen."""
+
+    def __init__(self) -> None:
+        self._phase, self._first, self._start = "", 0, 0.0
+
+    def update(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
+        """Raise _Enough at the second report of one training."""
+        if phase != self._phase:
+            self._phase, self._first, self._start = phase, done, perf_counter()
+        elif phase in ("teacher", "generator"):
+            self._phase = ""
+            raise _Enough(phase, (total - self._first) * (perf_counter() - self._start) / max(1, done - self._first))
+
+
+class Calibration:
+    """Times what a grid on the source of ``parts`` would train. Only caches of tokenised texts are written."""
+
+    def __init__(self, parts: Parts, results: Path) -> None:
+        self._parts = Parts(parts.settings, parts.source, results, _Stopwatch(), parts.workers)
+        self._plain = Parts(_untrained(parts), parts.source, results, _Stopwatch(), parts.workers)
+
+    def generator(self) -> float | None:
+        """Return the seconds that the generator's training will take; None where it is cached."""
+        try:
+            self._parts.generator  # noqa: B018 - it is loaded, or its training begins
+        except _Enough as enough:
+            return enough.seconds
+        return None
+
+    def teacher(self, task: str) -> float | None:
+        """Return the seconds that the fine-tuning of the teacher of ``task`` will take; None where it is cached."""
+        for parts in (self._parts, self._plain):
+            try:
+                parts.teacher(task)
+            except _Enough as enough:
+                # A teacher that starts from a generator still to be trained is timed from an untrained one.
+                if enough.phase == "teacher":
+                    return enough.seconds
+            else:
+                break
+        return None
+
+    def cell(self, job: Job) -> float | None:
+        """Return the seconds of the cell's updates and evaluations; None for those that rewrite texts first."""
+        strategy, task, recipe = job.cell.strategy.create(), job.cell.task, job.cell.settings.recipe
+        if strategy.rewriters():
+            return None
+        splits = self._plain.encoded(task.name)
+        train = splits["train"]
+        per_epoch = batch_order(train.lengths, recipe, 0).per_epoch
+        models = self._plain.untrained(task)
+        distil(
+            models,
+            strategy,
+            dataclasses.replace(recipe, epochs=_UPDATES / per_epoch, evaluate_every=1e6),
+            selection("last"),
+            {"train": train, "dev": splits["dev"]},
+            seed=0,
+            observer=Silent(),
+            teacher_logits=np.zeros((len(train), task.n_outputs), np.float32) if "teacher" in strategy.needs else None,
+        )
+        cost, every = models.cost, max(1, round(recipe.evaluate_every * per_epoch))
+        seconds = job.updates * cost.seconds["student"] / cost.student_updates
+        if cost.adversary_updates:
+            seconds += _adversary_updates(strategy, job.updates) * cost.seconds["adversary"] / cost.adversary_updates
+        # Dev was predicted twice: after the last update, and for the record.
+        return seconds + (math.ceil(job.updates / every) + 1) * cost.seconds["evaluate"] / 2
+
+
+def _adversary_updates(strategy: Strategy, updates: int) -> int:
+    """Return how many turns the adversary has while the student has ``updates``."""
+    student = adversary = 0
+    while student < updates:
+        if strategy.turn(Step(student=student, adversary=adversary)) == "adversary":
+            adversary += 1
+        else:
+            student += 1
+    return adversary
+
+
+def _untrained(parts: Parts) -> Settings:
+    """Return the settings with what starts from the trained generator started from that generator's own start."""
+    settings = parts.settings
+    for role in ("teacher", "student"):
+        if parts.origin(role) == "generator":
+            own = dataclasses.replace(
+                getattr(settings, role), model=settings.generator.model, shape=dict(parts.shape(role))
+            )
+            settings = dataclasses.replace(settings, **{role: own})
+    return settings

@@ -1,0 +1,103 @@
+"""How long cells take, from runs that were measured: those recorded here, and those that this grid finished."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError
+from bench.experiment.provenance import provenance
+from bench.reporting.records import read_record
+
+if TYPE_CHECKING:
+    from bench.experiment.grid import Cell
+    from bench.experiment.launch import Job
+
+# What must be equal for an update to take as long, by section of the settings.
+_MODELS = ("model", "layers", "shape")
+_ALIKE = {
+    "data": ("max_length",),
+    "teacher": (*_MODELS, "precision"),
+    "student": _MODELS,
+    "generator": _MODELS,
+    "recipe": ("batch_size", "batch_tokens", "precision", "accumulate", "recompute", "compile", "method", "device"),
+}
+
+
+class Pace:
+    """Seconds per student update of strategies on tasks, evaluation and rewriting included, and what follows."""
+
+    def __init__(self, results: Path) -> None:
+        self._results = results
+        self._measured: dict[tuple[int, str, str], list[float]] = {}
+        self._preparations: list[float] = []
+        self._prepared: set[tuple[int, str]] = set()
+
+    def like(self, job: Job) -> list[float]:
+        """Return the seconds per student update of every run like ``job``: same models, batches and hardware."""
+        key = (*_place(job), str(job.cell.strategy))
+        if key not in self._measured:
+            self._measured[key] = self._recorded(job.cell)
+        return self._measured[key]
+
+    def learn(self, job: Job, record: dict[str, Any], seconds: float) -> None:
+        """Take in what ``job`` took: ``seconds`` in all, of which the first on a task has a teacher to train."""
+        own = sum(record["cost"]["seconds"].values()) if record["status"] == "done" else None
+        if own is not None:
+            self.like(job).append(own / record["cost"]["student_updates"])
+            if _place(job) not in self._prepared:
+                self._preparations.append(seconds - own)
+        self._prepared.add(_place(job))
+
+    def left(self, jobs: Sequence[Job], at: int, phase: str, left: float, per_step: float) -> float | None:
+        """Return the seconds left of ``jobs`` where number ``at`` has ``left`` in ``phase``; None while not measured.
+
+        A strategy that was not measured on a task counts as on the tasks where it was, and a task's preparation as
+        that of others.
+        """
+        job, total = jobs[at], left
+        paces: dict[str, list[float]] = {}
+        for (*_, strategy), rates in self._measured.items():
+            paces.setdefault(strategy, []).extend(rates)
+        if phase == "student":
+            paces.setdefault(str(job.cell.strategy), []).append(per_step)
+        later = list(jobs[at + 1 :])
+        for other in later if phase == "student" else [job, *later]:
+            rates = self.like(other) or paces.get(str(other.cell.strategy), [])
+            if not rates:
+                return None
+            total += statistics.median(rates) * other.updates
+        unprepared = {_place(other) for other in later} - self._prepared - {_place(job)}
+        if unprepared and not self._preparations:
+            return None
+        return total + len(unprepared) * statistics.median(self._preparations or [0.0])
+
+    def _recorded(self, cell: Cell) -> list[float]:
+        found = []
+        for path in cell.folder(self._results).parent.glob("*/record.json"):
+            try:
+                record = read_record(path.parent)
+            except BenchError:
+                # Said, and set aside, by whoever runs that cell or compares it.
+                continue
+            if record is not None and record["status"] == "done" and _is_alike(record, cell):
+                found.append(sum(record["cost"]["seconds"].values()) / record["cost"]["student_updates"])
+        return found
+
+
+def _place(job: Job) -> tuple[int, str]:
+    return id(job.parts), job.cell.task.name
+
+
+def _is_alike(record: dict[str, Any], cell: Cell) -> bool:
+    if record["provenance"]["hardware"] != provenance()["hardware"]:
+        return False
+    # As JSON has it: a tuple is a list there.
+    asked = json.loads(json.dumps(cell.settings.to_dict()))
+    had = record["spec"]
+    return all(
+        had.get(section, {}).get(key) == asked[section].get(key) for section, keys in _ALIKE.items() for key in keys
+    )
