@@ -1,4 +1,4 @@
-"""NLTK's WordNet, read in a fraction of the time: what EDA, nlpaug and TextAttack look words up in."""
+"""NLTK's WordNet: what EDA, nlpaug and TextAttack look words up in."""
 
 from __future__ import annotations
 
@@ -9,16 +9,23 @@ from typing import Any
 
 from bench.errors import BenchError
 
+_TESTED = {"3.9.1", "3.9.2", "3.10.4"}
+"""The releases of NLTK whose private names ``read_fast`` was tried with."""
+
 
 def read_fast() -> None:
     """Let ``nltk.corpus.wordnet``, if nobody has used it yet, be a reader that starts in a third of the time.
 
     Two things take NLTK seconds in every process. It reads lines through a decoder written in Python; the files are
     ASCII, for which Python has a faster one. And it maps WordNet 3.0 to the version loaded, which only other languages
-    ask for: here that waits until one does.
+    ask for: here that waits until one does. With a release that this was not tried with, NLTK's own reader stays.
     """
+    import nltk
     from nltk.corpus import wordnet as corpus
     from nltk.corpus.reader import WordNetCorpusReader
+
+    if nltk.__version__ not in _TESTED:
+        return
 
     class Reader(WordNetCorpusReader):
         def __init__(self, *args: Any) -> None:
@@ -31,7 +38,7 @@ def read_fast() -> None:
             return self.map_wn()
 
         def open(self, file: str) -> Any:
-            with contextlib.closing(self._root.join(file).open()) as stream:
+            with contextlib.closing(self.root.join(file).open()) as stream:
                 data = stream.read()
             return io.TextIOWrapper(io.BytesIO(data), "ascii", newline="\n") if data.isascii() else super().open(file)
 
@@ -58,25 +65,5 @@ def wordnet() -> Any:
 
 @lru_cache(maxsize=100_000)
 def senses(word: str) -> tuple[tuple[str, ...], ...]:
-    """Return the names of each sense of an English ``word``: ``lemma_names()`` of its synsets, in their order.
-
-    NLTK parses all that WordNet says of a sense, relations and examples, which takes ten times as long.
-    """
-    corpus = wordnet()
-    index = corpus._lemma_pos_offset_map
-    return tuple(
-        _names(pos, offset)
-        for pos in (corpus.NOUN, corpus.VERB, corpus.ADJ, corpus.ADV)
-        for form in corpus._morphy(word.lower(), pos)
-        for offset in index[form].get(pos, ())
-    )
-
-
-@cache
-def _names(pos: str, offset: int) -> tuple[str, ...]:
-    file = wordnet()._data_file(pos)
-    file.seek(offset)
-    # Offset, file, kind of sense, number of names (hexadecimal), and name and number in turn; see wndb(5).
-    fields = file.readline().split()
-    end = 4 + 2 * int(fields[3], 16)
-    return tuple(name.partition("(")[0] for name in fields[4:end:2])
+    """Return the names of each sense of an English ``word``, in WordNet's order."""
+    return tuple(tuple(synset.lemma_names()) for synset in wordnet().synsets(word))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -132,10 +134,9 @@ def test_a_text_that_offers_nothing_stays(text):
 
 
 @pytest.fixture
-def corpus(monkeypatch):
-    """NLTK's WordNet, from where NLTK finds it or from shared/data/nltk_data beside the repository."""
-    nltk = pytest.importorskip("nltk")
-    monkeypatch.setattr(nltk.data, "path", [*nltk.data.path, str(ROOT.parent / "shared" / "data" / "nltk_data")])
+def corpus():
+    """NLTK's WordNet, where NLTK finds it: set NLTK_DATA."""
+    pytest.importorskip("nltk")
     wordnet.cache_clear()
     eda._synonyms.cache_clear()
     try:
@@ -173,6 +174,19 @@ def test_wordnet_is_what_nltk_reads(corpus):
         assert [repr(sense) for sense in ours] == [repr(sense) for sense in theirs]
         assert list(map(list, senses(word))) == [sense.lemma_names() for sense in theirs]
         assert [sense.definition() for sense in ours] == [sense.definition() for sense in theirs]
+
+
+@pytest.mark.parametrize("release", [None, "3.99"])
+def test_with_a_release_of_nltk_not_tried_it_is_nltk_s_own_reader(release):
+    code = (
+        "import nltk; nltk.__version__ = RELEASE or nltk.__version__; from strategies.wordnet import senses, wordnet\n"
+        "print(type(wordnet()).__module__, type(wordnet()).__name__, len(senses('film')))"
+    ).replace("RELEASE", repr(release))
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    if "finds no WordNet" in done.stderr:
+        pytest.skip("NLTK finds no WordNet: set NLTK_DATA")
+    own = "nltk.corpus.reader.wordnet WordNetCorpusReader 7\n"
+    assert done.stdout == (own if release else "strategies.wordnet Reader 7\n"), done.stderr
 
 
 def test_without_wordnet_it_says_what_to_type(monkeypatch):
