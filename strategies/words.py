@@ -25,7 +25,7 @@ _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
 @dataclass
 class Words:
-    """A text as its words (runs of non-space) and the space around them: ``gaps[i]`` stands before word i.
+    """A text as its words (if nothing else is said, runs of non-space) and the gaps: ``gaps[i]`` is before word i.
 
     There is one gap more than words; ``str()`` puts all together, so that a text not changed is itself.
     """
@@ -34,9 +34,9 @@ class Words:
     gaps: list[str]
 
     @classmethod
-    def of(cls, text: str) -> Words:
-        """Return the words of ``text``."""
-        return cls(_RUN.findall(text), _RUN.split(text))
+    def of(cls, text: str, word: re.Pattern[str] = _RUN) -> Words:
+        """Return the words of ``text``, each of which matches ``word``, a pattern without groups."""
+        return cls(word.findall(text), word.split(text))
 
     def __len__(self) -> int:
         return len(self.words)

@@ -1,16 +1,14 @@
-"""The family: a strategy for each text augmenter in the installed nlpaug's sources."""
+"""The strategies ``nlpaug:…``: the text augmenters of nlpaug that its catalogue lists."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import field, make_dataclass, replace
-from functools import cache
+import importlib.util
+from dataclasses import MISSING, make_dataclass
+from functools import cached_property
 from pathlib import Path
 
-from bench.errors import UsageError
+from strategies.catalogues import CatalogueFamily, Entry
 from strategies.nlpaug.augmenters import (
-    Antonym,
-    Contextual,
     Nlpaug,
     Reserved,
     Sentences,
@@ -18,65 +16,51 @@ from strategies.nlpaug.augmenters import (
     Synonym,
     TfIdf,
     WordEmbs,
-    Words,
+    WordLevel,
+    WordNet,
 )
-from strategies.nlpaug.generative import BackTranslation, Continuation, Lambada, Summary
-from strategies.nlpaug.source import augmenters, folder
+from strategies.nlpaug.neural import BackTranslation, Contextual, Continuation, Summary
 
-_OWN: dict[str, type[Nlpaug]] = {
-    "SpellingAug": Spelling,
-    "SynonymAug": Synonym,
-    "AntonymAug": Antonym,
-    "ReservedAug": Reserved,
-    "TfIdfAug": TfIdf,
-    "WordEmbsAug": WordEmbs,
-    "ContextualWordEmbsAug": Contextual,
-    "BackTranslationAug": BackTranslation,
-    "AbstSummAug": Summary,
-    "ContextualWordEmbsForSentenceAug": Continuation,
-    "LambadaAug": Lambada,
-    "RandomSentAug": Sentences,
+_BASES: dict[str, type[Nlpaug]] = {
+    "spelling": Spelling,
+    "synonym": Synonym,
+    "antonym": WordNet,
+    "reserved": Reserved,
+    "tf-idf": TfIdf,
+    "word-embs": WordEmbs,
+    "contextual": Contextual,
+    "back-translation": BackTranslation,
+    "abst-summ": Summary,
+    "contextual-for-sentence": Continuation,
+    "random-sent": Sentences,
 }
-"""What some augmenters need besides; all others are ``Words``."""
+"""What some augmenters need besides; all others are ``WordLevel``."""
 
 
-@cache
-def _strategy(root: Path, member: str) -> type[Nlpaug]:
-    found = augmenters(root)[member]
-    base = _OWN.get(found.cls, Words)
-    options = tuple(option for option in found.options if option.name not in base.decided)
-    own = base.__dataclass_fields__
-    fields = [(o.name, o.kind, field(default=o.default)) for o in options if o.name not in own]
-    about = base.__doc__ if found.cls in _OWN else found.about
-    namespace = {
-        "__doc__": about,
-        "__module__": __name__,
-        "augmenter": replace(found, options=options),
-    }
-    return make_dataclass(found.cls, fields, bases=(base,), namespace=namespace, kw_only=True)
+class NlpaugFamily(CatalogueFamily):
+    """The family: a strategy class for each text augmenter."""
 
+    path = Path(__file__).with_name("catalogue.json")
 
-class Library:
-    """The family: a strategy for each text augmenter in the installed nlpaug's sources."""
-
-    @property
+    @cached_property
     def missing(self) -> str | None:
-        """None, or why there are no members and what to type."""
-        if folder() is not None:
+        """None, or why there are no members here and what to type."""
+        if importlib.util.find_spec("nlpaug") is not None:
             return None
         return "nlpaug is not installed; type: pip install 'distil-augment-bench[nlpaug]'"
 
-    def members(self) -> Sequence[str]:
-        """Return the members' names."""
-        root = folder()
-        return () if root is None else tuple(augmenters(root))
+    def strategy(self, name: str, entry: Entry) -> type[Nlpaug]:
+        base = _BASES.get(name, WordLevel)
+        own = {key for key, field in base.__dataclass_fields__.items() if field.default is not MISSING}
+        namespace = {
+            "__doc__": entry.description,
+            "__module__": __name__,
+            "name": f"nlpaug:{name}",
+            "entry": entry,
+            "catalogue": self.catalogue,
+        }
+        fields = [field for field in entry.fields() if field[0] not in own]
+        return make_dataclass(entry.target.rpartition(":")[2], fields, bases=(base,), namespace=namespace, kw_only=True)
 
-    def load(self, member: str) -> type[Nlpaug]:
-        """Return the strategy class of ``member``."""
-        root = folder()
-        if root is None:
-            raise UsageError(f"no strategy nlpaug:{member}: {self.missing}")
-        return _strategy(root, member)
 
-
-FAMILY = Library()
+FAMILY = NlpaugFamily()
