@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from bench.options import option
     from bench.registry import register
     from bench.resources import Resource
-    from bench.rewriter import TextStrategy
-    from bench.strategy import Attacked, Batch, Context, Models, Step, Strategy, View
+    from bench.rewriter import Attacked, Context, Rewriter, Writer
+    from bench.strategy import Batch, Models, Step, Strategy, View
+    from bench.text_strategy import TextStrategy
 
 __version__ = "0.1.0"
 __all__ = [
@@ -20,11 +21,13 @@ __all__ = [
     "Example",
     "Models",
     "Resource",
+    "Rewriter",
     "Step",
     "Strategy",
     "Task",
     "TextStrategy",
     "View",
+    "Writer",
     "option",
     "register",
 ]
@@ -35,7 +38,11 @@ _HOME = {
     "option": "bench.options",
     "register": "bench.registry",
     "Resource": "bench.resources",
-    "TextStrategy": "bench.rewriter",
+    "Attacked": "bench.rewriter",
+    "Context": "bench.rewriter",
+    "Rewriter": "bench.rewriter",
+    "Writer": "bench.rewriter",
+    "TextStrategy": "bench.text_strategy",
 }
 
 

@@ -27,7 +27,7 @@ def sources(classes: Iterable[type]) -> dict[str, str]:
         # A class typed into an interpreter has no file.
         file = getattr(sys.modules.get(name), "__file__", None)
         # Of this suite's bases only those that make texts are part of what a strategy does.
-        if file is not None and (_counts(Path(file), name, own) or name == "bench.rewriter"):
+        if file is not None and (_counts(Path(file), name, own) or name in ("bench.rewriter", "bench.text_strategy")):
             files.add((Path(file).resolve(), name))
     seen = set[Path]()
     while files:

@@ -7,11 +7,16 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bench.strategy import Batch, Models
 
 
 @dataclass
@@ -54,6 +59,13 @@ class Cost:
         finally:
             within = self.seconds.total() - before
             self.seconds[phase] += time.perf_counter() - start - within  # type: ignore[assignment]  # Counter is typed for int
+
+    def served(self, lengths: np.ndarray, width: int) -> None:
+        """Count the clean rows of a student update, of ``lengths`` [B] word pieces, padded to ``width``."""
+        pieces = int(lengths.sum())
+        self.examples += len(lengths)
+        self.tokens += pieces
+        self.padding += len(lengths) * width - pieces
 
     @property
     def train_seconds(self) -> float:
@@ -100,3 +112,40 @@ def peak_memory_mb() -> dict[str, int]:
     if torch.cuda.is_available():
         peak["gpu"] = torch.cuda.max_memory_allocated() // 2**20
     return peak
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one student update asks for beyond the clean rows, for `bench profile` to compute its operations.
+
+    ``views`` perturbed batches train the student. ``new`` of them the teacher has to answer and, where a share
+    ``masked`` of the tokens is filled in, the generator to write.
+    """
+
+    views: int = 0
+    new: int = 0
+    masked: float = 0.0
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """What a strategy says of its own cost, for `bench profile`; all of it optional.
+
+    ``period`` student updates cost the same again; ``cycle`` is how many student and adversary updates take turns.
+    ``work(update)`` returns the ``Work`` of student update number ``update`` (from 0); None: no formula is known.
+    ``departures`` say in words what makes this another algorithm than the published one. ``reference`` makes a
+    plain implementation of the published equations to time beside it: see ``Reference``.
+    """
+
+    period: int = 1
+    cycle: tuple[int, int] = (1, 0)
+    work: Callable[[int], Work] | None = None
+    departures: tuple[str, ...] = ()
+    reference: Callable[[Models], Reference] | None = None
+
+
+class Reference(Protocol):
+    """A plain implementation of a strategy, timed beside it on the same batches."""
+
+    def update(self, batch: Batch, kind: Literal["student", "adversary"], max_length: int) -> None:
+        """Make one update on ``batch``, padded to ``max_length`` pieces."""

@@ -100,6 +100,8 @@ def _path(where: str, key: str) -> str:
 def coerce(value: Any, kind: Any, where: str) -> Any:
     """Return ``value`` (a string or a TOML value) as ``kind``; UsageError names ``where`` if it cannot be."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(value, typing.cast(type, kind)):
+        return value
     if origin in (types.UnionType, typing.Union):
         return _first_that_fits(value, args, where)
     if origin is Literal:
@@ -215,7 +217,7 @@ def build(cls: type[T], given: Mapping[str, Any], where: str) -> T:
             raise unknown(f"option of {where}:" if where else "key:", key, known)
         kind = known[key][0]
         name = _path(where, key)
-        if dataclasses.is_dataclass(kind):
+        if dataclasses.is_dataclass(kind) and not isinstance(value, typing.cast(type, kind)):
             if not isinstance(value, Mapping):
                 raise UsageError(f"{name} is a section, not {value!r}; set one of its keys: {name}.KEY=…")
             values[key] = build(typing.cast(type, kind), value, name)

@@ -22,6 +22,7 @@ C = TypeVar("C", bound=type)
 
 _registered: dict[str, str | type] = {}
 _families: dict[str, str] = {}
+_files: list[Path] = []
 
 
 class Family(Protocol):
@@ -106,7 +107,7 @@ def load(name: str) -> type[Strategy]:
 
     if (path := strategy_file(name)) is not None:
         attribute = name.rpartition(":")[2]
-        cls = getattr(_import_file(path), attribute, None)
+        cls = getattr(import_file(path), attribute, None)
         if cls is None:
             raise UsageError(f"{path} has no class {attribute!r}")
     else:
@@ -140,13 +141,25 @@ def _resolve(name: str, target: str) -> Any:
         raise UsageError(f"the strategy {name} ({target}) cannot be loaded: {error}") from error
 
 
-def _import_file(path: Path) -> Any:
+def imported_files() -> list[Path]:
+    """Return the strategies' files imported so far: a process must import them before it can unpickle their classes."""
+    return list(_files)
+
+
+def rebuilt(name: str, fields: dict[str, Any]) -> Strategy:
+    """Return the strategy registered as ``name`` with these fields: how members of families are unpickled."""
+    return load(name)(**fields)
+
+
+def import_file(path: Path) -> Any:
+    """Return the module in ``path``, imported once in a process."""
     if not path.is_file():
         raise UsageError(f"no such strategy file: {path}")
     # The name is derived from the path so that worker processes can unpickle what the file defines.
     module_name = "bench_file_" + re.sub(r"\W", "_", str(path.resolve()))
     if module_name in sys.modules:
         return sys.modules[module_name]
+    _files.append(path.resolve())
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None
     assert spec.loader is not None

@@ -1,100 +1,96 @@
-"""The base of strategies that rewrite one text at a time: which side of a pair, how many copies, one view a step."""
+"""The contract of what makes texts: rewriters, whose texts strategies train on, and writers of new rows."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-from bench.options import option
-from bench.strategy import Attacked, Batch, Context, Forms, Models, Strategy, View
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
-    import torch
-
     from bench.data.tasks import Example, Task
+    from bench.models.inputs import Role
 
-Side = Literal["task", "first", "second", "both"]
+Forms = list[tuple[str, ...]]
+"""The rewritten forms of one row, each with as many texts as the row has."""
+
+Reads = Literal["student", "teacher", "generator", "texts"]
+"""What a rewriter may read: a model's folder, or the task's training texts."""
 
 
-@dataclass(kw_only=True)
-class TextStrategy(Strategy):
-    """Rewrites texts offline: a subclass overrides ``rewrite_texts``.
+@dataclass
+class Attacked:
+    """What an adversary that questions a model reports of a row: its forms, and how the attack went.
 
-    A training step sees one of a row's ``copies``.
+    ``outcome`` is "success", "failure", "skipped" (the model was wrong already) or "left out" (not in the budget);
+    ``queries`` counts the texts the model was asked about.
     """
 
-    side: Side = option(
-        "task",
-        "the text of a pair that may change; task: what the task means by its texts (of a directed pair the second, "
-        "else both)",
-    )
-    copies: int = option(1, "the number of independent rewrites per row; a training step sees one", at_least=1)
+    forms: Forms
+    outcome: str
+    queries: int = 0
 
-    refresh = "once"
 
-    def changeable(self, task: Task) -> tuple[int, ...]:
-        """Return the numbers of the texts of a row of ``task`` that may change."""
-        if len(task.texts) == 1 or self.side == "both":
-            return tuple(range(len(task.texts)))
-        return {"task": task.changeable, "first": (0,), "second": (1,)}[self.side]
+@dataclass(frozen=True)
+class Context:
+    """What a rewriter may use besides a row and its random generator: picklable, it travels to worker processes.
+
+    ``models`` holds, for every role in the rewriter's ``reads()``, the folder of that model and its tokenizer as
+    ``from_pretrained`` takes it; the student's is a snapshot. ``digests`` identify their contents. ``texts`` are
+    the task's training texts, where the rewriter reads "texts" (TF-IDF).
+    """
+
+    task: Task
+    models: Mapping[Role, str] = field(default_factory=dict)
+    digests: Mapping[Role, str] = field(default_factory=dict)
+    device: str = "cpu"
+    texts: Sequence[tuple[str, ...]] = ()
+
+
+class Rewriter:
+    """Makes texts of training rows. Its class and its dataclass fields are its identity in the cache.
+
+    ``libraries`` are the distributions it works with: their versions belong to its identity, and they are only ever
+    imported in worker processes. ``refresh`` says every how many epochs the texts are made anew; 0: once per run.
+    """
+
+    libraries: ClassVar[tuple[str, ...]] = ()
+    refresh: int = 0
+
+    @property
+    def forms(self) -> int:
+        """How many forms of each row it makes, at least."""
+        return 1
+
+    def reads(self) -> tuple[Reads, ...]:
+        """Return what ``rewrite`` wants in its context."""
+        return ()
 
     def rewrite(
         self, examples: Sequence[Example], rngs: Sequence[random.Random], context: Context
     ) -> Sequence[Forms | Attacked]:
-        """Return ``copies`` forms of each example; texts that are blank stay as they are."""
-        texts, seeds, places = [], [], []
-        forms: list[Forms] = [[example.texts] * self.copies for example in examples]
-        for row, (example, rng) in enumerate(zip(examples, rngs, strict=True)):
-            for copy in range(self.copies):
-                for side in self.changeable(context.task):
-                    # Drawn even where there is nothing to rewrite, so that an empty text moves no other's draw.
-                    seed = rng.getrandbits(64)
-                    if example.texts[side].strip():
-                        texts.append(example.texts[side])
-                        seeds.append(random.Random(seed))
-                        places.append((row, copy, side))
-        for (row, copy, side), text in zip(places, self.rewrite_texts(texts, seeds, context), strict=True):
-            form = list(forms[row][copy])
-            form[side] = text
-            forms[row][copy] = tuple(form)
-        return forms
+        """Return the rewritten forms of each example, equally many for every example.
 
-    def rewrite_texts(self, texts: Sequence[str], rngs: Sequence[random.Random], context: Context) -> list[str]:
-        """Return a rewrite of each of ``texts`` (none is blank), drawing randomness from its own generator."""
-        raise NotImplementedError(f"{type(self).__name__} has no rewrite_texts()")
+        A pure function of each (example, its random generator) and the context: how rows are grouped into calls
+        must not matter. Global random state may be used only by rewriters with ``libraries``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no rewrite()")
 
-    def views(self, batch: Batch, models: Models) -> Iterator[View]:
-        """Yield one of each row's copies, drawn at random where there are several."""
-        import torch
-
-        if len(batch.rewrites) <= 1:
-            yield from batch.rewrites
-            return
-        shape = (len(batch.rows),)
-        device = batch.labels.device
-        yield pick(batch.rewrites, torch.randint(len(batch.rewrites), shape, generator=models.rng, device=device))
+    def edition(self, epoch: int) -> int:
+        """Return the first epoch (from 0) that trains on the same texts as ``epoch``."""
+        return epoch - epoch % self.refresh if self.refresh else 0
 
 
-def pick(views: Sequence[View], choice: torch.Tensor) -> View:
-    """Return the view whose row b is row b of ``views[choice[b]]``; all views carry ids and teacher logits [B, C]."""
-    import torch
-    import torch.nn.functional as F
+class Writer(Rewriter):
+    """Makes rows that belong to no training row: samples of a language model, sentences from elsewhere.
 
-    rows = torch.arange(len(choice), device=choice.device)
-    longest = max(view.student["attention_mask"].shape[1] for view in views)
+    There are as many as training rows, each a function of its own random generator; the teacher labels them.
+    """
 
-    def stacked(key: str) -> torch.Tensor:
-        # A padding id of 0 is as good as any other: the attention mask hides it.
-        parts = [F.pad(v.student[key], (0, longest - v.student[key].shape[1])) for v in views]
-        return torch.stack(parts)[choice, rows]
+    def write(self, rngs: Sequence[random.Random], context: Context) -> Sequence[tuple[str, ...]]:
+        """Return one row for each random generator, with as many texts as the task's rows have."""
+        raise NotImplementedError(f"{type(self).__name__} has no write()")
 
-    chosen = {key: stacked(key) for key in views[0].student}
-    width = int(chosen["attention_mask"].sum(dim=1).max())
-    known = [view.teacher_logits for view in views if view.teacher_logits is not None]
-    return View(
-        student={key: value[:, :width].contiguous() for key, value in chosen.items()},
-        teacher_logits=torch.stack(known)[choice, rows] if known else None,
-        maker=views[0].maker,
-    )
+    def rewrite(self, examples: Sequence[Example], rngs: Sequence[random.Random], context: Context) -> Sequence[Forms]:
+        """Return one written row in the place of each example's forms."""
+        return [[row] for row in self.write(rngs, context)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from bench.brackets import split_list
 from bench.errors import UsageError
@@ -13,6 +13,7 @@ from bench.options import build, describe, fields_of
 from bench.registry import about, load, names
 
 if TYPE_CHECKING:
+    from bench.models.inputs import Role
     from bench.resources import Resource
     from bench.strategy import Strategy
 
@@ -46,29 +47,34 @@ class StrategySpec:
             if not equals:
                 raise UsageError(f"{text!r}: write options as name=value, not {item!r}")
             given[key.strip()] = value.strip()
-        strategy = load(name)
-        if strategy.wraps != (inside is not None):
+        field = wrapped(load(name))
+        if (field is not None) != (inside is not None):
             raise UsageError(
-                f"write {name}(STRATEGY), for example {name}(eda)" if strategy.wraps else f"{name} wraps no strategy"
+                f"write {name}(STRATEGY), for example {name}(eda)" if field else f"{name} wraps no strategy"
             )
-        inner = (cls.parse(inside[1:-1]),) if inside is not None else ()
-        made = build(strategy, given, name)
+        spec = cls(name, tuple(given.items()), (cls.parse(inside[1:-1]),) if inside is not None else ())
+        strategy = spec.create()
         changed = {
-            key: getattr(made, key)
-            for key, (_, default) in fields_of(strategy).items()
-            if getattr(made, key) != default
+            key: getattr(strategy, key)
+            for key, (_, default) in options_of(type(strategy)).items()
+            if getattr(strategy, key) != default
         }
-        spec = cls(name, tuple(sorted(changed.items())), inner)
-        spec.create()  # what the wrapper has to say about its inner strategy, it says now
-        return spec
+        return replace(spec, options=tuple(sorted(changed.items())))
 
     def create(self) -> Strategy:
-        """Return a fresh strategy with these options, around its inner ones."""
-        made = build(load(self.name), dict(self.options), self.name)
-        made.spec = str(self)
-        if self.inner:
-            made.wrap([spec.create() for spec in self.inner])
-        return made
+        """Return a fresh strategy with these options, around its inner ones; UsageError where it refuses them."""
+        cls = load(self.name)
+        given: dict[str, Any] = dict(self.options)
+        if (field := wrapped(cls)) is not None:
+            strategies = tuple(spec.create() for spec in self.inner)
+            given[field] = strategies if self.name == COMPOSED else strategies[0]
+        try:
+            return build(cls, given, self.name)
+        except UsageError as error:
+            if not self.inner:
+                raise
+            # What it has against the strategies inside it does not say which they are.
+            raise UsageError(f"{self}: {error}") from error
 
     def names(self) -> list[str]:
         """Return the names of this strategy and of all it is made around."""
@@ -76,7 +82,8 @@ class StrategySpec:
 
     def effective(self) -> dict[str, Any]:
         """Return every option with the value that took effect, those of inner strategies as "inner.option"."""
-        own = asdict(build(load(self.name), dict(self.options), self.name))
+        strategy = self.create()
+        own = {key: getattr(strategy, key) for key in options_of(type(strategy))}
         return own | {f"{spec.name}.{key}": value for spec in self.inner for key, value in spec.effective().items()}
 
     def __str__(self) -> str:
@@ -85,6 +92,23 @@ class StrategySpec:
         inner = f"({self.inner[0]})" if self.inner else ""
         options = ",".join(f"{k}={_spelled(v)}" for k, v in self.options)
         return self.name + inner + (f"[{options}]" if options else "")
+
+
+def wrapped(cls: type[Strategy]) -> str | None:
+    """Return the name of the field that holds the strategy, or the tuple of strategies, that ``cls`` wraps."""
+    return next((name for name, (kind, _) in fields_of(cls).items() if _is_strategy(kind)), None)
+
+
+def options_of(cls: type[Strategy]) -> dict[str, tuple[Any, Any]]:
+    """Return {option: (type, default)} of a strategy: its fields but the one with the strategies it wraps."""
+    return {name: field for name, field in fields_of(cls).items() if not _is_strategy(field[0])}
+
+
+def _is_strategy(kind: Any) -> bool:
+    from bench.strategy import Strategy
+
+    inner = get_args(kind)[0] if get_origin(kind) is tuple else kind
+    return isinstance(inner, type) and issubclass(inner, Strategy)
 
 
 def _spelled(value: Any) -> str:
@@ -96,6 +120,11 @@ def missing(strategy: Strategy) -> list[Resource]:
     return [resource for resource in strategy.resources() if not resource.ready()]
 
 
+def models_read(strategy: Strategy) -> set[Role]:
+    """Return the models that the rewriters of ``strategy`` read."""
+    return {role for rewriter in strategy.rewriters() for role in rewriter.reads() if role != "texts"}
+
+
 def lacking(strategy: Strategy) -> str:
     """Return in words what ``strategy`` does not find on this machine and how to get it; empty if it has all."""
     return "; ".join(f"{resource.name} is missing, get it with: {resource.command}" for resource in missing(strategy))
@@ -104,17 +133,18 @@ def lacking(strategy: Strategy) -> str:
 def described(text: str) -> dict[str, Any]:
     """Return what there is to say of a strategy: description, models needed, options, what is missing here."""
     # A wrapper may stand alone here; what it needs is what the strategies inside it need.
-    is_bare = text in names() and load(text).wraps
+    is_bare = text in names() and wrapped(load(text)) is not None
     spec = StrategySpec(text) if is_bare else StrategySpec.parse(text)
     cls, strategy = load(spec.name), None if is_bare else spec.create()
-    options = describe(cls)
+    inner = wrapped(cls)
+    options = {name: option for name, option in describe(cls).items() if name != inner}
     for name, value in spec.options:
         options[name]["value"] = value
     return {
         "name": text,
         "about": about(cls),
         "description": inspect.cleandoc(cls.__doc__ or "").partition("\n")[2].strip(),
-        "needs": sorted({*cls.needs, *(() if strategy is None else (*strategy.needs, *strategy.reads()))}),
+        "needs": sorted({*cls.needs, *(() if strategy is None else (*strategy.needs, *models_read(strategy)))}),
         "options": options,
         "missing": [{"name": r.name, "command": r.command} for r in (missing(strategy) if strategy else ())],
     }

@@ -1,27 +1,29 @@
 """The strategy contract: where the extra views of a batch come from, and nothing else.
 
-The harness owns student, teacher, optimiser, schedule, precision, budget, checkpoints, evaluation and
-counting; a strategy perturbs. See CONTRIBUTING.md for one in twenty lines.
+The harness owns student, teacher, optimiser, schedule, precision, budget, checkpoints, evaluation, counting and
+micro-batches; a strategy perturbs. What makes texts is a ``Rewriter``. See CONTRIBUTING.md for a strategy in twenty
+lines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from bench.models.inputs import Inputs, Role, accepted
+from bench.models.inputs import Inputs, Role, accepted, portions, rows_of, share_of
 from bench.options import Options
+from bench.rewriter import Rewriter
 
 if TYPE_CHECKING:
-    import random
-
     import numpy as np
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from bench.cost import Cost
-    from bench.data.tasks import Example, Task
+    from bench.cost import Cost, CostModel
+    from bench.data.tasks import Task
     from bench.resources import Resource
 
 
@@ -30,49 +32,20 @@ class View:
     """One perturbed form of a batch, on which the student is asked to agree with the teacher.
 
     The teacher's side is either ``teacher`` (inputs for the harness to run it on, without gradient) or
-    ``teacher_logits`` [B, C] that are already known; with neither, the target is what the teacher says of
-    the clean batch. Of several views each counts with its share of their weights' sum; the weights of a
-    sequential strategy's views must sum to one. ``maker`` is the strategy whose ``rewrite`` made the texts.
+    ``teacher_logits`` [B, C]; with neither, the target is what the teacher says of the clean batch. Where
+    ``teacher_logits`` are not the teacher's but the student's own, ``own_target`` says so: recipes that scale the
+    teacher's logits leave them as they are.
+    Of several views each counts with its share of their weights' sum. With ``wait`` the harness runs forward and
+    backward on this view before it asks for the next, which may depend on its gradient (FreeLB); the weights of a
+    batch's views must then sum to one.
     """
 
     student: Inputs
     teacher: Inputs | None = None
     teacher_logits: torch.Tensor | None = None
     weight: float = 1.0
-    maker: Strategy | None = None
-
-
-Forms = list[tuple[str, ...]]
-"""The rewritten forms of one row, each with as many texts as the row has."""
-
-
-@dataclass
-class Attacked:
-    """What an adversary that questions a model has to tell of a row, besides its forms.
-
-    ``outcome`` is "success", "failure", "skipped" (the model was wrong already) or "left out" (not in the budget);
-    ``queries`` counts the texts the model was asked about.
-    """
-
-    forms: Forms
-    outcome: str
-    queries: int = 0
-
-
-@dataclass(frozen=True)
-class Context:
-    """What ``rewrite`` may know besides a row and its random generator: picklable, it travels to worker processes.
-
-    ``models`` holds, for every role in the strategy's ``reads()``, the folder of that model and its tokenizer as
-    ``from_pretrained`` takes it; the student's is a snapshot. ``digests`` identifies their contents. ``texts`` are
-    the task's training texts, where the strategy says that it learns from them (TF-IDF).
-    """
-
-    task: Task
-    models: Mapping[Role, str] = field(default_factory=dict)
-    digests: Mapping[Role, str] = field(default_factory=dict)
-    device: str = "cpu"
-    texts: Sequence[tuple[str, ...]] = ()
+    wait: bool = False
+    own_target: bool = False
 
 
 @dataclass
@@ -80,15 +53,19 @@ class Batch:
     """One clean batch: B rows padded to L word pieces.
 
     ``labels`` are class indices [B] (int64) or scores [B] (float32). ``teacher_logits`` [B, C] come from the
-    cache (None without a teacher). ``rewrites`` are the rows' texts as ``Strategy.rewrite`` made them,
-    tokenised, with the teacher's logits.
+    cache (None without a teacher). ``rewrites`` holds, for each of the strategy's rewriters, the rows' texts as it
+    made them, tokenised, with the teacher's logits.
     """
 
     rows: np.ndarray
     inputs: Inputs
     labels: torch.Tensor
     teacher_logits: torch.Tensor | None = None
-    rewrites: list[View] = field(default_factory=list)
+    rewrites: Sequence[tuple[Rewriter, Sequence[View]]] = ()
+
+    def rewritten_by(self, rewriter: Rewriter) -> list[View]:
+        """Return the views that this very ``rewriter`` made the texts of, one for each form of a row."""
+        return [view for owner, views in self.rewrites if owner is rewriter for view in views]
 
 
 @dataclass(frozen=True)
@@ -101,7 +78,11 @@ class Step:
 
 @dataclass
 class Models:
-    """What a strategy may work with. ``logits`` runs a model in the run's precision and counts the cost."""
+    """What a strategy may work with. ``logits`` and ``backward`` run a model in the run's precision and count it.
+
+    ``accumulate`` is the number of micro-batches in which an update is computed. ``training`` is False where views
+    are only looked at (text quality, samples for a person), and no update follows.
+    """
 
     task: Task
     tokenizer: PreTrainedTokenizerBase
@@ -112,7 +93,7 @@ class Models:
     cost: Cost
     accelerator: Any
     accumulate: int = 1
-    """Micro-batches in which an update is computed: see ``bench.distill.accumulation``."""
+    training: bool = True
 
     def logits(self, role: Role, inputs: Inputs) -> torch.Tensor:
         """Return the model's logits, [B, C] (masked LM: [.., V]) for B rows of ``inputs``, never in half precision.
@@ -125,6 +106,37 @@ class Models:
         with self.accelerator.autocast():
             logits = model(**accepted(model, inputs)).logits
         return logits.float() if logits.dtype.itemsize < 4 else logits
+
+    def backward(self, role: Role, loss: torch.Tensor, rows: int) -> None:
+        """Add the gradient of ``loss``, of ``rows`` rows, to the parameters of ``role``, the one that learns."""
+        self.cost.backwards[role] += rows
+        self.accelerator.backward(loss)
+
+    def micro_batches(self, batch: Batch) -> Iterator[tuple[Inputs, float]]:
+        """Yield the inputs of ``batch`` in ``accumulate`` parts, each with its share of the rows.
+
+        A mean over the batch's rows is the sum of share times mean over the parts. Every tensor [B, L] of the
+        inputs is taken apart, also one that a strategy put there.
+        """
+        rows = len(batch.inputs["attention_mask"])
+        for portion in portions(rows, self.accumulate):
+            yield rows_of(batch.inputs, portion), share_of(portion, rows)
+
+    @contextmanager
+    def evaluating(self, role: Role, *, frozen: bool = False) -> Iterator[None]:
+        """Inside, the model is in eval mode and, if ``frozen``, its parameters take no gradient."""
+        model = getattr(self, role)
+        was_training = model.training
+        learning = [parameter for parameter in model.parameters() if frozen and parameter.requires_grad]
+        model.eval()
+        for parameter in learning:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            model.train(was_training)
+            for parameter in learning:
+                parameter.requires_grad_(True)
 
     def teacher_targets(self, view: View, batch: Batch) -> torch.Tensor:
         """Return the logits [B, C] that ``view`` holds the student to."""
@@ -145,27 +157,10 @@ class Strategy(Options):
     """A way of perturbing training text. A subclass's dataclass fields are its options.
 
     ``needs`` names the models it cannot do without: the harness distils where it holds "teacher", and
-    builds a masked LM where it holds "generator". ``refresh`` says when ``rewrite`` is asked for texts;
-    ``libraries`` are the distributions it rewrites with: their versions are part of what rewrites are cached by,
-    and they are only ever imported in worker processes. With ``learns_from_texts`` the context holds the task's
-    training texts. ``options_of_views`` are options that ``rewrite`` does not read: texts made with other values serve.
-    ``sequential`` is for views that depend on the gradient of the one before (FreeLB): the harness then runs
-    forward and backward after each view before it asks for the next.
+    builds a masked LM where it holds "generator".
     """
 
     needs: ClassVar[tuple[Role, ...]] = ("teacher",)
-    refresh: ClassVar[Literal["never", "once", "epoch"]] = "never"
-    sequential: ClassVar[bool] = False
-    libraries: ClassVar[tuple[str, ...]] = ()
-    learns_from_texts: ClassVar[bool] = False
-    options_of_views: ClassVar[tuple[str, ...]] = ()
-    wraps: ClassVar[bool] = False
-    spec = ""
-    """How this object is spelled on the command line, where it was made from that; worker processes remake it."""
-
-    def wrap(self, inner: Sequence[Strategy]) -> None:
-        """Take the strategies that this one, with ``wraps``, is made around."""
-        raise NotImplementedError(f"{type(self).__name__} wraps no strategy")
 
     def supports(self, task: Task) -> str | None:
         """Return None, or the reason why this strategy skips ``task`` (shown in the table)."""
@@ -175,27 +170,9 @@ class Strategy(Options):
         """Return what must be on this machine before anything is trained: corpora, vectors, packages."""
         return ()
 
-    def reads(self) -> tuple[Role, ...]:
-        """Return the models whose folders ``rewrite`` wants in its context."""
-        return ()
-
-    def edition(self, epoch: int) -> int:
-        """Return the number of the rewrites that ``epoch`` (from 0) trains on; a new number is a new rewrite."""
-        return epoch if self.refresh == "epoch" else 0
-
-    def rewriters(self) -> tuple[Strategy, ...]:
-        """Return the strategies whose ``rewrite`` the harness has to call: itself, or the parts it is made of."""
-        return () if self.refresh == "never" else (self,)
-
-    def rewrite(
-        self, examples: Sequence[Example], rngs: Sequence[random.Random], context: Context
-    ) -> Sequence[Forms | Attacked]:
-        """Return for each example its rewritten forms, as many for every example.
-
-        A pure function of each (example, its random generator) and the context: how rows are grouped into calls
-        must not matter. Global random state may be used only by strategies with ``libraries``.
-        """
-        raise NotImplementedError(f"{type(self).__name__} says refresh={self.refresh!r} but has no rewrite()")
+    def rewriters(self) -> tuple[Rewriter, ...]:
+        """Return the rewriters whose texts it trains on, always the same objects: itself, if it is one."""
+        return (self,) if isinstance(self, Rewriter) else ()
 
     def setup(self, models: Models) -> None:
         """Build what the strategy trains besides the student: a generator's optimiser, say."""
@@ -209,8 +186,15 @@ class Strategy(Options):
         raise NotImplementedError(f"{type(self).__name__} takes adversary turns but has no fit_adversary()")
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
-        """Yield the perturbed views of ``batch``; by default what ``rewrite`` made of its rows."""
-        yield from batch.rewrites
+        """Yield the perturbed views of ``batch``; by default every form that its rewriters made of the rows."""
+        for rewriter in self.rewriters():
+            yield from batch.rewritten_by(rewriter)
+
+    def cost_model(self) -> CostModel:
+        """Return what `bench profile` cannot see from outside; by default that there is nothing to say."""
+        from bench.cost import CostModel
+
+        return CostModel()
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything (beyond the models and ``models.rng``) needed to resume exactly."""
@@ -218,3 +202,13 @@ class Strategy(Options):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what ``state_dict`` returned; called after ``setup``."""
+
+    @classmethod
+    def trains_an_adversary(cls) -> bool:
+        """Return whether the class has an adversary's update of its own."""
+        return cls.fit_adversary is not Strategy.fit_adversary
+
+
+def rescaled(view: View, factor: float) -> View:
+    """Return ``view`` with its weight times ``factor``."""
+    return dataclasses.replace(view, weight=view.weight * factor)

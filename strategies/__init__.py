@@ -3,7 +3,7 @@
 from bench import register
 from bench.registry import register_family
 
-register("none", "strategies.none:Clean")
+register("none", "strategies.none:PlainDistillation")
 register("finetune", "strategies.finetune:Finetune")
 register("mate-kd", "strategies.mate_kd:MateKD")
 register("mlm", "strategies.mlm:MaskedLM")

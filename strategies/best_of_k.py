@@ -3,15 +3,60 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench import Attacked, Batch, Context, Models, Strategy, View, option
+from bench import Attacked, Batch, Context, Models, Rewriter, Strategy, View, option
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench import Example, Resource, Task
+    from bench.rewriter import Reads
+
+
+@dataclass(frozen=True)
+class Pool(Rewriter):
+    """Several independent rewrites of each row: at least ``size`` of them, all forms of as many calls as that takes."""
+
+    inner: Rewriter
+    size: int
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+        """What the rewrites are made with."""
+        return self.inner.libraries
+
+    @property
+    def refresh(self) -> int:  # type: ignore[override]
+        """When they are made anew."""
+        return self.inner.refresh
+
+    @property
+    def forms(self) -> int:
+        """As many forms of each row as the calls that fill the pool make."""
+        return -(-self.size // self.inner.forms) * self.inner.forms
+
+    def reads(self) -> tuple[Reads, ...]:
+        return self.inner.reads()
+
+    def rewrite(self, examples: Sequence[Example], rngs: Sequence[random.Random], context: Context) -> list[Attacked]:
+        pools = [Attacked([], "") for _ in examples]
+        outcomes: list[Counter[str]] = [Counter() for _ in examples]
+        while not pools or len(pools[0].forms) < self.size:
+            own = [random.Random(rng.getrandbits(64)) for rng in rngs]
+            for pool, outcome, row in zip(pools, outcomes, self.inner.rewrite(examples, own, context), strict=True):
+                attacked = row if isinstance(row, Attacked) else Attacked(row, "")
+                pool.forms += attacked.forms
+                pool.queries += attacked.queries
+                outcome[attacked.outcome] += 1
+            if not pools:
+                break
+        for pool, outcome in zip(pools, outcomes, strict=True):
+            # One success among several attacks of a row is a success.
+            pool.outcome = "success" if outcome["success"] else outcome.most_common(1)[0][0]
+        return pools
 
 
 @dataclass
@@ -22,14 +67,13 @@ class BestOfK(Strategy):
     each row, with the teacher's logits, are made once. Each step draws ``candidates`` of the pool, the student (in
     eval mode, without gradient) is asked about them, and the ``k`` with the largest D(T(x') || S(x')) become its
     views. arXiv 2203.09391 has candidates = pool = 8 and k = 2; Minimax-kNN (ACL Findings 2021) selects so too.
+    Where the inner strategy makes several copies at once, all of them go into the pool.
     """
 
+    inner: Strategy
     k: int = option(1, "the number of views per step", at_least=1)
     pool: int = option(8, "the number of rewrites of each row", at_least=1)
     candidates: int = option(2, "the number of rewrites the student is asked about per step", at_least=1)
-
-    wraps = True
-    options_of_views = ("k", "candidates")
 
     def __post_init__(self) -> None:
         if not self.k <= self.candidates <= self.pool:
@@ -37,16 +81,9 @@ class BestOfK(Strategy):
                 f"best-of-k needs k <= candidates <= pool, not k={self.k}, candidates={self.candidates}, "
                 f"pool={self.pool}"
             )
-
-    def wrap(self, inner: Sequence[Strategy]) -> None:
-        (self.inner,) = inner
-        if self.inner.refresh == "never" or self.inner.wraps:
-            raise UsageError(
-                f"{self.spec}: best-of-k selects among rewritten texts, which {inner[0].spec} does not make"
-            )
-        # What a class says of itself, a wrapper says of what it wraps.
-        self.refresh = self.inner.refresh  # type: ignore[misc]
-        self.libraries = self.inner.libraries  # type: ignore[misc]
+        if not isinstance(self.inner, Rewriter):
+            raise UsageError("best-of-k selects among rewritten texts, which the strategy inside does not make")
+        self.rewrites = Pool(self.inner, self.pool)
 
     def supports(self, task: Task) -> str | None:
         return self.inner.supports(task)
@@ -54,37 +91,23 @@ class BestOfK(Strategy):
     def resources(self) -> Sequence[Resource]:
         return self.inner.resources()
 
-    def reads(self) -> tuple[Any, ...]:
-        return self.inner.reads()
-
-    def edition(self, epoch: int) -> int:
-        return self.inner.edition(epoch)
-
-    def rewrite(self, examples: Sequence[Example], rngs: Sequence[random.Random], context: Context) -> list[Any]:
-        pools: list[list[tuple[str, ...]]] = [[] for _ in examples]
-        for _ in range(self.pool):
-            own = [random.Random(rng.getrandbits(64)) for rng in rngs]
-            for pool, made in zip(pools, self.inner.rewrite(examples, own, context), strict=True):
-                forms = made.forms if isinstance(made, Attacked) else made
-                pool.append(forms[0])
-        return pools
+    def rewriters(self) -> tuple[Rewriter, ...]:
+        return (self.rewrites,)
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         import torch
 
         from bench.distill.losses import row_divergence
-        from bench.rewriter import pick
+        from bench.text_strategy import pick
 
+        pool = batch.rewritten_by(self.rewrites)
         rows, device = len(batch.rows), batch.labels.device
-        drawn = torch.rand((len(batch.rewrites), rows), generator=models.rng, device=device).argsort(dim=0)
-        offered = [pick(batch.rewrites, choice) for choice in drawn[: self.candidates]]
+        drawn = torch.rand((len(pool), rows), generator=models.rng, device=device).argsort(dim=0)
+        offered = [pick(pool, choice) for choice in drawn[: self.candidates]]
         if self.k == self.candidates:
             yield from offered
             return
-        student = models.student
-        was_training = student.training
-        student.eval()
-        with torch.no_grad():
+        with models.evaluating("student"), torch.no_grad():
             gains = [
                 row_divergence(
                     models.teacher_targets(view, batch),
@@ -93,6 +116,5 @@ class BestOfK(Strategy):
                 )
                 for view in offered
             ]
-        student.train(was_training)
         for choice in torch.stack(gains).topk(self.k, dim=0).indices:
             yield pick(offered, choice)

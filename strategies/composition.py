@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench import Batch, Models, Step, Strategy, View
+from bench import Batch, Models, Rewriter, Step, Strategy, View
 from bench.errors import UsageError
+from bench.strategy import rescaled
 
 if TYPE_CHECKING:
     from bench import Resource, Task
@@ -18,20 +19,17 @@ if TYPE_CHECKING:
 class Composition(Strategy):
     """Several strategies at once, written a+b: the views of all of them, each part with an equal share.
 
-    At most one part may train an adversary of its own. A part's rewritten texts are its own, cached as without
-    the others.
+    Parts that have no view of a batch leave theirs to the others. At most one part may train an adversary of its
+    own. A part's rewritten texts are its own, cached as without the others.
     """
 
-    wraps = True
+    parts: tuple[Strategy, ...]
 
-    def wrap(self, inner: Sequence[Strategy]) -> None:
-        self.parts = list(inner)
-        # What a class says of itself, a wrapper says of what it wraps.
-        self.needs = tuple(dict.fromkeys(role for part in inner for role in part.needs))  # type: ignore[misc]
-        self.sequential = any(part.sequential for part in inner)  # type: ignore[misc]
-        adversaries = [part for part in inner if type(part).fit_adversary is not Strategy.fit_adversary]
+    def __post_init__(self) -> None:
+        self.needs = tuple(dict.fromkeys(role for part in self.parts for role in part.needs))  # type: ignore[misc]
+        adversaries = [part for part in self.parts if part.trains_an_adversary()]
         if len(adversaries) > 1:
-            raise UsageError(f"{self.spec}: at most one part may train an adversary of its own")
+            raise UsageError("at most one part may train an adversary of its own")
         self.adversary = adversaries[0] if adversaries else None
 
     def supports(self, task: Task) -> str | None:
@@ -40,10 +38,7 @@ class Composition(Strategy):
     def resources(self) -> Sequence[Resource]:
         return [resource for part in self.parts for resource in part.resources()]
 
-    def reads(self) -> tuple[Any, ...]:
-        return tuple(dict.fromkeys(role for part in self.parts for role in part.reads()))
-
-    def rewriters(self) -> tuple[Strategy, ...]:
+    def rewriters(self) -> tuple[Rewriter, ...]:
         return tuple(rewriter for part in self.parts for rewriter in part.rewriters())
 
     def setup(self, models: Models) -> None:
@@ -58,20 +53,20 @@ class Composition(Strategy):
         return self.adversary.fit_adversary(batch, models)
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
+        yielding = []
         for part in self.parts:
-            mine = [view for view in batch.rewrites if any(view.maker is maker for maker in part.rewriters())]
-            views = part.views(dataclasses.replace(batch, rewrites=mine), models)
-            if part.sequential:
-                # Its views are yielded one by one: it reads each one's gradient before it makes the next.
-                for view in views:
-                    view.weight /= len(self.parts)
-                    yield view
-                continue
-            made = list(views)
-            total = sum(view.weight for view in made) * len(self.parts)
-            for view in made:
-                view.weight /= total
-                yield view
+            own = iter(part.views(batch, models))
+            if (first := next(own, None)) is not None:
+                yielding.append((first, own))
+        # Before those that are waited for, so that they share its pass.
+        views: Iterator[View]
+        for first, rest in sorted(yielding, key=lambda pair: pair[0].wait):
+            views, total = itertools.chain([first], rest), 1.0
+            if not first.wait:
+                together = list(views)
+                views, total = iter(together), sum(view.weight for view in together)
+            for view in views:
+                yield rescaled(view, 1 / (total * len(yielding)))
 
     def state_dict(self) -> dict[str, Any]:
         return {str(number): part.state_dict() for number, part in enumerate(self.parts)}

@@ -40,8 +40,6 @@ class FreeLB(Strategy):
     )
     max_norm: float | None = option(None, "the largest L2 norm of a row's delta", above=0)
 
-    sequential = True
-
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         import torch
 
@@ -56,7 +54,8 @@ class FreeLB(Strategy):
         delta = noise * real * (initial / (real.sum(dim=1, keepdim=True) * shape[2]).sqrt())
         for _ in range(int(steps)):
             delta.requires_grad_(True)
-            yield View({**inputs, "inputs_embeds": words(batch.inputs["input_ids"]) + delta}, weight=1 / steps)
+            perturbed = words(batch.inputs["input_ids"]) + delta
+            yield View({**inputs, "inputs_embeds": perturbed}, weight=1 / steps, wait=True)
             assert delta.grad is not None
             uphill = delta.grad / _norm(delta.grad).clamp(min=1e-8)
             delta = delta.detach() + lr * uphill

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench import Batch, Models, Step, Strategy, View, option
@@ -12,6 +12,7 @@ from bench import Batch, Models, Step, Strategy, View, option
 if TYPE_CHECKING:
     import torch
 
+    from bench.cost import CostModel
     from bench.models.inputs import Inputs
 
 
@@ -58,21 +59,22 @@ class MateKD(Strategy):
     def __post_init__(self) -> None:
         self._held: tuple[Inputs, torch.Tensor] | None = None
 
-    def departures(self) -> list[str]:
-        """Return which options make this another algorithm than the paper's, in words."""
-        said = []
-        if self.reuse > 1:
-            said.append(f"reuse={self.reuse}: a perturbed batch serves {self.reuse} student updates, not one")
-        if self.share < 1:
-            said.append(f"share={self.share}: only this share of the student updates has a perturbed batch")
-        if self.objective != "kl":
-            said.append(f"objective={self.objective}: the generator climbs that, not the paper's KL")
-        return said
+    def cost_model(self) -> CostModel:
+        from bench.cost import CostModel, Work
 
-    @property
-    def period(self) -> int:
-        """After how many student updates they cost the same again."""
-        return math.ceil(self.reuse / self.share)
+        departures = []
+        if self.reuse > 1:
+            departures.append(f"reuse={self.reuse}: a perturbed batch serves {self.reuse} student updates, not one")
+        if self.share < 1:
+            departures.append(f"share={self.share}: only this share of the student updates has a perturbed batch")
+        if self.objective != "kl":
+            departures.append(f"objective={self.objective}: the generator climbs that, not the paper's KL")
+        return CostModel(
+            period=math.ceil(self.reuse / self.share),
+            cycle=(self.student_steps, self.generator_steps),
+            work=lambda update: Work(int(self.perturbs(update)), int(self.renews(update)), self.rho),
+            departures=tuple(departures),
+        )
 
     def perturbs(self, update: int) -> bool:
         """Return whether student update number ``update`` (from 0) has a perturbed batch."""
@@ -100,7 +102,6 @@ class MateKD(Strategy):
         """Take one step up D(T(X'), S(X')) in the generator's parameters: the paper's inner maximisation."""
         import torch
 
-        from bench.distill.accumulation import portions, rows_of, share_of
         from bench.distill.losses import divergence
         from bench.models.masked_lm import draw_mask, gumbel, masked_logits, soft_inputs
 
@@ -108,37 +109,33 @@ class MateKD(Strategy):
         assert teacher is not None
         assert generator is not None
         generator.train()
-        student.eval()
-        student.requires_grad_(False)
-        rows, losses = len(batch.rows), []
-        everywhere = draw_mask(batch.inputs, models.tokenizer, self.rho, models.rng)
-        for portion in portions(rows, models.accumulate):
-            inputs = rows_of({**batch.inputs, "masked": everywhere}, portion)
-            masked = inputs.pop("masked")
-            logits = masked_logits(models, inputs, masked)
-            noisy = (logits + gumbel(logits.shape, models.rng, logits.device)) / self.tau
-            relaxed, ids = noisy.softmax(dim=-1), noisy.argmax(dim=-1)
-            disagreement = divergence(
-                models.logits("teacher", soft_inputs(teacher, inputs, masked, relaxed, ids)),
-                models.logits("student", soft_inputs(student, inputs, masked, relaxed, ids)),
-                is_regression=models.task.is_regression,
-                objective=self.objective,
-            )
-            loss = -share_of(portion, rows) * disagreement
-            models.accelerator.backward(loss)
-            losses.append(loss.detach())
+        losses = []
+        masked = draw_mask(batch.inputs, models.tokenizer, self.rho, models.rng)
+        whole = replace(batch, inputs={**batch.inputs, "masked": masked})
+        with models.evaluating("student", frozen=True):
+            for inputs, share in models.micro_batches(whole):
+                masked = inputs.pop("masked")
+                logits = masked_logits(models, inputs, masked)
+                noisy = (logits + gumbel(logits.shape, models.rng, logits.device)) / self.tau
+                relaxed, ids = noisy.softmax(dim=-1), noisy.argmax(dim=-1)
+                disagreement = divergence(
+                    models.logits("teacher", soft_inputs(teacher, inputs, masked, relaxed, ids)),
+                    models.logits("student", soft_inputs(student, inputs, masked, relaxed, ids)),
+                    is_regression=models.task.is_regression,
+                    objective=self.objective,
+                )
+                loss = -share * disagreement
+                models.backward("generator", loss, len(masked))
+                losses.append(loss.detach())
         models.accelerator.clip_grad_norm_(generator.parameters(), self.generator_clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        student.requires_grad_(True)
-        models.cost.backwards["generator"] += rows
         return torch.stack(losses).sum()
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         """Yield X': the batch with a share of its tokens refilled by the generator, without gradient."""
         update = models.cost.student_updates
-        # A student in eval mode is not in training: whoever asks then asks about these very texts.
-        if not models.student.training or (self.reuse == 1 and self.share == 1):
+        if not models.training or (self.reuse == 1 and self.share == 1):
             perturbed = self._perturbed(batch, models)
             yield View(student=perturbed, teacher=perturbed)
         elif self.perturbs(update):

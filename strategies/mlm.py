@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from bench import Batch, Models, Strategy, View, option
 from strategies.mate_kd import MateKD
+
+if TYPE_CHECKING:
+    from bench.cost import CostModel
 
 
 @dataclass
@@ -23,6 +27,9 @@ class MaskedLM(Strategy):
 
     def __post_init__(self) -> None:
         self._refill = MateKD(rho=self.rho, tau=self.tau, generator_steps=0)
+
+    def cost_model(self) -> CostModel:
+        return replace(self._refill.cost_model(), cycle=(1, 0))
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         yield from self._refill.views(batch, models)

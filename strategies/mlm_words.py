@@ -10,7 +10,7 @@ from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Literal
 
 from bench import Context, TextStrategy, option
-from bench.models.inputs import Role
+from bench.rewriter import Reads
 from strategies.words import Words, core, in_place_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class MlmWords(TextStrategy):
     # Small forwards, which worker processes of one thread each do faster than all threads together.
     libraries = ("transformers",)
 
-    def reads(self) -> tuple[Role, ...]:
+    def reads(self) -> tuple[Reads, ...]:
         return ("generator",)
 
     def rewrite_texts(self, texts: Sequence[str], rngs: Sequence[random.Random], context: Context) -> list[str]:

@@ -37,23 +37,21 @@ class Smart(Strategy):
         from bench.distill.losses import divergence
 
         student, is_regression = models.student, models.task.is_regression
-        was_training = student.training
-        student.eval()
         rest = {key: value for key, value in batch.inputs.items() if key != "input_ids"}
         real = rest["attention_mask"].unsqueeze(2)
         words = student.get_input_embeddings()(batch.inputs["input_ids"])
-        with torch.no_grad():
-            own = models.logits("student", batch.inputs)
-        noise = torch.randn(words.shape, generator=models.rng, device=words.device)
-        delta = (self.sigma * noise * real).clamp(-self.epsilon, self.epsilon)
-        for _ in range(self.steps):
-            delta.requires_grad_(True)
-            perturbed = {**rest, "inputs_embeds": words.detach() + delta}
-            loss = divergence(own, models.logits("student", perturbed), is_regression=is_regression)
-            # With respect to delta alone: nothing is added to the gradients of the student's parameters.
-            (uphill,) = torch.autograd.grad(loss, delta)
-            models.cost.backwards["student"] += len(batch.rows)
-            scaled = uphill / uphill.abs().amax(dim=2, keepdim=True).clamp(min=torch.finfo(uphill.dtype).tiny)
-            delta = (delta.detach() + self.lr * scaled * real).clamp(-self.epsilon, self.epsilon)
-        student.train(was_training)
-        yield View({**rest, "inputs_embeds": words + delta}, teacher_logits=own)
+        with models.evaluating("student"):
+            with torch.no_grad():
+                own = models.logits("student", batch.inputs)
+            noise = torch.randn(words.shape, generator=models.rng, device=words.device)
+            delta = (self.sigma * noise * real).clamp(-self.epsilon, self.epsilon)
+            for _ in range(self.steps):
+                delta.requires_grad_(True)
+                perturbed = {**rest, "inputs_embeds": words.detach() + delta}
+                loss = divergence(own, models.logits("student", perturbed), is_regression=is_regression)
+                # With respect to delta alone: nothing is added to the gradients of the student's parameters.
+                (uphill,) = torch.autograd.grad(loss, delta)
+                models.cost.backwards["student"] += len(batch.rows)
+                scaled = uphill / uphill.abs().amax(dim=2, keepdim=True).clamp(min=torch.finfo(uphill.dtype).tiny)
+                delta = (delta.detach() + self.lr * scaled * real).clamp(-self.epsilon, self.epsilon)
+        yield View({**rest, "inputs_embeds": words + delta}, teacher_logits=own, own_target=True)

@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from bench import Context, TextStrategy, option
-from bench.models.inputs import Role
 from bench.resources import file
+from bench.rewriter import Reads
 from strategies.words import STOP_WORDS, Words, core, in_place_of
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class TinyBertDA(TextStrategy):
     candidates: int = option(15, "the number of words that a replacement is drawn from", at_least=1)
     vectors: str | None = option(None, "a GloVe text file, for words of several pieces")
 
-    def reads(self) -> tuple[Role, ...]:
+    def reads(self) -> tuple[Reads, ...]:
         return ("generator",)
 
     def resources(self) -> Sequence[Resource]:

@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
+from checkout import ROOT
 
 # Tiny models are faster on one thread, many times so on a busy machine; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -9,7 +9,7 @@ import sys
 import zipfile
 
 import pytest
-from conftest import ROOT
+from checkout import ROOT
 
 import bench
 from bench.toml import read_toml

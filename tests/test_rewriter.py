@@ -10,7 +10,10 @@ import torch
 from bench import Batch, Context, Example, TextStrategy, View
 from bench.data.tasks import GLUE
 from bench.errors import UsageError
-from bench.rewriter import pick
+from bench.rewriter import Writer
+from bench.rewriting.context import context_for
+from bench.rewriting.engine import rewrite_all
+from bench.text_strategy import pick
 
 
 @dataclass
@@ -80,9 +83,32 @@ def test_a_step_sees_one_copy_of_each_row_and_over_time_all():
     class Here:
         rng = torch.Generator().manual_seed(0)
 
-    batch = Batch(np.arange(3), {}, torch.zeros(3), rewrites=views_of([(2, 2, 2)] * 4, [2] * 4))
+    strategy = Marked(copies=4)
+    copies = views_of([(2, 2, 2)] * 4, [2] * 4)
+    batch = Batch(np.arange(3), {}, torch.zeros(3), rewrites=[(strategy, copies)])
     seen = set()
     for _ in range(60):
-        (view,) = Marked(copies=4).views(batch, Here())
+        (view,) = strategy.views(batch, Here())
         seen |= set(view.student["input_ids"][:, 0].tolist())
     assert seen == {100 * view + row for view in (1, 2, 3, 4) for row in range(3)}
+
+
+def test_a_writer_s_rows_stand_in_the_place_of_the_training_rows():
+    @dataclass
+    class Samples(Writer):
+        """A sentence of the training texts, whichever row it is for."""
+
+        def reads(self):
+            return ("texts",)
+
+        def write(self, rngs, context):
+            return [rng.choice(context.texts) for rng in rngs]
+
+    task = GLUE["sst2"]
+    rows = [Example(i, (text,), 0) for i, text in enumerate(["one", "two", "three"])]
+    context = context_for(Samples(), task, lambda role: ("", ""), texts=[row.texts for row in rows])
+    first, again = (rewrite_all(Samples(), rows, context, seed=3).forms for _ in range(2))
+    assert first == again
+    assert all(len(forms) == 1 and forms[0] in context.texts for forms in first)
+    written = [rewrite_all(Samples(), rows, context, seed=seed).forms for seed in range(20)]
+    assert len({str(forms) for forms in written}) > 3

@@ -44,14 +44,14 @@ def augment_file(
     from bench.data.tables import column_types, read_table, write_table
     from bench.experiment.augmentation import FAILED
 
-    strategy = spec.create()
-    if strategy.rewriters() != (strategy,):
+    rewriters = spec.create().rewriters()
+    if len(rewriters) != 1:
         raise UsageError(
             f"{spec} is not one that rewrites texts before training; these are: "
             f"{', '.join(text_makers(sampling=False))}"
         )
     table = read_table(file, quoting=quoting)
-    columns, made = augmentation.table(strategy, table, asked)
+    columns, made = augmentation.table(str(spec), rewriters[0], table, asked)
     types = column_types(file) if file.suffix == output.suffix == ".parquet" else {}
     write_table(output, columns, {**types, FAILED: "string"}, quoting=quoting)
 

@@ -15,15 +15,14 @@ from bench.errors import UsageError
 if TYPE_CHECKING:
     from bench.data.tasks import Task
     from bench.experiment.augmentation import Augmentation
+    from bench.rewriter import Forms
     from bench.rewriting.engine import Rewritten
     from bench.spec import StrategySpec
-    from bench.strategy import Forms
 
 
 def before_and_after(spec: StrategySpec, task: Task, count: int, augmentation: Augmentation) -> str:
     """Return ``count`` rows of the task before and after, changes marked, and what they amount to."""
     from bench.spec import COMPOSED
-    from bench.strategy import Strategy
 
     splits = augmentation.source.load(task.name).splits
     train = splits["train"]
@@ -33,13 +32,16 @@ def before_and_after(spec: StrategySpec, task: Task, count: int, augmentation: A
     blocks = []
     for part in spec.inner if spec.name == COMPOSED else (spec,):
         strategy, title, failed, asked = part.create(), str(part), {}, ""
+        if reason := strategy.supports(task):
+            raise UsageError(f"{part} skips {task.name}: {reason}")
         if strategy.rewriters():
-            made = augmentation.rewrite(strategy, examples, task, [row.texts for row in train])
+            (rewriter,) = strategy.rewriters()
+            made = augmentation.rewrite(str(part), rewriter, examples, task, [row.texts for row in train])
             before, after, failed = [row.texts for row in examples], made.forms, made.failed
             asked = _attacks(made)
-        elif "generator" in strategy.needs and not strategy.sequential:
+        elif "generator" in strategy.needs:
             before, after = augmentation.sampled(strategy, examples, task)
-            if type(strategy).fit_adversary is not Strategy.fit_adversary:
+            if strategy.trains_an_adversary():
                 title += ", with the generator as it is before it learns against the student"
         else:
             continue
@@ -56,9 +58,12 @@ def before_and_after(spec: StrategySpec, task: Task, count: int, augmentation: A
 def text_makers(*, sampling: bool) -> list[str]:
     """Return the strategies that make texts, a family as FAMILY:*; with ``sampling`` also those that train with it."""
     from bench.registry import families, load, targets
+    from bench.rewriter import Rewriter
 
     classes = {name: load(name) for name in targets()}
-    own = [name for name, cls in classes.items() if cls.refresh != "never" or (sampling and "generator" in cls.needs)]
+    own = [
+        name for name, cls in classes.items() if issubclass(cls, Rewriter) or (sampling and "generator" in cls.needs)
+    ]
     return [*own, *(f"{name}:*" for name, family in families().items() if family.missing is None)]
 
 

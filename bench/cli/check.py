@@ -85,7 +85,7 @@ def chosen(names: Sequence[str]) -> list[StrategySpec]:
 def _ready(name: str) -> bool:
     from bench import registry, spec
 
-    return not registry.load(name).wraps and not spec.missing(spec.StrategySpec.parse(name).create())
+    return spec.wrapped(registry.load(name)) is None and not spec.missing(spec.StrategySpec.parse(name).create())
 
 
 def _failed(entry: dict[str, Any]) -> bool:

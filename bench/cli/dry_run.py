@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.observer import clock_time
-from bench.spec import lacking
+from bench.spec import lacking, models_read
 
 if TYPE_CHECKING:
     from bench.experiment.launch import Job
@@ -32,7 +32,7 @@ def overview(done: Sequence[str], jobs: Sequence[Job], results: Path, progress: 
         if reason := made.supports(job.cell.task) or lacking(made):
             lines.append((str(job.cell), f"will be skipped: {reason}"))
             continue
-        wanted.setdefault((id(job.parts), job.cell.task.name), set()).update((*made.needs, *made.reads()))
+        wanted.setdefault((id(job.parts), job.cell.task.name), set()).update((*made.needs, *models_read(made)))
         if rates := pace.like(job):
             seconds.append(statistics.median(rates) * job.updates)
             basis = f"from {len(rates)} run{'s' * (len(rates) > 1)} like it"

@@ -38,14 +38,14 @@ def prefetch(strategy: str, dry_run: bool) -> None:
 def _lacking(strategy: str) -> list[Resource]:
     """Return what the strategies asked for lack, each thing once."""
     from bench.registry import families, load, names
-    from bench.spec import StrategySpec, missing, split_list
+    from bench.spec import StrategySpec, missing, split_list, wrapped
 
     if strategy == "all":
         for name, family in families().items():
             if family.missing is not None:
                 click.echo(f"left out: {name}: {family.missing}", err=True)
         # A wrapper is not made without the strategy it goes around, and that is in the list itself.
-        texts = [name for name in names() if not load(name).wraps]
+        texts = [name for name in names() if wrapped(load(name)) is None]
     else:
         texts = split_list(strategy)
         if not texts:

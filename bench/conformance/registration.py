@@ -11,16 +11,15 @@ from typing import Any, Literal, get_args, get_origin
 
 from bench.conformance.subject import Failed, Skipped, Subject
 from bench.errors import UsageError
-from bench.options import fields_of
 from bench.registry import about, load, strategy_file
-from bench.spec import StrategySpec, missing
+from bench.spec import StrategySpec, missing, options_of
 
 HEAVY = ("torch", "transformers", "pandas", "nltk", "sklearn")
 _SLOW_SECONDS = 2.0
 
 _ELSEWHERE = """
 import json, sys, time
-from bench.spec import StrategySpec, missing
+from bench.spec import StrategySpec, missing, options_of
 spec = StrategySpec.parse(sys.argv[1])
 made = spec.create()
 start = time.perf_counter()
@@ -49,7 +48,7 @@ def options(subject: Subject) -> str | None:
     if pickle.loads(pickle.dumps(spec)) != spec:
         raise Failed(f"the spec {spec} is another one after pickling: give options values that compare equal")
     given = dict(spec.options)
-    for name, (kind, default) in fields_of(load(spec.name)).items():
+    for name, (kind, default) in options_of(load(spec.name)).items():
         for value in _other_values(kind, given.get(name, default)):
             changed = StrategySpec(spec.name, tuple(sorted({**given, name: value}.items())), spec.inner)
             try:

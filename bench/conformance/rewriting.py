@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from bench.conformance.subject import Failed, Skipped, Subject, cut, global_states, own_global_state, shown
 from bench.conformance.tiny_tasks import TinyTask
 from bench.data.tasks import Example
-from bench.rewriter import TextStrategy
+from bench.rewriter import Forms
 from bench.rewriting.engine import rewrite_all
-from bench.strategy import Forms
+from bench.text_strategy import TextStrategy
 
 
 def forms(subject: Subject) -> str | None:
@@ -59,7 +59,7 @@ def varied(subject: Subject) -> str | None:
         if subject.has_libraries:
             rows = ground.examples[:4]
             one = subject.forms(ground, number)[: len(rows)]
-            other = rewrite_all(maker, rows, ground.context(maker.reads()), seed=1, workers=1).forms
+            other = rewrite_all(maker, rows, ground.context(maker), seed=1, workers=1).forms
         else:
             one = _made(subject, ground, number)[0]
             with own_global_state(0):
@@ -147,7 +147,7 @@ def _made(subject: Subject, ground: TinyTask, number: int) -> tuple[list[Forms],
 
     def make() -> tuple[list[Forms], list[str], list[str]]:
         rows, maker = subject.rows(ground, number), subject.rewriter(number)
-        ground.context(maker.reads())
+        ground.context(maker)
         with own_global_state(1):
             states = global_states()
             forms = subject.rewrite(ground, maker, rows)

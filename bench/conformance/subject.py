@@ -7,6 +7,7 @@ import random
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,13 +17,15 @@ import torch
 
 from bench.conformance.tiny_tasks import ODD, PAIR, TASKS, TinyTask, rngs
 from bench.data.tasks import Example
-from bench.distill.loop import Rewrites, RewrittenSet
 from bench.errors import BenchError
+from bench.rewriter import Attacked, Forms, Rewriter
 from bench.rewriting.engine import Rewritten, rewrite_all
 from bench.rewriting.job import Job
+from bench.rewriting.training_sets import Rewritten as TrainingTexts
+from bench.rewriting.training_sets import training_sets
 from bench.rewriting.workers import in_workers
 from bench.spec import StrategySpec
-from bench.strategy import Attacked, Forms, Models, Strategy
+from bench.strategy import Models, Strategy
 
 T = TypeVar("T")
 
@@ -77,7 +80,7 @@ class Subject:
             raise Skipped("it rewrites no texts")
         return [(ground, number) for ground in self.grounds for number in range(count)]
 
-    def rewriter(self, number: int) -> Strategy:
+    def rewriter(self, number: int) -> Rewriter:
         """Return the rewriter ``number`` of a fresh strategy."""
         return self.create().rewriters()[number]
 
@@ -102,8 +105,10 @@ class Subject:
         def make() -> Rewritten:
             maker = self.rewriter(number)
             rows = ground.short[::-1] if again else ground.examples
-            context = ground.context(maker.reads())
-            made = rewrite_all(maker, rows, context, workers=2 if again else 1, row_seconds=_ROW_SECONDS)
+            context = ground.context(maker)
+            made = rewrite_all(
+                maker, rows, context, name=str(self.spec), workers=2 if again else 1, row_seconds=_ROW_SECONDS
+            )
             if again:
                 made.forms.reverse()
                 made.failed = {len(rows) - 1 - row: why for row, why in made.failed.items()}
@@ -114,16 +119,16 @@ class Subject:
     def in_a_worker(self, ground: TinyTask, number: int) -> list[Forms]:
         """Return what a worker process makes of the short rows of a strategy for which the engine starts none."""
         maker = self.rewriter(number)
-        job = Job(maker, ground.context(maker.reads()), seed=0, edition=0)
+        job = Job(maker, ground.context(maker), seed=0, edition=0, name=str(self.spec))
         with closing(in_workers(job, ground.short, 1, _ROW_SECONDS)) as results:
             made = dict(results)
         return [made[row].forms or [example.texts] for row, example in enumerate(ground.short)]
 
     def rewrite(
-        self, ground: TinyTask, maker: Strategy, rows: Sequence[Example], seed: int = 0, models: Models | None = None
+        self, ground: TinyTask, maker: Rewriter, rows: Sequence[Example], seed: int = 0, models: Models | None = None
     ) -> list[Forms]:
         """Return what ``maker`` makes of ``rows`` in this process."""
-        context = ground.context(maker.reads(), None if models is None else models.student)
+        context = ground.context(maker, None if models is None else models.student)
         made = maker.rewrite(rows, rngs(rows, seed), context)
         if len(made) != len(rows):
             raise Failed(f"rewrite() returned {len(made)} lists of forms for {len(rows)} examples; return one for each")
@@ -170,7 +175,7 @@ class Subject:
 
         return self.remember(f"forms {ground.task.name} {number}", make)
 
-    def forms_beside(self, ground: TinyTask, number: int, maker: Strategy, edition: int, models: Models) -> list[Forms]:
+    def forms_beside(self, ground: TinyTask, number: int, maker: Rewriter, edition: int, models: Models) -> list[Forms]:
         """Return the forms that ``maker``, rewriter ``number``, makes for ``edition`` beside a student in training."""
         usual = self.forms(ground, number)
         if self.has_libraries or (edition == 0 and "student" not in maker.reads()):
@@ -198,26 +203,26 @@ class Subject:
                     raise Failed(f"a form of {shown(row)} holds something else than text: {cut(repr(form))}")
         return [made.get(row.id, [row.texts] * wanted) for row in ground.examples]
 
-    def rewrites(self, strategy: Strategy, ground: TinyTask, models: Models) -> Rewrites | None:
+    def texts(self, strategy: Strategy, ground: TinyTask, models: Models) -> TinyTexts:
         """Return what the training loop asks for rewritten texts, as a run would make them."""
-        if not strategy.rewriters():
-            return None
+        return TinyTexts(self, strategy, ground, models)
 
-        def of_epoch(epoch: int) -> list[RewrittenSet]:
-            sets = []
-            for number, maker in enumerate(strategy.rewriters()):
-                forms = self.forms_beside(ground, number, maker, maker.edition(epoch), models)
-                for texts in zip(*forms, strict=True):
-                    rows = [
-                        Example(row.id, tuple(form), row.label)
-                        for row, form in zip(ground.examples, texts, strict=True)
-                    ]
-                    encoded = ground.encode(rows)
-                    logits = None if models.teacher is None else ground.teacher_logits(encoded)
-                    sets.append(RewrittenSet(encoded, logits, maker, 1 / len(forms[0])))
-            return sets
 
-        return of_epoch
+@dataclass
+class TinyTexts:
+    """The rewritten texts of a tiny task beside a student in training."""
+
+    subject: Subject
+    strategy: Strategy
+    ground: TinyTask
+    models: Models
+
+    def rewritten(self, rewriter: Rewriter, edition: int) -> TrainingTexts:
+        """Return the training sets that ``rewriter`` makes for ``edition``."""
+        number = next(i for i, one in enumerate(self.strategy.rewriters()) if one is rewriter)
+        forms = self.subject.forms_beside(self.ground, number, rewriter, edition, self.models)
+        logits = None if self.models.teacher is None else self.ground.teacher_logits
+        return TrainingTexts(training_sets(self.ground.examples, forms, self.ground.encode, logits))
 
 
 def told(error: Exception) -> str:

@@ -18,9 +18,11 @@ from bench.data.encode import Encoded, encode
 from bench.data.tasks import Example, Task
 from bench.evaluation.predict import predict
 from bench.models.inputs import Role
-from bench.models.load import build_scratch, content_hash
+from bench.models.load import build_scratch
 from bench.models.tokenizer import word_tokenizer
-from bench.strategy import Context, Models
+from bench.rewriter import Context, Rewriter
+from bench.rewriting.context import context_for, saved
+from bench.strategy import Models
 
 _LENGTH = 32
 _SHAPE: dict[str, Any] = {
@@ -177,20 +179,14 @@ class TinyTask:
             self._known[id(rows)] = predict(self._originals(0.0)["teacher"], rows, self.accelerator)
         return self._known[id(rows)]
 
-    def context(self, reads: Collection[Role], student: PreTrainedModel | None = None) -> Context:
-        """Return what a rewriter is told that ``reads`` these models; ``student`` replaces the untrained one."""
+    def context(self, rewriter: Rewriter, student: PreTrainedModel | None = None) -> Context:
+        """Return what ``rewriter`` reads; ``student`` replaces the untrained one."""
         models = dict(self._originals(0.0))
         if student is not None:
             models["student"] = student
-        digests = {role: content_hash(models[role]) for role in reads}
-        homes = {role: self.folder / self.task.name / role / digests[role] for role in reads}
-        for role, home in homes.items():
-            if not (home / "config.json").is_file():
-                models[role].save_pretrained(home)
-                self.tokenizer.save_pretrained(home)
-        return Context(
-            task=self.task,
-            models={role: str(home) for role, home in homes.items()},
-            digests=digests,
+        return context_for(
+            rewriter,
+            self.task,
+            lambda role: saved(models[role], self.tokenizer, self.folder / self.task.name / role),
             texts=tuple(row.texts for row in self.examples),
         )

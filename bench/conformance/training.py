@@ -19,6 +19,7 @@ import torch
 from bench.conformance.subject import Failed, Skipped, Subject, own_global_state, told
 from bench.conformance.tiny_tasks import TinyTask
 from bench.conformance.watch import Watch, equal, weights_of
+from bench.distill.feed import Feed
 from bench.distill.loop import Outcome, distil
 from bench.evaluation.selection import selection
 from bench.settings import Recipe
@@ -105,11 +106,16 @@ def run(
             # Evaluated at the end only.
             replace(recipe, epochs=epochs, evaluate_every=epochs, checkpoint_seconds=0.0 if saving else math.inf),
             selection("last"),
+            Feed(
+                splits["train"],
+                ground.teacher_logits(splits["train"]) if "teacher" in strategy.needs else None,
+                rewriters=strategy.rewriters(),
+                texts=subject.texts(strategy, ground, made.models),
+                cost=made.models.cost,
+            ),
             splits,
             seed=_SEED,
             observer=made,
-            teacher_logits=ground.teacher_logits(splits["train"]) if "teacher" in strategy.needs else None,
-            rewrites=subject.rewrites(strategy, ground, made.models),
             state_file=state_file,
         )
     return made

@@ -43,7 +43,7 @@ class Watch:
 
         def watched_views(batch: Batch, models: Models) -> Iterator[View]:
             self.batches += 1
-            before, weights = _contents(batch), weights_of(models.student)
+            before, weights, waited = _contents(batch), weights_of(models.student), False
             yielded = iter(views(batch, models))
             while True:
                 with self.inside("views()"):
@@ -52,9 +52,10 @@ class Watch:
                     break
                 self.views += 1
                 self.look_at(view, batch)
+                waited |= view.wait
                 yield view
             self.unchanged(before, batch, "views()")
-            self.student_unchanged(weights, "views()", gradient=not strategy.sequential)
+            self.student_unchanged(weights, "views()", gradient=not waited)
 
         def watched_fit(batch: Batch, models: Models) -> torch.Tensor:
             before, weights = _contents(batch), weights_of(models.student)
@@ -190,7 +191,8 @@ def _contents(batch: Batch) -> dict[str, torch.Tensor]:
     found = {"labels": batch.labels, "rows": torch.from_numpy(batch.rows), **batch.inputs}
     if batch.teacher_logits is not None:
         found["teacher_logits"] = batch.teacher_logits
-    for number, view in enumerate(batch.rewrites):
+    views = [view for _, own in batch.rewrites for view in own]
+    for number, view in enumerate(views):
         found |= {f"rewrites[{number}].student[{key!r}]": tensor for key, tensor in view.student.items()}
         if view.teacher_logits is not None:
             found[f"rewrites[{number}].teacher_logits"] = view.teacher_logits

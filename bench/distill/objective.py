@@ -56,12 +56,16 @@ class Objective:
         rest = (1 - psi) / total
         return psi + labels * rest, distilled * rest, perturbed * views * rest
 
-    def distance(self, teacher: torch.Tensor, student: torch.Tensor) -> torch.Tensor:
-        """Return how far the student's logits [B, C] are from the teacher's [B, C], a mean over rows."""
+    def distance(self, target: torch.Tensor, student: torch.Tensor, *, own_target: bool = False) -> torch.Tensor:
+        """Return how far the student's logits [B, C] are from ``target`` [B, C], a mean over rows.
+
+        The target is the teacher's logits, which annealing and continuation multiply by ``phi``; the student's own
+        (``own_target``) are held to as they are.
+        """
         if self.recipe.method == "kd":
-            return divergence(teacher, student, is_regression=self.is_regression, temperature=self.recipe.temperature)
-        phi = self.phi
-        squared = (student - phi * teacher).square()
+            return divergence(target, student, is_regression=self.is_regression, temperature=self.recipe.temperature)
+        phi = 1.0 if own_target else self.phi
+        squared = (student - phi * target).square()
         if self.recipe.method == "annealing":
             return squared.mean()
         return (squared.sum(dim=1) - self.recipe.margin * phi).clamp(min=0).mean()

@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from bench.cost import Cost
 from bench.data.encode import Encoded
 from bench.data.tasks import Task
+from bench.distill.feed import Feed
 from bench.distill.loop import distil
 from bench.errors import BenchError, UsageError
 from bench.evaluation.metrics import against_constant, score
@@ -116,6 +117,7 @@ def _fine_tune(
         _Labels(),
         plan,
         selection("last"),
+        Feed(labelled["train"], device=accelerator.device, cost=models.cost),
         labelled,
         seed=0,
         observer=observer,

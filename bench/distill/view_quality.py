@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
+from bench.cost import Cost
 from bench.data.encode import Encoded
-from bench.distill.loop import Outcome, Trainer
+from bench.distill.feed import Feed, batch_order
 from bench.evaluation.text_quality import label_quality, similarity, text_quality
-from bench.experiment.parts import Parts
+from bench.settings import Recipe
 from bench.strategy import Models, Strategy, View
 
 # Rows whose views are judged: enough for a percent, few enough to take seconds.
@@ -21,34 +22,28 @@ _JUDGED = 256
 
 
 def quality_of_views(
-    strategy: Strategy,
-    models: Models,
-    parts: Parts,
-    splits: dict[str, Encoded],
-    outcome: Outcome,
-    teacher_logits: np.ndarray | None,
+    strategy: Strategy, models: Models, feed: Feed, recipe: Recipe, dev: Encoded
 ) -> dict[str, Any] | None:
     """Return the text quality of what ``strategy`` shows the student; None where that is no text.
 
-    Views are made of a fixed sample of training rows, once more, and judged by the final student, the teacher
-    (whose logits [N, C] on the clean training rows are given) and a sentence encoder.
+    Views of a fixed sample of ``feed``'s rows, as in the last epoch, are judged by the final student, the teacher
+    and a sentence encoder.
     """
-    if teacher_logits is None:
+    if feed.teacher_logits is None:
         return None
-    train, size = splits["train"], parts.settings.recipe.batch_size
-    rows = np.sort(np.random.default_rng(0).permutation(len(train))[:_JUDGED])
+    rows = np.sort(np.random.default_rng(0).permutation(len(feed.train))[:_JUDGED])
+    size, updates = recipe.batch_size, models.cost.student_updates
+    epoch = max(0, updates - 1) // batch_order(feed.train.lengths, recipe, 0).per_epoch
+    rewriting = dict(models.cost.rewritten)
     # What judging costs is no cost of the run.
-    models = dataclasses.replace(models, cost=dataclasses.replace(models.cost, forwards=Counter(), seconds=Counter()))
-    trainer = Trainer(
-        models, strategy, parts.settings.recipe, train, teacher_logits, lambda _: outcome.rewritten, parts.observer
-    )
+    models = dataclasses.replace(models, cost=Cost(student_updates=updates), training=False)
     models.student.eval()
     before: list[tuple[str, ...]] = []
     after: list[list[tuple[str, ...]]] = []
     logits: dict[str, list[torch.Tensor]] = defaultdict(list)
     origin: list[np.ndarray] = []
     for start in range(0, len(rows), size):
-        batch = trainer.batch(rows[start : start + size])
+        batch = feed.batch(rows[start : start + size], epoch)
         views = text_views(strategy.views(batch, models))
         if not views:
             return None
@@ -64,14 +59,13 @@ def quality_of_views(
         forms = [[decoded(ids, models) for ids in view.student["input_ids"].tolist()] for view in views]
         after += [list(row) for row in zip(*forms, strict=True)]
     stacked = {name: torch.cat(parts).cpu().numpy() for name, parts in logits.items()}
-    dev = [decoded(ids.tolist(), models) for ids in np.split(splits["dev"].ids, splits["dev"].offsets[1:-1])]
-    made = dict(models.cost.rewritten)
-    forms_made = made.pop("forms", 0)
+    dev_texts = [decoded(ids.tolist(), models) for ids in np.split(dev.ids, dev.offsets[1:-1])]
+    forms_made = rewriting.pop("forms", 0)
     return {
-        **text_quality(before, after, dev=dev),
+        **text_quality(before, after, dev=dev_texts),
         **label_quality(models.task, **stacked, rows=np.concatenate(origin)),
-        "similarity": similarity(before, after, parts.accelerator.device.type),
-        **({"truncated": made.pop("truncated", 0) / forms_made, "rewriting": made} if forms_made else {}),
+        "similarity": similarity(before, after, models.accelerator.device.type),
+        **({"truncated": rewriting.pop("truncated", 0) / forms_made, "rewriting": rewriting} if forms_made else {}),
     }
 
 

@@ -12,7 +12,7 @@ from bench.models.sentences import embed, sentence_encoder
 
 if TYPE_CHECKING:
     from bench.data.tasks import Task
-    from bench.strategy import Forms
+    from bench.rewriter import Forms
 
 SCORE_KEPT_WITHIN = 0.5
 """How far a regression teacher's score may move and still count as kept."""

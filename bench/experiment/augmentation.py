@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,10 @@ from bench.data.tables import Table
 from bench.data.tasks import Example, Task
 from bench.errors import BenchError, UsageError, unknown
 from bench.models.inputs import Role
+from bench.rewriter import Forms, Rewriter
+from bench.rewriting.context import context_for, saved
 from bench.rewriting.engine import Rewritten, rewrite_all
-from bench.strategy import Batch, Context, Forms, Models, Strategy
+from bench.strategy import Batch, Models, Strategy
 
 if TYPE_CHECKING:
     from bench.data.source import Source
@@ -53,48 +55,39 @@ class Augmentation:
         return Parts(self.settings, self.source, self.results, self.progress, self.workers)
 
     def rewrite(
-        self, strategy: Strategy, rows: Sequence[Example], task: Task, texts: Sequence[tuple[str, ...]]
+        self, name: str, rewriter: Rewriter, rows: Sequence[Example], task: Task, texts: Sequence[tuple[str, ...]]
     ) -> Rewritten:
-        """Return what ``strategy`` makes of ``rows``, cached; ``texts`` are what it may learn from.
+        """Return what ``rewriter`` of strategy ``name`` makes of ``rows``, cached; ``texts`` are those it may read.
 
-        UsageError where it does not support ``task`` or asks a model that is not there.
+        UsageError where it reads a model that is not there.
         """
-        if reason := strategy.supports(task):
-            raise UsageError(f"{strategy.spec} skips {task.name}: {reason}")
         with tempfile.TemporaryDirectory() as scratch:
-            folders: dict[Role, str] = {}
-            digests: dict[Role, str] = {}
-            for role in strategy.reads():
-                folders[role], digests[role] = self._model(role, strategy, task, Path(scratch))
-            device = self.parts.accelerator.device.type if folders else "cpu"
+            reads_models = set(rewriter.reads()) - {"texts"}
+            device = self.parts.accelerator.device.type if reads_models else "cpu"
+            folder_of = partial(self._folder_of, name, task, Path(scratch))
             return rewrite_all(
-                strategy,
+                rewriter,
                 rows,
-                Context(task, folders, digests, device, texts if strategy.learns_from_texts else ()),
+                context_for(rewriter, task, folder_of, device, texts),
+                name=name,
                 seed=self.seed,
-                edition=strategy.edition(0),
                 workers=self.workers,
                 cache=self.results / "cache",
                 observer=self.progress,
             )
 
-    def _model(self, role: Role, strategy: Strategy, task: Task, scratch: Path) -> tuple[str, str]:
-        """Return the folder and digest of the model that ``strategy`` asks; a teacher is written to ``scratch``."""
+    def _folder_of(self, name: str, task: Task, scratch: Path, role: Role) -> tuple[str, str]:
+        """Return the folder and digest of the model that a rewriter reads; a teacher is saved to ``scratch``."""
         if role == "generator":
             return str(self.parts.generator_folder()), self.parts.generator.card["hash"]
         if role == "student":
             raise UsageError(
-                f"{strategy.spec} attacks the student in training, which only `bench run` has; attacks need a trained "
+                f"{name} attacks the student in training, which only `bench run` has; attacks need a trained "
                 "victim: give the option victim=teacher"
             )
         if task.name not in self.source.tasks:
-            raise UsageError(f"{strategy.spec} attacks a task's teacher, which a file has not; look at it with --task")
-        from bench.models.load import content_hash
-
-        model = self.parts.teacher(task.name).model
-        model.save_pretrained(scratch / role)
-        self.parts.tokenizer("student").save_pretrained(scratch / role)
-        return str(scratch / role), content_hash(model)
+            raise UsageError(f"{name} attacks a task's teacher, which a file has not; look at it with --task")
+        return saved(self.parts.teacher(task.name).model, self.parts.tokenizer("student"), scratch / role)
 
     def sampled(
         self, strategy: Strategy, rows: Sequence[Example], task: Task
@@ -122,6 +115,7 @@ class Augmentation:
             rng=rng_for(self.seed, device),
             cost=Cost(),
             accelerator=parts.accelerator,
+            training=False,
         )
         strategy.setup(models)
         encoded = parts.encode(rows, task)
@@ -132,7 +126,7 @@ class Augmentation:
         return before, [[decoded(view[row], models) for view in views] for row in range(len(rows))]
 
     def table(
-        self, strategy: Strategy, table: Table, asked: Sequence[str] | None = None
+        self, name: str, rewriter: Rewriter, table: Table, asked: Sequence[str] | None = None
     ) -> tuple[dict[str, list[Any]], Rewritten]:
         """Return the columns of ``table`` with those of its rewritten texts, and how the rewriting went.
 
@@ -154,7 +148,7 @@ class Augmentation:
                     raise BenchError(f"{table.where(number)}: {name} is not a text but {cell!r}")
         texts = list(zip(*([cell or "" for cell in columns[name]] for name in names), strict=True))
         task = Task("file", "a file", names, labels=(), metrics=(), rows={})
-        made = self.rewrite(strategy, [Example(row, own) for row, own in enumerate(texts)], task, texts)
+        made = self.rewrite(name, rewriter, [Example(row, own) for row, own in enumerate(texts)], task, texts)
 
         copies = len(made.forms[0])
         found: dict[str, list[Any]] = {

@@ -9,7 +9,8 @@ from time import perf_counter
 
 import numpy as np
 
-from bench.distill.loop import batch_order, distil
+from bench.distill.feed import Feed, batch_order
+from bench.distill.loop import distil
 from bench.evaluation.selection import selection
 from bench.experiment.launch import Job
 from bench.experiment.parts import Parts
@@ -80,15 +81,16 @@ class Calibration:
         train = splits["train"]
         per_epoch = batch_order(train.lengths, recipe, 0).per_epoch
         models = self._plain.untrained(task)
+        logits = np.zeros((len(train), task.n_outputs), np.float32) if "teacher" in strategy.needs else None
         distil(
             models,
             strategy,
             dataclasses.replace(recipe, epochs=_UPDATES / per_epoch, evaluate_every=1e6),
             selection("last"),
-            {"train": train, "dev": splits["dev"]},
+            Feed(train, logits, device=models.accelerator.device, cost=models.cost),
+            {"dev": splits["dev"]},
             seed=0,
             observer=Silent(),
-            teacher_logits=np.zeros((len(train), task.n_outputs), np.float32) if "teacher" in strategy.needs else None,
         )
         cost, every = models.cost, max(1, round(recipe.evaluate_every * per_epoch))
         seconds = job.updates * cost.seconds["student"] / cost.student_updates

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from bench.cost import Cost
 from bench.data.encode import Encoded
 from bench.data.tasks import Example, Task
+from bench.distill.feed import Feed
 from bench.distill.loop import distil
 from bench.distill.view_quality import quality_of_views
 from bench.errors import BenchError
@@ -26,10 +28,12 @@ from bench.experiment.grid import Cell
 from bench.experiment.parts import Parts, rng_for
 from bench.experiment.provenance import provenance
 from bench.files import whole_file, write_json
+from bench.models.inputs import Role
 from bench.observer import Observer
 from bench.reporting.records import read_record
 from bench.reporting.schema import SCHEMA
-from bench.rewriting.training_sets import Rewriting
+from bench.rewriting.context import saved
+from bench.rewriting.training_sets import RewrittenTexts
 from bench.spec import lacking
 from bench.strategy import Models
 
@@ -110,18 +114,30 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         accelerator=parts.accelerator,
     )
 
-    rewriting = Rewriting(parts, models, data.splits["train"], folder / "checkpoint", teacher)
+    texts = RewrittenTexts(
+        name=str(cell.strategy),
+        task=task,
+        rows=data.splits["train"],
+        folder_of=partial(_folder_of, parts, models, folder / "checkpoint"),
+        encode=partial(parts.encode, task=task),
+        teacher_logits=None if teacher is None else partial(parts.logits_of, teacher),
+        cache=parts.cache,
+        observer=observer,
+        seed=settings.data.rewrite_seed,
+        workers=parts.workers,
+        device=device.type,
+    )
+    feed = Feed(splits["train"], logits, device=device, rewriters=strategy.rewriters(), texts=texts, cost=cost)
     rule = selection(settings.recipe.selection)
     outcome = distil(
         models,
         strategy,
         settings.recipe,
         rule,
+        feed,
         splits,
         seed=cell.seed,
         observer=observer,
-        teacher_logits=logits,
-        rewrites=lambda epoch: rewriting.of(strategy, epoch),
         state_file=folder / "checkpoint" / "states",
     )
     # A follower's rows (AX, predicted by MNLI's model) carry no labels in GLUE and are only predicted.
@@ -135,7 +151,7 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
     with whole_file(folder / "curve.jsonl") as part:
         part.write_text("".join(json.dumps(point) + "\n" for point in outcome.curve))
     with cost.timed("text_quality"):
-        quality = quality_of_views(strategy, models, parts, splits, outcome, logits)
+        quality = quality_of_views(strategy, models, feed, settings.recipe, splits["dev"])
     return {
         "data": {
             "source": data.source,
@@ -169,6 +185,13 @@ def _checks(
         "most_predicted": np.unique(answers, return_counts=True)[1].max() / len(reported),
         "dev_in_train": sum(example.texts in train for example in rows["dev"]),
     }
+
+
+def _folder_of(parts: Parts, models: Models, scratch: Path, role: Role) -> tuple[str, str]:
+    """Return the folder and digest of a model that rewriters read: the student as it is now is saved in ``scratch``."""
+    if role == "generator":
+        return str(parts.generator_folder()), parts.generator.card["hash"]
+    return saved(getattr(models, role), models.tokenizer, scratch / role)
 
 
 def _has_labels(split: Encoded) -> bool:

@@ -18,8 +18,9 @@ from bench.errors import BenchError, UsageError, unknown
 from bench.files import digest, file_digest
 from bench.registry import load
 from bench.reporting.records import run_folder
+from bench.rewriting.identity import describe
 from bench.settings import Settings
-from bench.spec import StrategySpec
+from bench.spec import StrategySpec, models_read
 from bench.strategy import Strategy
 
 _PARTS = ("teacher", "student", "generator")
@@ -51,10 +52,11 @@ class Cell:
     def identity(self) -> dict[str, Any]:
         """Return what the result depends on, strategy and seed apart."""
         tree, rewriters = self._settings(), self.made.rewriters()
-        used = self._with_origins({*self.made.needs, *self.made.reads(), "student"})
+        used = self._with_origins({*self.made.needs, *models_read(self.made), "student"})
         if self._made_of_corpus(used):
             tree["corpus"] = self.corpus
-        tree["code"] = list(sources([*map(load, self.strategy.names()), *map(type, rewriters)]))
+        classes = [cls for rewriter in rewriters for cls in describe(rewriter)[1]]
+        tree["code"] = list(sources([*map(load, self.strategy.names()), *classes]))
         tree["libraries"] = {name: version(name) for rewriter in rewriters for name in rewriter.libraries}
         if not rewriters:
             tree["data"].pop("rewrite_seed", None)

@@ -22,7 +22,7 @@ from bench.experiment.pace import Pace
 from bench.experiment.parts import Parts
 from bench.experiment.progress import Progress
 from bench.reporting.records import read_record, set_aside_record
-from bench.spec import lacking, missing
+from bench.spec import lacking, missing, models_read
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def preflight(cells: Sequence[Cell], parts: Parts, results: Path, progress: Prog
     for strategy in {str(cell.strategy): cell.strategy for cell in cells}.values():
         if lacks := lacking(strategy.create()):
             progress.note(f"{strategy} will be skipped: {lacks}")
-    parts.check({role for cell in runnable for role in (*cell.made.needs, *cell.made.reads())}, tasks)
+    parts.check({role for cell in runnable for role in (*cell.made.needs, *models_read(cell.made))}, tasks)
 
 
 def launch(jobs: Sequence[Job], results: Path, progress: Progress, *, redo: bool = False) -> list[dict[str, Any]]:

@@ -42,3 +42,26 @@ def longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
             # RoBERTa and its kin count positions from behind the padding's.
             positions = module.num_embeddings - module.padding_idx - 1
     return min(tokenizer.model_max_length, positions)
+
+
+def portions(rows: int, parts: int) -> list[slice]:
+    """Return slices that cover ``rows`` rows in ``parts`` nearly equal parts, fewer where there are fewer rows.
+
+    A mean over the rows of a batch is the sum over its portions of share_of(portion) times the portion's mean.
+    """
+    parts = max(1, min(parts, rows))
+    return [slice(i * rows // parts, (i + 1) * rows // parts) for i in range(parts)]
+
+
+def share_of(portion: slice, rows: int) -> float:
+    """Return the share of a batch's rows that are in ``portion``."""
+    return (portion.stop - portion.start) / rows
+
+
+def rows_of(inputs: Inputs, portion: slice) -> Inputs:
+    """Return the rows of ``inputs`` in ``portion``, without the padding that none of them needs."""
+    mask = inputs["attention_mask"]
+    if portion == slice(0, len(mask)):
+        return inputs
+    width = int(mask[portion].sum(dim=1).max())
+    return {key: value[portion, :width] for key, value in inputs.items()}

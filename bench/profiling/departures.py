@@ -13,7 +13,7 @@ def departures(settings: Settings, strategy: Strategy) -> dict[str, list[str]]:
     1e-5 of the plain reference in fp32, which the tests hold the defaults to. "none": the same numbers.
     """
     recipe, found = settings.recipe, {"algorithm": [], "numbers": [], "none": []}  # type: ignore[var-annotated]
-    found["algorithm"] += getattr(strategy, "departures", list)()
+    found["algorithm"] += strategy.cost_model().departures
     if "generator" in strategy.needs and settings.generator.layers:
         found["algorithm"].append(f"generator.layers={settings.generator.layers}: a smaller generator")
     if recipe.batch_tokens is not None:

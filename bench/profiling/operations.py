@@ -46,7 +46,7 @@ def necessary_student_step(
     lengths: torch.Tensor,
     *,
     views: int = 0,
-    made: int | None = None,
+    new: int | None = None,
     teacher: PreTrainedModel | None = None,
     generator: PreTrainedModel | None = None,
     masked: float = 0.0,
@@ -54,16 +54,16 @@ def necessary_student_step(
     """Return the operations one student update needs.
 
     The student forward and backward (twice a forward) on the clean rows and on ``views`` views; for each view
-    that is ``made`` now (by default all; a view used before is not made again), ``teacher`` forward once, and
+    that is ``new`` (by default all; a view used before is not made again), ``teacher`` forward once, and
     ``generator`` forward once with its head at the ``masked`` positions. The teacher's answers to clean text are
     cached and free. So is the optimiser, which multiplies no matrices.
     """
-    made = views if made is None else made
+    new = views if new is None else new
     need = 3 * (1 + views) * encoder_forward(student, lengths)
     if teacher is not None:
-        need += made * encoder_forward(teacher, lengths)
+        need += new * encoder_forward(teacher, lengths)
     if generator is not None:
-        need += made * (encoder_forward(generator, lengths) + head_forward(generator, masked))
+        need += new * (encoder_forward(generator, lengths) + head_forward(generator, masked))
     return need
 
 

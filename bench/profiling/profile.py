@@ -18,20 +18,19 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from bench.cost import Cost, peak_memory_mb
 from bench.data.encode import Encoded
-from bench.distill.loop import RewrittenSet, Trainer, batch_order
+from bench.distill.feed import Feed, batch_order
+from bench.distill.loop import StudentUpdates, prepare
+from bench.distill.objective import Objective
 from bench.models.inputs import Inputs, Role
 from bench.models.masked_lm import gumbel, ordinary_tokens
 from bench.models.reshape import recompute_activations
 from bench.profiling.operations import counted, matmul_peak, necessary_generator_step, necessary_student_step
 from bench.profiling.reference import PlainMateKD, pad_to
+from bench.rewriter import Rewriter
+from bench.rewriting.training_sets import Rewritten, TrainingSet
 from bench.settings import Recipe
 from bench.spec import StrategySpec
-from bench.strategy import Batch, Models, Strategy
-
-# The strategies whose necessary operations operations.py has a formula for.
-_COUNTED = ("Clean", "MateKD", "MaskedLM")
-# MATE-KD's published cycle; a strategy with other numbers has them as options.
-ADVERSARY_PER_CYCLE, STUDENT_PER_CYCLE = 10, 100
+from bench.strategy import Batch, Models
 
 
 @dataclass
@@ -100,10 +99,16 @@ class _WatchedAccelerator:
             return self._accelerator.clip_grad_norm_(*arguments)
 
 
-class _Silent:
-    def update(self, phase: str, done: int, total: int, loss: float | None = None) -> None: ...
-    def evaluated(self, metric: str, value: float) -> None: ...
-    def note(self, text: str) -> None: ...
+@dataclass
+class _Unchanged:
+    """Rewritten texts that are the training rows themselves, in as many forms as a rewriter would make."""
+
+    train: Encoded
+    logits: np.ndarray
+
+    def rewritten(self, rewriter: Rewriter, edition: int) -> Rewritten:
+        forms = rewriter.forms
+        return Rewritten([TrainingSet(self.train, self.logits, 1 / forms)] * forms)
 
 
 class _Subject:
@@ -123,19 +128,25 @@ class _Subject:
             accelerator=_WatchedAccelerator(models.accelerator, self.phases),
             phases=self.phases,
         )
-        known = logits if "teacher" in self.strategy.needs else None
-        # Texts as long as the rewritten ones would be, already made and answered by the teacher: the rows' own.
-        pools = [(maker, getattr(maker, "pool", getattr(maker, "copies", 1))) for maker in self.strategy.rewriters()]
-        made = [RewrittenSet(train, logits, maker, 1 / forms) for maker, forms in pools for _ in range(forms)]
-        self.trainer = Trainer(self.models, self.strategy, recipe, train, known, lambda epoch: made, _Silent())
+        self.recipe = recipe
+        # Texts as long as the rewritten ones would be, answered by the teacher already: the rows' own.
+        self.feed = Feed(
+            train,
+            logits if "teacher" in self.strategy.needs else None,
+            device=models.accelerator.device,
+            rewriters=self.strategy.rewriters(),
+            texts=_Unchanged(train, logits),
+        )
+        prepare(self.models, recipe)
+        self.updates = StudentUpdates(self.models, self.strategy, recipe, train.pad_id)
         self.strategy.setup(self.models)
-        self.has_adversary = type(self.strategy).fit_adversary is not Strategy.fit_adversary
-        # Student updates after which what they cost begins anew.
-        self.period = getattr(self.strategy, "period", 1)
+        self.has_adversary = self.strategy.trains_an_adversary()
+        self.cost_model = self.strategy.cost_model()
 
     def student(self, rows: np.ndarray) -> None:
         """Make one student update."""
-        self.trainer.student_update(self.batch(rows), 0, 1000)
+        objective = Objective(self.recipe, 0.0, self.models.task.is_regression)
+        self.updates.update(self.batch(rows), objective, self.recipe.lr / 1000)
         self.models.cost.student_updates += 1
 
     def adversary(self, rows: np.ndarray) -> None:
@@ -144,7 +155,7 @@ class _Subject:
 
     def batch(self, rows: np.ndarray) -> Batch:
         with self.phases.timed("data"):
-            return self.trainer.batch(rows)
+            return self.feed.batch(rows)
 
     def seconds(self, action: Callable[[np.ndarray], None], rows: np.ndarray) -> tuple[float, Counter[str]]:
         """Return the seconds ``action`` takes on ``rows``, in all and by phase."""
@@ -181,9 +192,9 @@ def profile(
     logits = np.zeros((len(train), models.task.n_outputs), dtype=np.float32)
     subject = _Subject(spec, models, train, recipe, logits)
     strategy, cost = subject.strategy, subject.models.cost
-    order = batch_order(train.lengths, recipe, seed=0)
+    order, period = batch_order(train.lengths, recipe, seed=0), subject.cost_model.period
     epoch = [order[i] for i in range(order.per_epoch)]
-    student_rows = _spread(epoch, train.lengths, -(-student_steps // subject.period) * subject.period)
+    student_rows = _spread(epoch, train.lengths, -(-student_steps // period) * period)
     adversary_rows = _spread(epoch, train.lengths, adversary_steps) if subject.has_adversary else []
 
     # Optimisers have their state from their first step on, which is made on next to nothing.
@@ -206,7 +217,9 @@ def profile(
     plain = _Subject(StrategySpec("none"), models, train, recipe, logits)
     for rows in student_rows if recipe.compile else student_rows[:1]:
         plain.student(rows)
-    reference = _Reference(models, subject, max_length) if reference_steps and _is_game(spec, strategy) else None
+    reference = None
+    if reference_steps and spec.name == "mate-kd" and getattr(strategy, "objective", None) in ("kl", "ce"):
+        reference = _Reference(models, subject, max_length)
 
     found = _Times()
     cost.student_updates, cost.forwards, cost.backwards = 0, Counter(), Counter()
@@ -233,8 +246,7 @@ def profile(
     assert step is not None
     assert step_kd is not None
     peak = _peak(models, round(padded / len(epoch)), recipe)
-    per_cycle = getattr(strategy, "student_steps", STUDENT_PER_CYCLE)
-    adversary_per_cycle = getattr(strategy, "generator_steps", ADVERSARY_PER_CYCLE) if adversary_rows else 0
+    per_cycle, adversary_per_cycle = subject.cost_model.cycle
 
     def cycle(student: float, adversary: float | None) -> float:
         return per_cycle * student + adversary_per_cycle * (adversary or 0.0)
@@ -318,49 +330,42 @@ def _peak(models: Models, pieces: int, recipe: Recipe) -> float:
     return max(matmul_peak(n, width, 4 * width, models.accelerator.device, dtype) for n, width in sorted(shapes))
 
 
-def _is_game(spec: StrategySpec, strategy: Strategy) -> bool:
-    """Return whether the plain reference plays the same game."""
-    return spec.name == "mate-kd" and getattr(strategy, "objective", None) in ("kl", "ce")
-
-
 def _operations(
     subject: _Subject, student_rows: Sequence[np.ndarray], adversary_rows: Sequence[np.ndarray]
 ) -> dict[str, Any]:
     """Count the operations of the updates, and say how many they needed; both a mean over updates."""
-    models, strategy, cost = subject.models, subject.strategy, subject.models.cost
-    is_counted, views = type(strategy).__name__ in _COUNTED, "generator" in strategy.needs
+    models, cost = subject.models, subject.models.cost
+    work_of = subject.cost_model.work
     done, need = {"student": 0.0, "adversary": 0.0}, {"student": 0.0, "adversary": 0.0}
 
-    def masked(rows: np.ndarray) -> float:
+    def masked(rows: np.ndarray, share: float) -> float:
         inputs = subject.train.inputs(rows)
-        return getattr(strategy, "rho", 0.0) * float(ordinary_tokens(inputs, models.tokenizer).sum())
+        return share * float(ordinary_tokens(inputs, models.tokenizer).sum())
 
     cost.student_updates = 0
     with torch.compiler.set_stance("force_eager"):
         for update, rows in enumerate(student_rows):
             done["student"] += counted(partial(subject.student, rows))
-            if is_counted:
+            if work_of is not None:
                 lengths = torch.from_numpy(subject.train.lengths[rows])
-                # Which updates have a view, and which make a new one, is the strategy's to say.
-                seen = views and getattr(strategy, "perturbs", lambda _: True)(update)
-                new = views and getattr(strategy, "renews", lambda _: True)(update)
+                work = work_of(update)
                 need["student"] += necessary_student_step(
                     models.student,
                     lengths,
-                    views=int(seen),
-                    made=int(new),
+                    views=work.views,
+                    new=work.new,
                     teacher=models.teacher,
                     generator=models.generator,
-                    masked=masked(rows),
+                    masked=masked(rows, work.masked),
                 )
         for rows in adversary_rows:
             done["adversary"] += counted(partial(subject.adversary, rows))
-            if is_counted:
+            if work_of is not None:
                 assert models.teacher is not None
                 assert models.generator is not None
                 lengths = torch.from_numpy(subject.train.lengths[rows])
                 need["adversary"] += necessary_generator_step(
-                    models.student, models.teacher, models.generator, lengths, masked(rows)
+                    models.student, models.teacher, models.generator, lengths, masked(rows, work_of(0).masked)
                 )
     updates = {"student": len(student_rows), "adversary": len(adversary_rows)}
     found: dict[str, Any] = {}
@@ -397,7 +402,7 @@ class _Reference:
             objective=options["objective"],
             regression=models.task.is_regression,
         )
-        self.batch, self.max_length, self.pad_id = subject.trainer.batch, max_length, tokenizer.pad_token_id
+        self.batch, self.max_length, self.pad_id = subject.feed.batch, max_length, tokenizer.pad_token_id
         self.device = models.accelerator.device
         self.vocabulary = generator.config.vocab_size
 

@@ -1,4 +1,4 @@
-"""Offline rewriting of a training set by a strategy: each row with its own random generator, each only once."""
+"""Offline rewriting of a training set: each row with its own random generator, each only once."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bench.data.tasks import Example
 from bench.errors import BenchError
 from bench.files import digest
 from bench.observer import Observer
+from bench.rewriter import Context, Forms, Rewriter
 from bench.rewriting.identity import identity
 from bench.rewriting.job import Job, RowResult
 from bench.rewriting.store import Store
 from bench.rewriting.workers import in_this_process, in_workers
-from bench.strategy import Context, Forms, Strategy
 
 # Starting processes takes as long as rewriting about so many rows without a library.
 _FEW_ROWS = 4000
@@ -49,10 +49,11 @@ class Rewritten:
 
 
 def rewrite_all(
-    strategy: Strategy,
+    rewriter: Rewriter,
     examples: Sequence[Example],
     context: Context,
     *,
+    name: str | None = None,
     seed: int = 0,
     edition: int = 0,
     workers: int | None = None,
@@ -60,30 +61,30 @@ def rewrite_all(
     observer: Observer | None = None,
     row_seconds: float = 60.0,
 ) -> Rewritten:
-    """Return what ``strategy`` makes of ``examples``.
+    """Return what ``rewriter`` makes of ``examples``; ``name`` is what messages call it.
 
     A row's random generator is a function of (seed, edition, its texts), so neither order nor ``workers`` (the
-    number of processes; by default one per core) matters, and equal rows are rewritten once. Strategies with
+    number of processes; by default one per core) matters, and equal rows are rewritten once. Rewriters with
     ``libraries`` run in processes of their own, where a row may take ``row_seconds`` of CPU time; others do where
     there are many rows. Rows that raise, hang or kill their process stay as they are. What is finished goes to
     ``cache`` every few seconds, so that interrupted work goes on where it stopped. There, too, is kept which rows
     raised; rows that cost a process its life, by the time they took or otherwise, are tried again by the next call.
 
     Raises BenchError where more than half of the rows cannot be rewritten, where a worker cannot start, and, naming
-    the example, where a strategy returns another number of forms or texts.
+    the example, where a rewriter returns another number of forms or texts.
     """
     started = time.perf_counter()
-    job = Job(strategy, context, seed, edition)
+    job = Job(rewriter, context, seed, edition, name or type(rewriter).__name__)
     # All that a row's rewrite may depend on: an attack also asks for its label.
     keys = [digest(*example.texts, repr(example.label)) for example in examples]
     repeats = Counter(keys)
-    store = None if cache is None else Store(cache, identity(strategy, context, seed, edition), context.task, observer)
+    store = None if cache is None else Store(cache, identity(rewriter, context, seed, edition), context.task, observer)
     results = {} if store is None else store.read(repeats)
     cached = done = sum(repeats[key] for key in results)
     todo = list({key: example for key, example in zip(keys, examples, strict=True) if key not in results}.items())
     successes = [key for key, result in results.items() if result.failed is None]
     count = len(results[successes[0]].forms) if successes else 0
-    if todo and successes and strategy.libraries:
+    if todo and successes and rewriter.libraries:
         # What is left may be rows that never end. One that does, first, tells workers how long loading takes.
         todo.insert(0, (successes[0], examples[keys.index(successes[0])]))
     reported = -math.inf
@@ -145,10 +146,10 @@ def _results(
     count = workers
     if count is None:
         # Several copies of a model on one accelerator would only be in each other's way.
-        on_accelerator = job.strategy.reads() and job.context.device != "cpu"
+        on_accelerator = set(job.rewriter.reads()) - {"texts"} and job.context.device != "cpu"
         count = 1 if on_accelerator else min(os.cpu_count() or 1, math.ceil(len(examples) / _ROWS_WORTH_A_WORKER))
     # Workers do not run the main script, so what is defined there stays here.
-    many = count > 1 and len(examples) >= _FEW_ROWS and type(job.strategy).__module__ != "__main__"
-    if examples and (job.strategy.libraries or many):
+    many = count > 1 and len(examples) >= _FEW_ROWS and type(job.rewriter).__module__ != "__main__"
+    if examples and (job.rewriter.libraries or many):
         return in_workers(job, examples, max(1, count), row_seconds)
     return in_this_process(job, examples)

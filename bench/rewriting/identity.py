@@ -1,33 +1,26 @@
-"""What the rewrites of a row depend on besides the row: strategy, options, code, libraries, models, seed."""
+"""What the rewrites of a row depend on besides the row: rewriter, fields, code, libraries, models, seed."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from bench.code import sources, version
 from bench.files import digest
-from bench.registry import load, strategy_file
-from bench.spec import StrategySpec
-from bench.strategy import Context, Strategy
+from bench.rewriter import Context, Rewriter
 
-FORMAT = 2
+FORMAT = 3
 """Part of what rewrites are cached by: raise it when this folder makes other rewrites of the same rows."""
 
 
-def identity(strategy: Strategy, context: Context, seed: int, edition: int) -> dict[str, Any]:
+def identity(rewriter: Rewriter, context: Context, seed: int, edition: int) -> dict[str, Any]:
     """Return what the rewrites of any row depend on besides the row, for people to read and for a cache to hash."""
-    if strategy.spec:
-        described, classes = _described(StrategySpec.parse(strategy.spec))
-    else:
-        described = {"name": type(strategy).__qualname__, "options": dataclasses.asdict(strategy)}
-        classes = [type(strategy)]
+    described, classes = describe(rewriter)
     task = context.task
     return {
         "format": FORMAT,
-        "strategy": described,
+        "rewriter": described,
         "code": sources(classes),
-        "libraries": {name: version(name) for name in strategy.libraries},
+        "libraries": {name: version(name) for name in rewriter.libraries},
         "seed": seed,
         "edition": edition,
         "task": {"name": task.name, "texts": task.texts, "labels": task.labels, "changeable": task.changeable},
@@ -36,13 +29,14 @@ def identity(strategy: Strategy, context: Context, seed: int, edition: int) -> d
     }
 
 
-def _described(spec: StrategySpec) -> tuple[dict[str, Any], list[type]]:
-    """Return the name of ``spec`` and of what it wraps, every option that texts depend on, and the classes."""
-    cls = load(spec.name)
-    inner = [_described(part) for part in spec.inner]
-    # A file counts by what is in it, wherever it lies.
-    name = spec.name if strategy_file(spec.name) is None else spec.name.rpartition(":")[2]
-    options = dataclasses.replace(spec, inner=()).effective()
-    own = {"name": name, "options": {key: options[key] for key in options if key not in cls.options_of_views}}
-    described = {**own, "of": [part for part, _ in inner]} if inner else own
-    return described, [cls, *(each for _, classes in inner for each in classes)]
+def describe(rewriter: Rewriter) -> tuple[dict[str, Any], list[type]]:
+    """Return class and fields of ``rewriter`` and of the rewriters in its fields, and all their classes."""
+    classes: list[type] = [type(rewriter)]
+    fields: dict[str, Any] = {}
+    for name in getattr(rewriter, "__dataclass_fields__", {}):
+        value = getattr(rewriter, name)
+        if isinstance(value, Rewriter):
+            value, more = describe(value)
+            classes += more
+        fields[name] = value
+    return {"class": type(rewriter).__qualname__, "fields": fields}, classes

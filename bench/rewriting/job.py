@@ -1,4 +1,4 @@
-"""What is done to rows, in whichever process: a strategy rewrites them, what it returns is checked."""
+"""What is done to rows, in whichever process: a rewriter rewrites them, what it returns is checked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.data.tasks import Example
 from bench.errors import BenchError
-from bench.strategy import Attacked, Context, Forms, Strategy
+from bench.rewriter import Attacked, Context, Forms, Rewriter
 
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
@@ -37,18 +37,15 @@ class RowResult:
 class Job:
     """What to do with rows, wherever that is done: everything a row's rewrite depends on besides the row."""
 
-    strategy: Strategy
+    rewriter: Rewriter
     context: Context
     seed: int
     edition: int
-
-    @property
-    def name(self) -> str:
-        """The strategy as messages call it."""
-        return self.strategy.spec or type(self.strategy).__name__
+    name: str
+    """The strategy as messages call it."""
 
     def rewrite(self, examples: Sequence[Example]) -> list[RowResult]:
-        """Return what the strategy makes of each example; where it raises, the rows are asked one by one.
+        """Return what the rewriter makes of each example; where it raises, the rows are asked one by one.
 
         BenchError is not a row's but the whole work's failure, as is a wrong number of rows, forms or texts.
         """
@@ -56,7 +53,7 @@ class Job:
         # A function of the texts alone: neither a row's place nor who rewrites it may matter.
         rngs = [random.Random(json.dumps([self.seed, self.edition, *example.texts])) for example in examples]
         try:
-            rewrites = list(self.strategy.rewrite(examples, rngs, self.context))
+            rewrites = list(self.rewriter.rewrite(examples, rngs, self.context))
         except BenchError:
             raise
         except Exception as error:  # noqa: BLE001 - recorded with the row and shown; the next row may be fine

@@ -1,81 +1,116 @@
-"""A cell's rewritten texts: made by worker processes or taken from the cache, encoded, with the teacher's logits."""
+"""A run's rewritten texts as training sets: encoded, with the teacher's logits, and what they cost."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from bench.data.tasks import Example
-from bench.distill.loop import RewrittenSet
-from bench.distill.teacher import TrainedTeacher
-from bench.experiment.parts import Parts
-from bench.files import is_whole, whole_folder
-from bench.models.inputs import Role
-from bench.models.load import content_hash
+import numpy as np
+import torch
+
+from bench.cost import Cost
+from bench.data.encode import Encoded
+from bench.data.tasks import Example, Task
+from bench.observer import Observer
+from bench.rewriter import Forms, Rewriter
+from bench.rewriting.context import FolderOf, context_for
 from bench.rewriting.engine import rewrite_all
-from bench.strategy import Context, Models, Strategy
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """One form of every training row, in the clean rows' order, with the teacher's logits [N, C]."""
+
+    texts: Encoded
+    teacher_logits: np.ndarray | None
+    weight: float = 1.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the set as a checkpoint keeps it."""
+        logits = None if self.teacher_logits is None else torch.from_numpy(np.array(self.teacher_logits))
+        return {"texts": self.texts.tensors(), "teacher_logits": logits, "weight": self.weight}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> TrainingSet:
+        """Return the set that ``state_dict`` was of."""
+        logits = state["teacher_logits"]
+        return cls(Encoded.from_tensors(state["texts"]), None if logits is None else logits.numpy(), state["weight"])
+
+
+def training_sets(
+    rows: Sequence[Example],
+    forms: Sequence[Forms],
+    encode: Callable[[Sequence[Example]], Encoded],
+    teacher_logits: Callable[[Encoded], np.ndarray] | None,
+) -> list[TrainingSet]:
+    """Return one training set for each form that every one of ``rows`` has."""
+    copies = len(forms[0])
+    sets = []
+    for copy in range(copies):
+        texts = [dataclasses.replace(row, texts=own[copy]) for row, own in zip(rows, forms, strict=True)]
+        encoded = encode(texts)
+        sets.append(TrainingSet(encoded, None if teacher_logits is None else teacher_logits(encoded), 1 / copies))
+    return sets
 
 
 @dataclass
-class Rewriting:
-    """Makes the rewritten training sets of one run; ``scratch`` is a folder for the models that rewriting asks."""
+class Rewritten:
+    """The training sets of one rewriter and edition. ``seconds`` are what making the texts took, then or now."""
 
-    parts: Parts
-    models: Models
+    sets: list[TrainingSet]
+    seconds: float = 0.0
+    queries: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def charge(self, cost: Cost) -> None:
+        """Add what the texts cost to ``cost``; the teacher's answers count though they may come from a cache."""
+        cost.attack_queries += self.queries
+        cost.seconds["rewrite"] += self.seconds  # type: ignore[assignment]  # Counter is typed for int
+        cost.rewritten.update(self.counts)
+        for one in self.sets:
+            cost.rewritten["truncated"] += one.texts.truncated
+            if one.teacher_logits is not None:
+                cost.forwards["teacher"] += len(one.texts)
+
+
+@dataclass(frozen=True)
+class RewrittenTexts:
+    """Rewrites one run's training ``rows`` and has the teacher answer them.
+
+    ``folder_of`` gives the folder and digest of a model that rewriters read; ``encode`` and ``teacher_logits`` turn
+    texts into word pieces and those into logits [N, C].
+    """
+
+    name: str
+    task: Task
     rows: Sequence[Example]
-    scratch: Path
-    teacher: TrainedTeacher | None
+    folder_of: FolderOf
+    encode: Callable[[Sequence[Example]], Encoded]
+    teacher_logits: Callable[[Encoded], np.ndarray] | None
+    cache: Path
+    observer: Observer
+    seed: int = 0
+    workers: int | None = None
+    device: str = "cpu"
 
-    def of(self, strategy: Strategy, epoch: int) -> list[RewrittenSet]:
-        """Return what every part of ``strategy`` that rewrites makes of the rows for ``epoch``."""
-        return [made for maker in strategy.rewriters() for made in self._made_by(maker, epoch)]
-
-    def _made_by(self, maker: Strategy, epoch: int) -> Iterator[RewrittenSet]:
-        task, cost = self.models.task, self.models.cost
-        edition = maker.edition(epoch)
-        made = rewrite_all(
-            maker,
+    def rewritten(self, rewriter: Rewriter, edition: int) -> Rewritten:
+        """Return the training sets that ``rewriter`` makes for ``edition``."""
+        texts = rewrite_all(
+            rewriter,
             self.rows,
-            self._context(maker, edition),
-            seed=self.parts.settings.data.rewrite_seed,
+            context_for(rewriter, self.task, self.folder_of, self.device, [row.texts for row in self.rows]),
+            name=self.name,
+            seed=self.seed,
             edition=edition,
-            workers=self.parts.workers,
-            cache=self.parts.cache,
-            observer=self.parts.observer,
+            workers=self.workers,
+            cache=self.cache,
+            observer=self.observer,
         )
-        cost.attack_queries += made.queries
-        cost.seconds["rewrite"] += made.work_seconds  # type: ignore[assignment]  # Counter is typed for int
-        copies = len(made.forms[0])
-        cost.rewritten.update(made.outcomes, rows=len(self.rows), forms=len(self.rows) * copies)
-        cost.rewritten.update(cached=made.cached, failed=len(made.failed))
-        for copy in range(copies):
-            texts = [
-                dataclasses.replace(row, texts=forms[copy]) for row, forms in zip(self.rows, made.forms, strict=True)
-            ]
-            encoded, logits = self.parts.encode(texts, task), None
-            cost.rewritten["truncated"] += encoded.truncated
-            if self.teacher is not None:
-                # Counted though they may be cached: the strategy needs them.
-                cost.forwards["teacher"] += len(encoded)
-                logits = self.parts.logits_of(self.teacher, encoded)
-            yield RewrittenSet(encoded, logits, maker, 1 / copies)
-
-    def _context(self, maker: Strategy, edition: int) -> Context:
-        folders: dict[Role, str] = {}
-        digests: dict[Role, str] = {}
-        for role in maker.reads():
-            if role == "generator":
-                folder, digest = self.parts.generator_folder(), self.parts.generator.card["hash"]
-            else:
-                model = getattr(self.models, role)
-                digest = content_hash(model)
-                folder = self.scratch / f"{role}-{digest}"
-                if not is_whole(folder, self.parts.observer):
-                    with whole_folder(folder) as part:
-                        model.save_pretrained(part)
-                        self.models.tokenizer.save_pretrained(part)
-            folders[role], digests[role] = str(folder), digest
-        texts = [row.texts for row in self.rows] if maker.learns_from_texts else []
-        return Context(self.models.task, folders, digests, self.parts.accelerator.device.type, texts)
+        sets = training_sets(self.rows, texts.forms, self.encode, self.teacher_logits)
+        counts = Counter(texts.outcomes)
+        counts.update(rows=len(self.rows), forms=len(self.rows) * len(sets), failed=len(texts.failed))
+        return Rewritten(sets, texts.work_seconds, texts.queries, counts)

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 
 from bench.data.tasks import Example
 from bench.errors import BenchError, UsageError
+from bench.registry import import_file, imported_files
 from bench.rewriting.job import Job, RowResult, in_a_line
 
 ENVIRONMENT = {
@@ -183,15 +184,15 @@ class _Worker:
 
 
 def _pickled(job: Job) -> bytes:
-    """Return ``job`` as bytes; a strategy with a ``spec`` goes as that, since its class may be in no module."""
+    """Return ``job`` as bytes, behind the strategies' files that its classes may be written in."""
     task = job.context.task
     # Task's own defaults are read-only mappings, which cannot be pickled.
     task = replace(task, rows=dict(task.rows), submission=dict(task.submission))
     context = replace(job.context, task=task, models=dict(job.context.models), digests=dict(job.context.digests))
     try:
-        if type(job.strategy).__module__ == "__main__":
+        if type(job.rewriter).__module__ == "__main__":
             raise pickle.PicklingError("its class is in the main script, which they do not run")
-        return pickle.dumps((job.strategy.spec or job.strategy, context, job.seed, job.edition))
+        return pickle.dumps((imported_files(), pickle.dumps(replace(job, context=context))))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise BenchError(
             f"{job.name} cannot be sent to a worker process ({error}); put the class in a file and name it "
@@ -200,7 +201,7 @@ def _pickled(job: Job) -> bytes:
 
 
 def work(handle: int, start_seconds: float) -> None:
-    """What a worker process does: make the strategy, then rewrite what is sent until nothing is.
+    """What a worker process does: unpickle the job, then rewrite what is sent until nothing is.
 
     The kernel counts its CPU time (user and system, all threads) and kills it by SIGPROF at the limit, whatever
     library it is in.
@@ -212,10 +213,10 @@ def work(handle: int, start_seconds: float) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     connection = Connection(handle)
     try:
-        from bench.spec import StrategySpec
-
-        strategy, *rest = pickle.loads(connection.recv_bytes())
-        job = Job(StrategySpec.parse(strategy).create() if isinstance(strategy, str) else strategy, *rest)
+        files, pickled = pickle.loads(connection.recv_bytes())
+        for file in files:
+            import_file(file)
+        job = pickle.loads(pickled)
     except Exception as error:  # noqa: BLE001 - raised in the parent
         connection.send((in_a_line(error), 0.0))
         return

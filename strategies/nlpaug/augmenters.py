@@ -7,14 +7,16 @@ import inspect
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from bench import Context, TextStrategy, option
 from bench.errors import BenchError, UsageError
+from bench.registry import rebuilt
 from bench.resources import Resource, file, nltk_data, python_package
+from bench.rewriter import Reads
 from strategies.catalogues import Catalogue, Entry
 from strategies.nlpaug.spacing import Spacing
 from strategies.wordnet import wordnet
@@ -34,6 +36,10 @@ class Nlpaug(TextStrategy):
     entry: ClassVar[Entry]
     catalogue: ClassVar[Catalogue]
     libraries: ClassVar[tuple[str, ...]] = ("nlpaug",)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Its class is in no module: another process makes it anew.
+        return rebuilt, (self.name, {field.name: getattr(self, field.name) for field in fields(self)})
 
     def options(self) -> dict[str, Any]:
         """Return the options as the library takes them."""
@@ -207,7 +213,9 @@ class TfIdf(WordLevel):
     """Learns its statistics from the task's training texts if it is given none."""
 
     model_path: str | None = option(None, "the folder of saved TF-IDF statistics; none: those of the training texts")
-    learns_from_texts = True
+
+    def reads(self) -> tuple[Reads, ...]:
+        return () if self.model_path else ("texts",)
 
     def resources(self) -> Sequence[Resource]:
         path = self.model_path

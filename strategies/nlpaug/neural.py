@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from bench import Context, option
 from bench.errors import BenchError
-from bench.models.inputs import Role
 from bench.resources import Resource, hub_model
+from bench.rewriter import Reads
 from strategies.nlpaug.augmenters import Nlpaug
 
 # nlpaug tells tokenizers by their special tokens, and takes a name for that.
@@ -49,7 +49,7 @@ class Contextual(Neural):
         )
         return (transformers_4, *([hub_model(self.model_path)] if self.model_path else ()))
 
-    def reads(self) -> tuple[Role, ...]:
+    def reads(self) -> tuple[Reads, ...]:
         return () if self.model_path else ("generator",)
 
     def build(self, context: Context, **options: Any) -> Any:

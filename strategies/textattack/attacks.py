@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from bench.models.inputs import Role
 from bench.options import option
-from bench.rewriter import Side, TextStrategy
-from bench.strategy import Attacked, Context
+from bench.rewriter import Attacked, Context, Reads
+from bench.text_strategy import Side, changeable
 from strategies.textattack.requirements import Member, Model
 
 if TYPE_CHECKING:
@@ -34,10 +33,9 @@ class Attack(Member):
     share: float = option(0.25, "the share of rows that are attacked", above=0, at_most=1)
     queries: int = option(300, "the number of texts that the victim may be asked about per row", at_least=2)
     max_words: int = option(128, "the number of words from a text's beginning that may change", at_least=1)
-    refresh_epochs: int = option(1, "the number of epochs after which texts are attacked anew", at_least=1)
+    refresh: int = option(1, "the number of epochs after which texts are attacked anew", at_least=1)
     batch_size: int = option(32, "the number of texts that the victim reads at once", at_least=1)
 
-    refresh = "epoch"
     libraries: ClassVar[tuple[str, ...]] = ("textattack", "nltk", "torch", "transformers")
 
     def supports(self, task: Task) -> str | None:
@@ -45,15 +43,12 @@ class Attack(Member):
             return "attacks need classes, and this task's labels are scores"
         return super().supports(task)
 
-    def reads(self) -> tuple[Role, ...]:
+    def reads(self) -> tuple[Reads, ...]:
         return (self.victim, *super().reads())
 
     def changeable(self, task: Task) -> tuple[int, ...]:
         """Return the numbers of the texts of a row of ``task`` that may change."""
-        return TextStrategy(side=self.side).changeable(task)
-
-    def edition(self, epoch: int) -> int:
-        return epoch // self.refresh_epochs * self.refresh_epochs
+        return changeable(task, self.side)
 
     def rewrite(
         self, examples: Sequence[Example], rngs: Sequence[random.Random], context: Context

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from bench.options import option
-from bench.rewriter import TextStrategy
-from bench.strategy import Context
+from bench.rewriter import Context
+from bench.text_strategy import TextStrategy
 from strategies.textattack.requirements import Member
 
 

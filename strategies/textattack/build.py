@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from bench.errors import BenchError
-from bench.strategy import Context
+from bench.rewriter import Context
 from strategies.textattack.family import FAMILY
 from strategies.textattack.library import textattack
 from strategies.textattack.masked_words import generator

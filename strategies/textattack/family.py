@@ -52,6 +52,7 @@ class TextAttack(CatalogueFamily):
         namespace = {
             "__doc__": "\n\n".join([first, *notes(entry.uses), *([docstring] if docstring else [])]),
             "__module__": __name__,
+            "registered": f"textattack:{name}",
             "target": entry.target,
             "uses": entry.uses,
             "language": entry.language,

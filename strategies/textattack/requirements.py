@@ -5,6 +5,7 @@ A part is named by its class in the library. Nothing here imports it.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -12,15 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.errors import BenchError
-from bench.models.inputs import Role
+from bench.registry import rebuilt
 from bench.resources import Resource, file, hub_model, nltk_data, python_package
-from bench.strategy import Context, Strategy
+from bench.rewriter import Context, Reads, Rewriter
+from bench.strategy import Strategy
 
 if TYPE_CHECKING:
     from bench.data.tasks import Task
+    from bench.models.inputs import Role
 
 TESTED = frozenset({"0.3.11"})
 """The versions of the library of which more than the public part may be replaced."""
@@ -137,13 +140,14 @@ class Model:
 
 
 @dataclass(kw_only=True)
-class Member(Strategy):
+class Member(Strategy, Rewriter):
     """What augmenters and recipes of TextAttack have in common.
 
     ``target`` is the library's "module:Class", ``uses`` the library's names that its code uses, ``language`` the
     language whose words it changes, where that is not English.
     """
 
+    registered: ClassVar[str] = ""
     target: ClassVar[str] = ""
     uses: ClassVar[frozenset[str]] = frozenset()
     language: ClassVar[str] = ""
@@ -165,7 +169,12 @@ class Member(Strategy):
             return f"it was tested with TextAttack {', '.join(TESTED)} alone, and {installed} is installed"
         return next((reason for part, reason in _CANNOT.items() if part in self.uses), None)
 
-    def reads(self) -> tuple[Role, ...]:
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Its class is in no module: another process makes it anew.
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return rebuilt, (self.registered, fields)
+
+    def reads(self) -> tuple[Reads, ...]:
         return ("generator",) if self.masked_lm() else ()
 
     def resources(self) -> Sequence[Resource]:

@@ -51,8 +51,8 @@ def library(name: str, texts: list[str], generator: str) -> Any:
 def measure(name: str, texts: list[str], generator: str) -> dict[str, float]:
     """Return the processor seconds per sentence of the library and of the suite."""
     from bench.data.tasks import GLUE
+    from bench.rewriter import Context
     from bench.spec import StrategySpec
-    from bench.strategy import Context
 
     prefix = "" if name.startswith("mlm-words") else "nlpaug:"
     strategy: Any = StrategySpec.parse(f"{prefix}{name}").create()

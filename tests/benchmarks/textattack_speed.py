@@ -52,8 +52,8 @@ def library(name: str) -> Callable[[list[str]], list[str]]:
 def suite(name: str) -> Callable[[list[str]], list[str]]:
     """Return what a worker process of the suite does."""
     from bench.data.tasks import GLUE, Example
+    from bench.rewriter import Context
     from bench.spec import StrategySpec
-    from bench.strategy import Context
 
     strategy = StrategySpec.parse(f"textattack:{name}").create()
     context = Context(GLUE["sst2"])
@@ -87,9 +87,9 @@ def main() -> None:
     if asked.data_dir is None:
         parser.error("--data-dir is missing: the folder that holds SST-2/")
 
+    from bench.rewriter import Context
     from bench.rewriting.engine import rewrite_all
     from bench.spec import StrategySpec
-    from bench.strategy import Context
 
     task, examples = sentences(asked.data_dir, asked.rows)
     texts, count = [example.texts[0] for example in examples], len(examples)

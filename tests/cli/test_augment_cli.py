@@ -19,7 +19,7 @@ from bench.errors import BenchError, UsageError
 STRATEGIES = '''
 import os
 from dataclasses import dataclass
-from bench import Attacked, Resource, Strategy, TextStrategy
+from bench import Attacked, Resource, Rewriter, Strategy, TextStrategy
 
 
 @dataclass
@@ -35,10 +35,8 @@ class Shout(TextStrategy):
 
 
 @dataclass
-class Adversary(Strategy):
+class Adversary(Strategy, Rewriter):
     """Fools its victim, which it asks twice, with odd words only."""
-
-    refresh = "once"
 
     def rewrite(self, examples, rngs, context):
         return [Attacked([tuple("odd" for _ in example.texts)], "success", 2) for example in examples]

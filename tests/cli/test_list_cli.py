@@ -102,7 +102,7 @@ class Circus:
 def zoo(monkeypatch):
     """Three strategies and two families, one of them absent."""
     registry.targets()
-    monkeypatch.setattr(registry, "_registered", {"none": "strategies.none:Clean", "lacking": Lacking})
+    monkeypatch.setattr(registry, "_registered", {"none": "strategies.none:PlainDistillation", "lacking": Lacking})
     monkeypatch.setattr(registry, "_families", {"zoo": "zoo", "circus": "circus"})
     resolve = registry._resolve
     animals = {"zoo": Zoo(), "circus": Circus()}

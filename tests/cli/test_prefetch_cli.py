@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 from click.testing import CliRunner
 
-from bench import Strategy, registry
+from bench import Rewriter, Strategy, registry
 from bench.cli import VERBS, main
 from bench.errors import BenchError
 from bench.resources import Resource
@@ -93,10 +93,8 @@ def test_all_is_every_strategy_with_its_defaults(monkeypatch):
 
 def test_a_strategy_inside_another_counts():
     @dataclass
-    class Rewrites(Wants):
+    class Rewrites(Wants, Rewriter):
         """Rewrites."""
-
-        refresh = "once"
 
     registry._registered["rewrites"] = Rewrites
     assert prefetch("best-of-k(rewrites)").exit_code == 0

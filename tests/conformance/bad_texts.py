@@ -6,7 +6,7 @@ import os
 import random
 from dataclasses import dataclass, field
 
-from bench import Strategy, TextStrategy
+from bench import Rewriter, Strategy, TextStrategy
 from bench.errors import UsageError
 from bench.resources import Resource
 
@@ -127,10 +127,8 @@ class MixesItsRows(Shuffles):
 
 
 @dataclass
-class MoreOfLongTexts(OneTask):
+class MoreOfLongTexts(OneTask, Rewriter):
     """Two forms of long texts, one of others."""
-
-    refresh = "once"
 
     def rewrite(self, examples, rngs, context):
         return [[example.texts] * (1 + (len(example.texts[0]) > 60)) for example in examples]

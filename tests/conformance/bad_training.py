@@ -258,10 +258,9 @@ class Explodes(Noise):
 
 @dataclass
 class OneByOneTooHeavy(Noise):
-    """Sequential views whose weights do not sum to one."""
-
-    sequential = True
+    """Views that are waited for, whose weights do not sum to one."""
 
     def views(self, batch, models):
-        yield from super().views(batch, models)
-        yield from super().views(batch, models)
+        for view in [*super().views(batch, models), *super().views(batch, models)]:
+            view.wait = True
+            yield view

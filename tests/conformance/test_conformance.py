@@ -14,7 +14,7 @@ from bench.conformance import rewriting, training
 from bench.conformance import suite as kit
 from bench.conformance.subject import Subject
 from bench.errors import UsageError
-from bench.spec import StrategySpec, missing
+from bench.spec import StrategySpec, missing, wrapped
 
 TEXTS, TRAINING = (Path(__file__).with_name(f"bad_{part}.py") for part in ("texts", "training"))
 
@@ -28,13 +28,13 @@ def failures(spec):
     return {finding.check: finding.detail for finding in kit.examine(spec) if finding.outcome == "failed"}
 
 
-OWN = [name for name in registry.targets() if not registry.load(name).wraps]
+OWN = [name for name in registry.targets() if wrapped(registry.load(name)) is None]
 
 
 @pytest.mark.parametrize("name", [*OWN, "best-of-k(aeda)", "aeda+mate-kd"])
 def test_every_strategy_of_this_repository_satisfies_the_kit(name):
     spec = StrategySpec.parse(name)
-    if spec.create().libraries:
+    if any(rewriter.libraries for rewriter in spec.create().rewriters()):
         pytest.skip("starts worker processes, seconds each; bench check does it")
     if lacking := missing(spec.create()):
         pytest.skip(f"needs {lacking[0].name}: {lacking[0].command}")
@@ -161,6 +161,6 @@ def test_a_pattern_is_every_strategy_of_such_a_name_that_is_ready():
         "mixkd[alpha=0.2]",
         "none",
     ]
-    assert not any(registry.load(spec.name).wraps for spec in chosen(["*"]))
+    assert not any(wrapped(registry.load(spec.name)) for spec in chosen(["*"]))
     with pytest.raises(UsageError, match=r"'nothing\*' matches nothing that can be checked: no strategy has"):
         chosen(["nothing*"])

@@ -14,7 +14,7 @@ from bench.data.pretokenised import pretokenised
 from bench.distill.loop import distil
 from bench.evaluation.selection import selection
 from bench.settings import Recipe
-from strategies.none import Clean
+from strategies.none import PlainDistillation
 
 
 @pytest.mark.parametrize("task", [CLASSES, SCORES], ids=["classes", "scores"])
@@ -63,7 +63,7 @@ def test_memory_mapped_rows_and_logits_train_to_the_same_student_and_stay_as_the
         models = make_models()
         distil(
             models,
-            Clean(),
+            PlainDistillation(),
             Recipe(epochs=1, batch_size=8, lr=1e-3),
             selection("last"),
             {"train": data, "dev": dev},

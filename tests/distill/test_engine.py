@@ -14,16 +14,18 @@ from families import every_family
 from tiny import CLASSES, Notes, make_models, rows
 
 from bench.data.encode import TokenBatchOrder
-from bench.distill.accumulation import portions, rows_of, share_of
-from bench.distill.loop import Trainer, distil
+from bench.distill.feed import Feed
+from bench.distill.loop import StudentUpdates, distil
+from bench.distill.objective import Objective
 from bench.evaluation.predict import predict
 from bench.evaluation.selection import selection
+from bench.models.inputs import portions, rows_of, share_of
 from bench.models.reshape import compile_layers, encoder_layers, recompute_activations
 from bench.settings import Recipe, Settings
 from bench.strategy import Strategy, View
 from strategies.freelb import FreeLB
 from strategies.mate_kd import MateKD
-from strategies.none import Clean
+from strategies.none import PlainDistillation
 
 # Clipping bites in every update: a gradient that is clipped micro-batch by micro-batch would be another one.
 RECIPE = Recipe(epochs=1, batch_size=8, lr=1e-3, warmup=0.2, clip=0.05, checkpoint_seconds=math.inf)
@@ -45,7 +47,8 @@ class Embedded(Strategy):
 
 def train(models, strategy, recipe, *, splits=SPLITS):
     logits = predict(models.teacher, splits["train"], models.accelerator)
-    return distil(models, strategy, recipe, selection("last"), splits, seed=5, observer=Notes(), teacher_logits=logits)
+    feed = Feed(splits["train"], logits, cost=models.cost)
+    return distil(models, strategy, recipe, selection("last"), feed, splits, seed=5, observer=Notes())
 
 
 def flat(model):
@@ -76,7 +79,7 @@ def test_a_micro_batch_has_no_padding_of_its_own():
 
 
 @every_family
-@pytest.mark.parametrize("strategy", [Clean, Embedded, mate_kd], ids=["none", "embedded", "mate-kd"])
+@pytest.mark.parametrize("strategy", [PlainDistillation, Embedded, mate_kd], ids=["none", "embedded", "mate-kd"])
 def test_an_accumulated_update_is_the_update_of_the_whole_batch(family, strategy, monkeypatch):
     # Noise is drawn micro-batch by micro-batch, in another order; without it both runs see the same texts.
     monkeypatch.setattr("bench.models.masked_lm.gumbel", lambda shape, rng, device: torch.zeros(shape))
@@ -103,9 +106,7 @@ def test_an_accumulated_update_is_the_update_of_the_whole_batch(family, strategy
     }
 
 
-def test_sequential_strategies_are_accumulated_too(monkeypatch):
-    # FreeLB's start is noise, drawn anew for every micro-batch.
-    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, 0.7, dtype=torch.float64))
+def test_views_that_are_waited_for_are_accumulated_too():
     start, whole, parts = in_double(), in_double(), in_double()
     strategy = FreeLB(steps=2, lr=0.1, initial=0.2, max_norm=0.3)
     train(whole, strategy, RECIPE)
@@ -179,7 +180,7 @@ def test_recomputing_is_no_part_of_what_a_result_depends_on():
 def test_batches_of_a_token_budget_train_every_row_once_an_epoch():
     models, recipe = make_models(), dataclasses.replace(RECIPE, batch_tokens=60, epochs=2)
     seen = []
-    strategy = Clean()
+    strategy = PlainDistillation()
     strategy.views = lambda batch, models: seen.append(batch.rows.tolist()) or iter(())
     outcome = train(models, strategy, recipe)
     order = TokenBatchOrder(SPLITS["train"].lengths, 60, seed=5)
@@ -226,7 +227,7 @@ def test_the_generator_climbs_through_a_teacher_in_bf16(family):
         strategy.setup(models)
         strategy.optimizer = torch.optim.SGD(models.generator.parameters(), lr=1.0)
         before = flat(models.generator)
-        batch = Trainer(models, strategy, RECIPE, SPLITS["train"], None, None, Notes()).batch(np.arange(20))
+        batch = Feed(SPLITS["train"]).batch(np.arange(20))
         strategy.fit_adversary(batch, models)
         gradients.append(flat(models.generator) - before)
     assert not torch.equal(*gradients)
@@ -249,7 +250,6 @@ def test_a_view_much_shorter_than_the_text_is_not_padded_to_its_length():
     original = models.logits
     models.logits = lambda role, inputs: shapes.append(inputs["attention_mask"].shape) or original(role, inputs)
     data = SPLITS["train"]
-    trainer = Trainer(models, Cut(), RECIPE, data, np.zeros((28, CLASSES.n_outputs), np.float32), None, Notes())
-    batch = trainer.batch(np.arange(8))
-    trainer.student_update(batch, 0, 10)
+    batch = Feed(data, np.zeros((28, CLASSES.n_outputs), np.float32)).batch(np.arange(8))
+    StudentUpdates(models, Cut(), RECIPE, data.pad_id).update(batch, Objective(RECIPE, 0.0, False), 1e-3)
     assert shapes == [batch.inputs["attention_mask"].shape, (8, 3)]

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -15,29 +15,44 @@ from tiny import CLASSES, SCORES, Notes, make_models, rows
 
 from bench.data.encode import BatchOrder
 from bench.distill.checkpoint import Checkpoints
-from bench.distill.loop import RewrittenSet, concatenate, distil, learning_rate, total_updates
+from bench.distill.feed import Feed
+from bench.distill.loop import concatenate, distil, learning_rate, total_updates
 from bench.errors import BenchError
 from bench.evaluation.metrics import score
 from bench.evaluation.predict import predict
 from bench.evaluation.selection import SELECTIONS, selection
 from bench.models.inputs import accepted
 from bench.models.load import content_hash
+from bench.rewriter import Rewriter
+from bench.rewriting.training_sets import Rewritten, TrainingSet
 from bench.settings import Recipe
 from bench.strategy import Strategy, View
 from strategies.finetune import Finetune
 from strategies.mate_kd import MateKD
-from strategies.none import Clean
+from strategies.none import PlainDistillation
 
 RECIPE = Recipe(epochs=3, batch_size=8, lr=1e-3, warmup=0.2, weight_decay=0.01, checkpoint_seconds=math.inf)
 SPLITS = {"train": rows(40), "dev": rows(30, seed=1), "test": rows(12, seed=2)}
 SCORED = {name: rows(len(split), SCORES, seed=i) for i, (name, split) in enumerate(SPLITS.items())}
 
 
-def train(models, strategy, recipe=RECIPE, *, rule="last", splits=SPLITS, observer=None, **options):
-    logits = predict(models.teacher, splits["train"], models.accelerator) if "teacher" in strategy.needs else None
-    observer = observer or Notes()
-    options = {"seed": 5, "observer": observer, "teacher_logits": logits} | options
-    return distil(models, strategy, recipe, selection(rule), splits, **options)
+def train(
+    models,
+    strategy,
+    recipe=RECIPE,
+    *,
+    rule="last",
+    splits=SPLITS,
+    observer=None,
+    texts=None,
+    teacher_logits=None,
+    **options,
+):
+    if teacher_logits is None and "teacher" in strategy.needs:
+        teacher_logits = predict(models.teacher, splits["train"], models.accelerator)
+    feed = Feed(splits["train"], teacher_logits, rewriters=strategy.rewriters(), texts=texts, cost=models.cost)
+    options = {"seed": 5, "observer": observer or Notes()} | options
+    return distil(models, strategy, recipe, selection(rule), feed, splits, **options)
 
 
 def mate_kd():
@@ -78,7 +93,7 @@ def test_the_budget_is_a_number_of_updates():
     assert total_updates(1, dataclasses.replace(RECIPE, epochs=0.1)) == 1
 
 
-@pytest.mark.parametrize("strategy", [Finetune, Clean, mate_kd])
+@pytest.mark.parametrize("strategy", [Finetune, PlainDistillation, mate_kd])
 def test_every_strategy_makes_the_same_student_updates_on_the_same_batches(strategy):
     made = strategy()
     seen, original = [], type(made).views
@@ -104,7 +119,7 @@ def test_one_update_is_the_formula():
     models = make_models()
     student = copy.deepcopy(models.student)
     recipe = dataclasses.replace(RECIPE, epochs=0.2, temperature=2.0, weights=(1, 3, 0), clip=0.01)
-    train(models, Clean(), recipe)
+    train(models, PlainDistillation(), recipe)
 
     batch = BatchOrder(SPLITS["train"].lengths, 8, seed=5)[0]
     inputs, labels = SPLITS["train"].inputs(batch), torch.from_numpy(SPLITS["train"].labels[batch])
@@ -130,7 +145,8 @@ def test_distillation_learns():
     assert [point["accuracy"] for point in outcome.curve] == notes.scores
     assert [point["step"] for point in outcome.curve] == list(range(10, 121, 10))
     assert notes.updates[-1][:3] == ("student", 120, 120)
-    assert notes.updates[-1][3] < 0.5 * notes.updates[1][3]
+    losses = [loss for *_, loss in notes.updates if loss is not None]
+    assert losses[-1] < 0.5 * losses[0]
 
 
 # --- resuming
@@ -157,7 +173,7 @@ def cut_at(strategy, turn):
     ("strategy", "cuts"),
     # With 2 adversary and 3 student turns a cycle: turn 6 is the adversary's second of a cycle, turn 13 the
     # student's second.
-    [(Clean, (4, 11)), (mate_kd, (6, 13)), (cheaper_mate_kd, (6, 13))],
+    [(PlainDistillation, (4, 11)), (mate_kd, (6, 13)), (cheaper_mate_kd, (6, 13))],
     ids=["none", "mate-kd", "mate-kd-reused"],
 )
 @pytest.mark.parametrize("rule", ["last", "best-dev"])
@@ -195,18 +211,18 @@ def test_a_spoiled_checkpoint_is_set_aside_and_the_run_goes_on_from_the_one_befo
     often = dataclasses.replace(RECIPE, checkpoint_seconds=0.0)
     states = tmp_path / "states"
     with pytest.raises(Cut):
-        train(make_models(), cut_at(Clean(), 4), often, state_file=states)
+        train(make_models(), cut_at(PlainDistillation(), 4), often, state_file=states)
     folders = sorted(states.iterdir())
     assert len(folders) == 2
     for folder in folders[-spoiled:]:
         (folder / "tensors.safetensors").write_bytes(b"")
 
     notes, models, straight = Notes(), make_models(), make_models()
-    outcome = train(models, Clean(), RECIPE, observer=notes, state_file=states)
+    outcome = train(models, PlainDistillation(), RECIPE, observer=notes, state_file=states)
     assert len(notes.notes) == spoiled
     assert f"{folders[-1]}.corrupt-1" in notes.notes[0]
     assert outcome.resumed == 2 - spoiled
-    train(straight, Clean())
+    train(straight, PlainDistillation())
     assert same_weights(models.student, straight.student)
 
 
@@ -214,12 +230,14 @@ def test_the_state_of_another_student_is_set_aside(tmp_path):
     often = dataclasses.replace(RECIPE, checkpoint_seconds=0.0)
     train(
         make_models(student=build("bert", "classifier", seed=2, layers=2, labels=3)),
-        Clean(),
+        PlainDistillation(),
         often,
         state_file=tmp_path / "states",
     )
     notes = Notes()
-    assert train(make_models(), Clean(), RECIPE, observer=notes, state_file=tmp_path / "states").resumed == 0
+    assert (
+        train(make_models(), PlainDistillation(), RECIPE, observer=notes, state_file=tmp_path / "states").resumed == 0
+    )
     assert ["another student" in note for note in notes.notes] == [True, True]
 
 
@@ -227,10 +245,10 @@ def test_a_checkpoint_that_cannot_be_written_ends_no_run(tmp_path):
     (tmp_path / "states").write_text("in the way")
     notes, models, straight = Notes(), make_models(), make_models()
     often = dataclasses.replace(RECIPE, checkpoint_seconds=0.0)
-    train(models, Clean(), often, observer=notes, state_file=tmp_path / "states")
+    train(models, PlainDistillation(), often, observer=notes, state_file=tmp_path / "states")
     (note,) = notes.notes
     assert "no checkpoint can be written; if this run is cut off, it starts over (cannot write" in note
-    train(straight, Clean())
+    train(straight, PlainDistillation())
     assert same_weights(models.student, straight.student)
 
 
@@ -273,7 +291,7 @@ def test_weights_that_are_no_numbers_are_noticed_before_anything_is_saved(tmp_pa
     row_of = np.searchsorted(SPLITS["train"].offsets, np.flatnonzero(train_ids == 10), side="right") - 1
     first = min(i for i in range(5) if set(train_rows[i]) & set(row_of))
     with pytest.raises(BenchError, match=f"student's loss is nan at its update {first + 1};"):
-        train(models, Clean(), often, state_file=tmp_path / "states")
+        train(models, PlainDistillation(), often, state_file=tmp_path / "states")
     saved = Checkpoints(tmp_path / "states", Notes()).load()
     assert (0 if saved is None else saved["cost"]["student_updates"]) == first
 
@@ -342,7 +360,7 @@ def test_one_forward_for_all_views_is_the_same_as_one_each(family):
         students.append(models.student)
     clean = make_models(family)
     clean.student.double()
-    train(clean, Clean(), dataclasses.replace(RECIPE, epochs=1))
+    train(clean, PlainDistillation(), dataclasses.replace(RECIPE, epochs=1))
     together, *others = (student.state_dict() for student in students)
     for other in others:
         for name, value in together.items():
@@ -365,7 +383,6 @@ class Ascent(Strategy):
     """Two steps up the gradient of the student's loss in a shift of its embeddings, as FreeLB's views depend."""
 
     rate: float = 0.5
-    sequential = True
 
     def views(self, batch, models):
         self.gradients = getattr(self, "gradients", [])
@@ -374,12 +391,12 @@ class Ascent(Strategy):
         delta = torch.zeros_like(embedded)
         for _ in range(2):
             delta = delta.detach().requires_grad_()
-            yield View(student={**rest, "inputs_embeds": embedded + delta}, weight=0.5)
+            yield View(student={**rest, "inputs_embeds": embedded + delta}, weight=0.5, wait=True)
             self.gradients.append(delta.grad.clone())
             delta = delta + self.rate * delta.grad
 
 
-def test_a_sequential_strategy_finds_the_gradient_of_its_view_when_it_is_resumed():
+def test_a_strategy_finds_the_gradient_of_the_view_that_was_waited_for():
     models, strategy = make_models(), Ascent()
     models.student.double()
     models.teacher.double()
@@ -430,39 +447,70 @@ def test_a_view_without_anything_to_agree_with_is_an_error():
 
 
 @dataclass
-class Rewriting(Strategy):
-    """Takes the harness's rewrites as they come."""
+class Rewrites(Strategy, Rewriter):
+    """Trains on texts made elsewhere, anew every ``refresh`` epochs."""
+
+    refresh: int = 0
 
 
-@pytest.mark.parametrize(("refresh", "epochs"), [("never", []), ("once", [0]), ("epoch", [0, 1, 2])])
-def test_rewritten_texts_are_asked_for_when_they_are_due_and_are_the_batch_s_own_rows(refresh, epochs):
-    asked, seen = [], []
+@dataclass
+class Texts:
+    """Gives the same sets for every edition, and writes down what it was asked for."""
+
+    sets: list
+    asked: list = field(default_factory=list)
+
+    def rewritten(self, rewriter, edition):
+        self.asked.append(edition)
+        return Rewritten(self.sets, seconds=2.0, queries=7)
+
+
+@pytest.mark.parametrize(("refresh", "editions"), [(0, [0]), (1, [0, 1, 2]), (2, [0, 2])])
+def test_rewritten_texts_are_asked_for_when_they_are_due_and_are_the_batch_s_own_rows(refresh, editions):
+    seen = []
 
     @dataclass
-    class Watching(Rewriting):
+    class Watching(Rewrites):
         def views(self, batch, models):
             seen.append(batch)
-            yield from batch.rewrites
+            yield from batch.rewritten_by(self)
 
-    Watching.refresh = refresh
-    strategy = Watching()
-    models = make_models()
-    sets = [rows(40, seed=8), rows(40, seed=9)]
-    logits = [predict(models.teacher, encoded, models.accelerator) for encoded in sets]
-
-    def rewrites(epoch):
-        asked.append(epoch)
-        return [RewrittenSet(*made, strategy, 0.5) for made in zip(sets, logits, strict=True)]
-
-    train(models, strategy, rewrites=rewrites)
-    assert asked == epochs
+    strategy, models = Watching(refresh), make_models()
+    encoded = [rows(40, seed=8), rows(40, seed=9)]
+    logits = [predict(models.teacher, one, models.accelerator) for one in encoded]
+    texts = Texts([TrainingSet(*pair, 0.5) for pair in zip(encoded, logits, strict=True)])
+    train(models, strategy, texts=texts)
+    assert texts.asked == editions
     for batch in seen:
-        assert len(batch.rewrites) == (2 if epochs else 0)
-        for view, encoded, known in zip(batch.rewrites, sets, logits, strict=False):
+        views = batch.rewritten_by(strategy)
+        assert len(views) == 2
+        assert batch.rewritten_by(Watching(refresh)) == []
+        for view, one, answers in zip(views, encoded, logits, strict=True):
             assert view.weight == 0.5
-            assert torch.equal(view.student["input_ids"], encoded.inputs(batch.rows)["input_ids"])
-            assert torch.equal(view.teacher_logits, torch.from_numpy(known[batch.rows]))
-    assert ("rewrite_call" in models.cost.seconds) == bool(epochs)
+            assert torch.equal(view.student["input_ids"], one.inputs(batch.rows)["input_ids"])
+            assert torch.equal(view.teacher_logits, torch.from_numpy(answers[batch.rows]))
+    assert models.cost.seconds["rewrite_call"] >= 0
+    assert models.cost.seconds["rewrite"] == 2.0 * len(editions)
+    assert models.cost.attack_queries == 7 * len(editions)
+
+
+def test_a_run_that_is_cut_off_is_charged_for_its_texts_once(tmp_path):
+    class Stop(Notes):
+        def evaluated(self, metric, value):
+            raise KeyboardInterrupt
+
+    recipe = dataclasses.replace(RECIPE, checkpoint_seconds=0.0, evaluate_every=1.4)
+    texts = Texts([TrainingSet(rows(40, seed=8), None)])
+    for strategy in (Rewrites(), Rewrites(refresh=1)):
+        file = tmp_path / str(strategy.refresh)
+        whole = make_models()
+        train(whole, strategy, recipe, texts=texts)
+        with pytest.raises(KeyboardInterrupt):
+            train(make_models(), strategy, recipe, texts=texts, state_file=file, observer=Stop())
+        resumed = make_models()
+        assert train(resumed, strategy, recipe, texts=texts, state_file=file).resumed == 1
+        assert without_seconds(resumed.cost) == without_seconds(whole.cost)
+        assert resumed.cost.seconds["rewrite"] == whole.cost.seconds["rewrite"]
 
 
 # --- choosing a student
@@ -516,9 +564,11 @@ class Heavy(Shifts):
 
 @dataclass
 class HeavyOneByOne(Heavy):
-    """The same, one after another."""
+    """The same, each waited for."""
 
-    sequential = True
+    def views(self, batch, models):
+        for view in super().views(batch, models):
+            yield dataclasses.replace(view, wait=True)
 
 
 def test_views_share_the_weight_there_is():
@@ -534,30 +584,32 @@ def test_views_share_the_weight_there_is():
 
 def test_a_checkpoint_of_another_kind_of_device_is_not_gone_on_from(tmp_path):
     file, notes = tmp_path / "states", Notes()
-    train(make_models(), Clean(), dataclasses.replace(RECIPE, checkpoint_seconds=0.0), state_file=file)
+    train(make_models(), PlainDistillation(), dataclasses.replace(RECIPE, checkpoint_seconds=0.0), state_file=file)
     states = Checkpoints(file, Notes())
     states.save({**states.load(), "device": "cuda"})
-    outcome = train(make_models(), Clean(), state_file=file, observer=notes)
+    outcome = train(make_models(), PlainDistillation(), state_file=file, observer=notes)
     assert outcome.resumed == 0
     assert any("another kind of device" in note for note in notes.notes)
 
 
 @dataclass
-class FollowsTheStudent(Strategy):
+class FollowsTheStudent(Rewrites):
     """Rewrites that depend on the student's weights at the start of an epoch."""
 
-    refresh = "epoch"
+    refresh: int = 1
+
+    def reads(self):
+        return ("student",)
 
 
 def test_rewrites_made_with_an_earlier_student_are_resumed_not_made_again(tmp_path):
     def run(models, recipe, **more):
-        strategy = FollowsTheStudent()
+        class OfTheStudent:
+            def rewritten(self, rewriter, edition):
+                shift = int(abs(float(next(models.student.parameters()).detach().sum())) * 1e4) % 7
+                return Rewritten([TrainingSet(rows(40, seed=shift), None)])
 
-        def rewrites(epoch):
-            shift = int(abs(float(next(models.student.parameters()).detach().sum())) * 1e4) % 7
-            return [RewrittenSet(rows(40, seed=shift), None, strategy)]
-
-        train(models, strategy, recipe, rewrites=rewrites, teacher_logits=logits, **more)
+        train(models, FollowsTheStudent(), recipe, texts=OfTheStudent(), teacher_logits=logits, **more)
 
     recipe = dataclasses.replace(RECIPE, checkpoint_seconds=0.0)
     logits = np.zeros((40, 3), dtype=np.float32)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import Attacked, Strategy
+from bench import Attacked, Rewriter, Strategy
 from bench.errors import UsageError
 
 
@@ -21,12 +21,11 @@ def burn(seconds):
 
 
 @dataclass
-class Plain(Strategy):
+class Plain(Strategy, Rewriter):
     """Shuffle the words; runs where the engine likes. ``log`` takes a line per row: which, and in which process."""
 
     log: str = ""
     gate: str = ""
-    refresh = "once"
 
     def rewrite(self, examples, rngs, context):
         return [self.row(example, rng) for example, rng in zip(examples, rngs, strict=True)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.data.tasks import GLUE, Example
-from bench.strategy import Context
+from bench.rewriter import Context
 
 OBEDIENT = Path(__file__).with_name("obedient.py")
 CONTEXT = Context(GLUE["sst2"])

@@ -6,9 +6,9 @@ import pytest
 from rewriting_rows import CONTEXT, OBEDIENT
 
 from bench.data.tasks import GLUE
+from bench.rewriter import Context
 from bench.rewriting.identity import identity
 from bench.spec import StrategySpec
-from bench.strategy import Context
 
 
 def test_the_identity_holds_what_rewrites_depend_on(create, tmp_path):
@@ -19,7 +19,7 @@ def test_the_identity_holds_what_rewrites_depend_on(create, tmp_path):
     assert base == identity(create("Library"), CONTEXT, 0, 0) | {"code": base["code"]}
     assert list(base["code"].values()) == ["mine.py"]
     assert base["libraries"] == {"pytest": pytest.__version__}
-    assert base["strategy"] == {"name": "Library", "options": {"log": "", "gate": ""}}
+    assert base["rewriter"] == {"class": "Library", "fields": {"log": "", "gate": ""}}
     others = [
         identity(create("Library[gate=x]"), CONTEXT, 0, 0),
         identity(strategy, CONTEXT, 1, 0),
@@ -46,10 +46,10 @@ def test_the_identity_holds_what_rewrites_depend_on(create, tmp_path):
 def test_the_identity_holds_what_is_wrapped():
     pytest.importorskip("strategies.eda")
     one, other, larger, same = (
-        identity(StrategySpec.parse(f"best-of-k({inner})[{options}]").create(), CONTEXT, 0, 0)
+        identity(StrategySpec.parse(f"best-of-k({inner})[{options}]").create().rewriters()[0], CONTEXT, 0, 0)
         for inner, options in (("eda", ""), ("eda[copies=2]", ""), ("eda", "pool=9"), ("eda", "k=2,candidates=3"))
     )
     assert one == same
-    assert one["strategy"] != other["strategy"]
-    assert one["strategy"] != larger["strategy"]
-    assert {"best_of_k.py", "eda.py", "rewriter.py", "wordnet.py"} <= set(one["code"].values())
+    assert one["rewriter"] != other["rewriter"]
+    assert one["rewriter"] != larger["rewriter"]
+    assert {"best_of_k.py", "eda.py", "text_strategy.py", "wordnet.py"} <= set(one["code"].values())

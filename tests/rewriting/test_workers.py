@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from rewriting_rows import CONTEXT, calls, gone, rows, sentences
+from rewriting_rows import CONTEXT, OBEDIENT, calls, gone, rows, sentences
 
 from bench.data.tasks import Task
 from bench.errors import BenchError, UsageError
+from bench.rewriter import Context, Rewriter
 from bench.rewriting import workers
 from bench.rewriting.engine import rewrite_all
-from bench.strategy import Context, Strategy
 
 
 def test_workers_have_a_fixed_environment_and_this_process_keeps_its_own(create, monkeypatch):
@@ -101,14 +101,14 @@ def test_what_a_strategy_says_to_the_person_stops_the_work(create, name):
 
 def test_no_worker_outlives_a_parent_that_is_killed(create, tmp_path):
     log = tmp_path / "log"
-    spec = create(f"Library[log={log},gate={tmp_path / 'never'}]").spec
+    spec = f"{OBEDIENT}:Library[log={log},gate={tmp_path / 'never'}]"
     # A main script without the usual guard: workers do not run it again.
     code = """
     import sys
     from bench.rewriting.engine import rewrite_all
     from bench.data.tasks import GLUE, Example
     from bench.spec import StrategySpec
-    from bench.strategy import Context
+    from bench.rewriter import Context
     examples = [Example(i, (f"wait {i}",)) for i in range(9)]
     rewrite_all(StrategySpec.parse(sys.argv[1]).create(), examples, Context(GLUE["sst2"]), workers=2)
     """
@@ -127,11 +127,10 @@ def test_no_worker_outlives_a_parent_that_is_killed(create, tmp_path):
 
 
 @dataclass
-class Here(Strategy):
-    """Upper case, without a spec: sent to workers as an object."""
+class Here(Rewriter):
+    """Upper case, made by no strategy's name."""
 
     libraries = ("pytest",)
-    refresh = "once"
     mark: str = "!"
 
     def rewrite(self, examples, rngs, context):

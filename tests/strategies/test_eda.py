@@ -9,11 +9,11 @@ import sys
 from collections import Counter
 
 import pytest
-from conftest import ROOT
+from checkout import ROOT
 
 from bench.data.tasks import GLUE
 from bench.errors import BenchError
-from bench.strategy import Context
+from bench.rewriter import Context
 from strategies import eda
 from strategies.eda import EDA
 from strategies.wordnet import senses, wordnet

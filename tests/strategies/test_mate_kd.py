@@ -255,8 +255,8 @@ def test_a_share_of_the_updates_has_a_perturbed_batch_and_each_serves_several() 
     assert all(MateKD().renews(update) for update in range(300))
     # A third is no binary number; of 3000 updates it is still 1000.
     assert sum(MateKD(share=1 / 3).perturbs(update) for update in range(3000)) == 1000
-    assert MateKD().departures() == []
-    assert [said.split(":")[0] for said in strategy.departures()] == ["reuse=2", "share=0.4"]
+    assert MateKD().cost_model().departures == ()
+    assert [said.split(":")[0] for said in strategy.cost_model().departures] == ["reuse=2", "share=0.4"]
 
 
 @pytest.mark.parametrize("regression", [False, True], ids=["classes", "scores"])

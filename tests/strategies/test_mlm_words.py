@@ -14,8 +14,8 @@ from families import MASK, build, tokenizer
 from bench.data.tasks import GLUE, Example
 from bench.errors import UsageError
 from bench.models.fill import filler
+from bench.rewriter import Context
 from bench.spec import StrategySpec
-from bench.strategy import Context
 from strategies.mlm_words import MlmWords
 
 TEXT = "w4 w5  w6\tw7 (w8), W9 w10 w11 w12 w13"

@@ -20,8 +20,8 @@ from bench.data.tasks import GLUE, Example
 from bench.errors import BenchError, UsageError
 from bench.options import fields_of
 from bench.registry import about
+from bench.rewriter import Context
 from bench.spec import StrategySpec, missing
-from bench.strategy import Context
 from strategies import catalogues
 from strategies.nlpaug.augmenters import Nlpaug, Sentences, WordLevel
 from strategies.nlpaug.family import FAMILY, NlpaugFamily
@@ -337,7 +337,7 @@ def test_a_file_is_read_whatever_was_read_before(tmp_path: Path, context: Contex
 
 def test_tf_idf_learns_from_the_task_s_texts(context: Context):
     made = make("tf-idf")
-    assert made.learns_from_texts
+    assert made.reads() == ("texts",)
     with pytest.raises(BenchError, match="training texts"):
         made.rewrite_texts(["a b"], rngs("a"), Context(TASK))
     known = {text[a:b].lower() for text in TEXTS for a, b in spans(text)}

@@ -188,8 +188,8 @@ def test_what_cannot_run_says_why(monkeypatch):
 
 @needs_library
 def test_attacks_are_renewed_every_so_many_epochs_and_check_their_options():
-    assert [make("pwws[refresh_epochs=2]").edition(epoch) for epoch in range(5)] == [0, 0, 2, 2, 4]
-    for wrong in ("share=0", "share=1.5", "queries=1", "refresh_epochs=0", "max_words=0", "batch_size=0"):
+    assert [make("pwws[refresh=2]").edition(epoch) for epoch in range(5)] == [0, 0, 2, 2, 4]
+    for wrong in ("share=0", "share=1.5", "queries=1", "refresh=0", "max_words=0", "batch_size=0"):
         with pytest.raises(UsageError, match=wrong.partition("=")[0]):
             make(f"pwws[{wrong}]")
     with pytest.raises(UsageError, match="pct_words_to_swap"):

@@ -20,8 +20,8 @@ from transformers import (
 
 from bench.data.tasks import GLUE, Example
 from bench.errors import UsageError
+from bench.rewriter import Context
 from bench.spec import StrategySpec
-from bench.strategy import Context
 from strategies.tinybert_da import TinyBertDA
 from strategies.words import core
 

@@ -10,8 +10,8 @@ import pytest
 
 from bench.data.tasks import GLUE, Example
 from bench.errors import UsageError
+from bench.rewriter import Context
 from bench.spec import StrategySpec
-from bench.strategy import Context
 from strategies.aeda import AEDA, MARKS
 from strategies.words import STOP_WORDS, Words, core, in_place_of
 

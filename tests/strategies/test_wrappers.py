@@ -10,8 +10,9 @@ import pytest
 import torch
 from tiny import CLASSES, SCORES, make_models, rows
 
-from bench import Batch, Context, Example, Strategy, TextStrategy, View
+from bench import Attacked, Batch, Context, Example, Strategy, TextStrategy, View
 from bench.data.tasks import GLUE
+from bench.errors import UsageError
 from bench.spec import StrategySpec
 from strategies.best_of_k import BestOfK
 from strategies.composition import Composition
@@ -35,31 +36,29 @@ class OneView(Strategy):
         yield View(batch.inputs, weight=self.weight)
 
 
-def wrapped(wrapper: Strategy, *inner: Strategy):
-    wrapper.wrap(inner)
-    return wrapper
-
-
-def batch_with_rewrites(models, forms: int, makers=(None,), n: int = 6) -> Batch:
+def batch_with_rewrites(models, forms: int, rewriters, n: int = 6) -> Batch:
+    """A batch with ``forms`` rewritten forms, dealt out to ``rewriters`` in turn."""
     clean = rows(n, models.task)
     which = np.arange(n)
     batch = Batch(which, clean.inputs(which), torch.from_numpy(clean.labels))
+    views = []
     with torch.no_grad():
         batch.teacher_logits = models.logits("teacher", batch.inputs)
         for number in range(forms):
             inputs = rows(n, models.task, seed=50 + number).inputs(which)
-            known = models.logits("teacher", inputs)
-            batch.rewrites.append(View(inputs, teacher_logits=known, maker=makers[number % len(makers)]))
+            views.append(View(inputs, teacher_logits=models.logits("teacher", inputs)))
+    batch.rewrites = [(one, views[number :: len(rewriters)]) for number, one in enumerate(rewriters)]
     return batch
 
 
 def test_the_pool_is_independent_rewrites_of_each_row():
-    strategy = wrapped(BestOfK(pool=5), Numbered())
+    (rewriter,) = BestOfK(Numbered(), pool=5).rewriters()
     examples = [Example(i, (text,)) for i, text in enumerate("abc")]
 
     def pools(order):
         rngs = [random.Random(i) for i in order]
-        return strategy.rewrite([examples[i] for i in order], rngs, Context(GLUE["sst2"]))
+        rewritten = rewriter.rewrite([examples[i] for i in order], rngs, Context(GLUE["sst2"]))
+        return [row.forms for row in rewritten]
 
     together = pools([0, 1, 2])
     assert [len(set(pool)) for pool in together] == [5, 5, 5]
@@ -71,11 +70,13 @@ def test_the_pool_is_independent_rewrites_of_each_row():
 @pytest.mark.parametrize("k", [1, 2])
 def test_the_k_most_divergent_of_the_candidates_are_the_views(task, k):
     models = make_models(task=task)
-    batch = batch_with_rewrites(models, forms=4)
+    strategy = BestOfK(Numbered(), k=k, pool=4, candidates=4)
+    batch = batch_with_rewrites(models, 4, strategy.rewriters())
+    pool = batch.rewrites[0][1]
     models.student.eval()
     with torch.no_grad():
         gains = []
-        for view in batch.rewrites:
+        for view in pool:
             t, s = view.teacher_logits, models.logits("student", view.student)
             if task.is_regression:
                 gains.append((t - s).square()[:, 0])
@@ -83,43 +84,86 @@ def test_the_k_most_divergent_of_the_candidates_are_the_views(task, k):
                 gains.append((t.softmax(1) * (t.log_softmax(1) - s.log_softmax(1))).sum(1))
     best = torch.stack(gains).topk(k, dim=0).indices  # [k, B]
     models.student.train()
-    views = list(wrapped(BestOfK(k=k, pool=4, candidates=4), Numbered()).views(batch, models))
+    views = list(strategy.views(batch, models))
     assert models.student.training
     assert len(views) == k
     for number, view in enumerate(views):
         for row in range(6):
-            source = batch.rewrites[best[number, row]].student
+            source = pool[best[number, row]].student
             length = int(source["attention_mask"][row].sum())
             assert torch.equal(view.student["input_ids"][row][:length], source["input_ids"][row][:length])
             assert int(view.student["attention_mask"][row].sum()) == length
-            assert torch.equal(view.teacher_logits[row], batch.rewrites[best[number, row]].teacher_logits[row])
+            assert torch.equal(view.teacher_logits[row], pool[best[number, row]].teacher_logits[row])
         assert not view.teacher_logits.requires_grad
 
 
 def test_candidates_are_drawn_without_repetition_and_the_student_is_asked_only_about_them():
     models = make_models()
-    batch = batch_with_rewrites(models, forms=4)
+    one_of_two = BestOfK(Numbered(), k=1, pool=4, candidates=2)
+    batch = batch_with_rewrites(models, 4, one_of_two.rewriters())
     before = models.cost.forwards["student"]
-    list(wrapped(BestOfK(k=1, pool=4, candidates=2), Numbered()).views(batch, models))
+    list(one_of_two.views(batch, models))
     assert models.cost.forwards["student"] - before == 2 * 6
-    both = list(wrapped(BestOfK(k=2, pool=4, candidates=2), Numbered()).views(batch, models))
+    two_of_two = BestOfK(Numbered(), k=2, pool=4, candidates=2)
+    both = list(two_of_two.views(batch_with_rewrites(models, 4, two_of_two.rewriters()), models))
     for row in range(6):
         one, other = (view.student["input_ids"][row] for view in both)
         width = min(len(one), len(other))
         assert not torch.equal(one[:width], other[:width])
 
 
+def test_a_pool_takes_all_copies_of_what_it_wraps_and_counts_its_attacks():
+    @dataclass
+    class Attacks(TextStrategy):
+        """An attack on every row, in two copies, that succeeds on one call in three."""
+
+        calls: int = 0
+
+        def rewrite(self, examples, rngs, context):
+            self.calls += 1
+            outcome = "success" if self.calls == 2 else "failure"
+            return [Attacked([("one",), ("two",)], outcome, queries=10) for _ in examples]
+
+    inner = Attacks(copies=2)
+    (rewriter,) = BestOfK(inner, pool=5).rewriters()
+    rows = [Example(i, (text,)) for i, text in enumerate("ab")]
+    pools = rewriter.rewrite(rows, [random.Random(i) for i in range(2)], Context(GLUE["sst2"]))
+    assert rewriter.forms == 6
+    assert [(len(pool.forms), pool.outcome, pool.queries) for pool in pools] == [(6, "success", 30)] * 2
+
+
+def test_best_of_k_needs_a_strategy_that_makes_texts():
+    with pytest.raises(UsageError, match="selects among rewritten texts"):
+        StrategySpec.parse("best-of-k(none)")
+    with pytest.raises(UsageError, match="selects among rewritten texts"):
+        StrategySpec.parse("best-of-k(best-of-k(aeda))")
+
+
 def test_a_composition_gives_each_part_its_own_rewrites_and_an_equal_share():
     first, second, third = Numbered(), Numbered(), OneView(weight=3.0)
-    strategy = wrapped(Composition(), first, wrapped(BestOfK(k=2, pool=2, candidates=2), second), third)
+    strategy = Composition((first, BestOfK(second, k=2, pool=2, candidates=2), third))
     models = make_models()
-    makers = strategy.rewriters()
-    assert [maker is other for maker, other in zip(makers, (first, strategy.parts[1]), strict=True)] == [True, True]
-    batch = batch_with_rewrites(models, forms=3, makers=(makers[0], makers[1], makers[1]))
+    rewriters = strategy.rewriters()
+    assert rewriters == (first, *strategy.parts[1].rewriters())
+    batch = batch_with_rewrites(models, 3, rewriters)
+    batch.rewrites = [(rewriters[0], batch.rewrites[0][1][:1]), (rewriters[1], batch.rewrites[1][1] * 2)]
     views = list(strategy.views(batch, models))
     assert [view.weight for view in views] == pytest.approx([1 / 3, 1 / 6, 1 / 6, 1 / 3])
-    assert views[0].student is batch.rewrites[0].student
+    assert views[0].student is batch.rewrites[0][1][0].student
     assert views[3].student is batch.inputs
+
+
+@pytest.mark.parametrize("text", ["freelb[steps=2]+none", "none+aeda", "freelb[steps=2]+mate-kd[share=0.5]"])
+def test_a_part_without_a_view_leaves_its_share_to_the_others(text):
+    strategy, models = StrategySpec.parse(text).create(), make_models()
+    models.student.train()
+    strategy.setup(models)
+    batch = batch_with_rewrites(models, 1, strategy.rewriters() or [None])
+    weights = []
+    for view in strategy.views(batch, models):
+        weights.append(view.weight)
+        models.logits("student", view.student).square().mean().backward()
+    assert sum(weights) == pytest.approx(1)
 
 
 def test_a_composition_trains_its_adversary_and_keeps_every_part_s_state():
@@ -127,12 +171,12 @@ def test_a_composition_trains_its_adversary_and_keeps_every_part_s_state():
     models = make_models()
     strategy.setup(models)
     assert set(strategy.needs) == {"teacher", "generator"}
-    batch = batch_with_rewrites(models, forms=1, makers=strategy.rewriters())
+    batch = batch_with_rewrites(models, 1, strategy.rewriters())
     before = [p.clone() for p in models.generator.parameters()]
     strategy.fit_adversary(batch, models)
     assert any(not torch.equal(a, b) for a, b in zip(before, models.generator.parameters(), strict=True))
     assert [view.weight for view in strategy.views(batch, models)] == [0.5, 0.5]
-    again = StrategySpec.parse(str(strategy.spec)).create()
+    again = StrategySpec.parse("aeda+mate-kd[generator_steps=1,student_steps=2]").create()
     again.setup(models)
     again.load_state_dict(strategy.state_dict())
     state = again.parts[1].optimizer.state_dict()["state"]
@@ -140,13 +184,12 @@ def test_a_composition_trains_its_adversary_and_keeps_every_part_s_state():
     assert float(state[0]["step"]) == 1.0
 
 
-def test_a_composition_with_an_ascent_is_sequential_and_its_weights_sum_to_one():
-    strategy = StrategySpec.parse("aeda+freelb[steps=2]").create()
-    assert strategy.sequential
+def test_a_composition_with_an_ascent_waits_for_its_views_and_the_weights_sum_to_one():
+    strategy = StrategySpec.parse("freelb[steps=2]+aeda").create()
     models = make_models()
-    batch = batch_with_rewrites(models, forms=1, makers=strategy.rewriters())
-    weights = []
+    batch = batch_with_rewrites(models, 1, strategy.rewriters())
+    views = []
     for view in strategy.views(batch, models):
-        weights.append(view.weight)
+        views.append((view.weight, view.wait))
         models.logits("student", view.student).square().mean().backward()
-    assert weights == pytest.approx([0.5, 0.25, 0.25])
+    assert views == [(0.5, False), (0.25, True), (0.25, True)]

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.tasks import GLUE, Example
+from bench.rewriter import Attacked, Context
 from bench.spec import StrategySpec
-from bench.strategy import Attacked, Context
 from strategies.catalogues import Catalogue
 from strategies.textattack import speed
 from strategies.textattack.family import FAMILY

@@ -1,0 +1,53 @@
+"""The models that rewriters read, as folders that worker processes can load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.data.tasks import Task
+from bench.files import is_whole, whole_folder
+from bench.models.inputs import Role
+from bench.observer import Observer, Silent
+from bench.rewriter import Context, Rewriter
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+FolderOf = Callable[[Role], tuple[str, str]]
+"""From a role to the folder of its model and tokenizer, and the digest of its contents."""
+
+
+def context_for(
+    rewriter: Rewriter,
+    task: Task,
+    folder_of: FolderOf,
+    device: str = "cpu",
+    texts: Sequence[tuple[str, ...]] = (),
+) -> Context:
+    """Return what ``rewriter`` says that it reads, on ``device``; ``texts`` are the task's training texts."""
+    reads = rewriter.reads()
+    places: dict[Role, tuple[str, str]] = {role: folder_of(role) for role in reads if role != "texts"}
+    return Context(
+        task=task,
+        models={role: folder for role, (folder, _) in places.items()},
+        digests={role: digest for role, (_, digest) in places.items()},
+        device=device,
+        texts=texts if "texts" in reads else (),
+    )
+
+
+def saved(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, observer: Observer | None = None
+) -> tuple[str, str]:
+    """Save ``model`` under ``folder``, unless it is there already; return where, and the digest of its contents."""
+    from bench.models.load import content_hash
+
+    digest = content_hash(model)
+    home = folder / digest
+    if not is_whole(home, observer or Silent()):
+        with whole_folder(home) as part:
+            model.save_pretrained(part)
+            tokenizer.save_pretrained(part)
+    return str(home), digest
