@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.brackets import split_list
+from bench.cli.options import results_option
 from bench.errors import BenchError, UsageError, unknown
 
 if TYPE_CHECKING:
@@ -26,13 +27,7 @@ Examples:
   bench compare --format json | python -c "import json, sys; print(len(json.load(sys.stdin)))"
 """
 )
-@click.option(
-    "--results",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="results",
-    show_default=True,
-    help="Folder that `bench run` wrote to.",
-)
+@results_option
 @click.option("--preset", help="Only this preset (globs work, commas separate).")
 @click.option("--tasks", help="Only these tasks (globs work, commas separate).")
 @click.option("--strategy", help="Show only these strategies (globs work, commas separate).")
@@ -80,18 +75,19 @@ def compare(
     if not records:
         raise BenchError(f"no finished runs in {str(results)!r}; make some: bench run --strategy none,mate-kd")
     for key, patterns in (("preset", preset), ("task", tasks)):
-        records = _only(records, key, patterns)
+        if patterns is not None:
+            chosen = _match(patterns, {getattr(record, key) for record in records}, {}, key)
+            records = [record for record in records if getattr(record, key) in chosen]
 
     frame, lost = leaderboard(records, baseline), failures(records)
-    known = {*frame["strategy"], *(row["strategy"] for row in lost)}
-    if baseline != PLAIN_KD and baseline not in known:
-        raise unknown("baseline", baseline, map(sheet.printable, known))
+    names = {*frame["strategy"], *(row["strategy"] for row in lost)}
+    if baseline != PLAIN_KD and baseline not in names:
+        raise unknown("baseline", baseline, map(sheet.printable, names))
     means = averages(frame)
     if strategy is not None:
-        bases = dict(zip(frame["strategy"], frame["base"], strict=True))
-        shown = _match(strategy, known, bases)
-        frame, means = (part[part["strategy"].isin(shown)] for part in (frame, means))
-        lost = [row for row in lost if row["strategy"] in shown]
+        chosen = _match(strategy, names, dict(zip(frame["strategy"], frame["base"], strict=True)))
+        frame, means = (part[part["strategy"].isin(chosen)] for part in (frame, means))
+        lost = [row for row in lost if row["strategy"] in chosen]
 
     if quality:
         frame = text_quality.quality(frame)
@@ -100,42 +96,32 @@ def compare(
         sheets = text_quality.sheets(frame)
     else:
         sheets = [grid.sheet() for grid in grids(frame, means, lost)]
-    if form in ("text", "markdown"):
-        footer = _footer(results, records)
-        if form == "markdown":
-            content = f"{sheet.markdown(sheets)}\n{footer}\n"
-        else:
-            to_terminal = output is None and sys.stdout.isatty()
-            content = f"{sheet.text(sheets, sheet.page_width(to_terminal), to_terminal)}\n{footer}\n"
-    else:
-        content = sheet.json_text(frame) if form == "json" else sheet.csv_text(frame)
+    if form in ("json", "csv"):
         for table in sheets:
             for note in table.notes:
                 click.echo(f"{table.preset}: {note}", err=True)
-    _deliver(content, output)
+        _deliver(sheet.json_text(frame) if form == "json" else sheet.csv_text(frame), output)
+        return
+    to_terminal = output is None and sys.stdout.isatty()
+    is_text = form == "text"
+    content = sheet.text(sheets, sheet.page_width(to_terminal), to_terminal) if is_text else sheet.markdown(sheets)
+    _deliver(f"{content}\n{_footer(results, records)}\n", output)
 
 
-def _only(records: list[Record], key: str, patterns: str | None) -> list[Record]:
-    if patterns is None:
-        return records
-    chosen = _match(patterns, {getattr(record, key) for record in records}, {}, key)
-    return [record for record in records if getattr(record, key) in chosen]
-
-
-def _match(patterns: str, known: Iterable[str], bases: dict[str, str], kind: str = "strategy") -> set[str]:
-    """Return the known names that any of the comma-separated patterns means; each must mean at least one."""
+def _match(patterns: str, names: Collection[str], bases: Mapping[str, str], kind: str = "strategy") -> set[str]:
+    """Return those of ``names`` that any of the comma-separated patterns means; each must mean at least one."""
     from bench.reporting.sheet import printable
 
-    known = set(known)
+    wanted = split_list(patterns)
+    if not wanted:
+        raise UsageError(f"no {kind} is asked for; name some of: {', '.join(map(printable, sorted(names)))}")
     chosen: set[str] = set()
-    if not (wanted := split_list(patterns)):
-        raise UsageError(f"no {kind} is asked for; name some of: {', '.join(map(printable, sorted(known)))}")
     for pattern in wanted:
         # Exactly equal first: the brackets of mate-kd[rho=0.4] mean something else to a glob.
-        found = {name for name in known if pattern in (name, bases.get(name)) or fnmatchcase(name, pattern)}
-        if not found:
-            raise unknown(f"{kind} among these results:", pattern, map(printable, known))
-        chosen |= found
+        matches = {name for name in names if pattern in (name, bases.get(name)) or fnmatchcase(name, pattern)}
+        if not matches:
+            raise unknown(f"{kind} among these results:", pattern, map(printable, names))
+        chosen |= matches
     return chosen
 
 

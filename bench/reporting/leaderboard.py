@@ -26,6 +26,7 @@ COLUMNS = (
     "adversary_updates", "teacher", "constant", "selection", "optimistic", "partial", "max_train",
     "signature", "setting", "setting_number", "differs", "comparable", "main", "complete", "reference",
     "base", "options", "hardware", "metrics", "seeds", "scores", "text_quality", "warnings",
+    "teacher_hashes",
 )
 # fmt: on
 
@@ -104,7 +105,7 @@ def leaderboard(records: Iterable[Record], baseline: str = PLAIN_KD) -> pd.DataF
             short[setting] = setting.short()
         seeds = groups[record.preset, record.task, label, short[setting]]
         twin = seeds.get(record.seed)
-        if twin is None or _finished(twin) <= _finished(record):
+        if twin is None or (twin.provenance.finished or "") <= (record.provenance.finished or ""):
             seeds[record.seed] = record
     rows = []
     samples: dict[tuple[str, str, str], Done] = {}
@@ -114,45 +115,29 @@ def leaderboard(records: Iterable[Record], baseline: str = PLAIN_KD) -> pd.DataF
         row = _row(by_seed, against, plain)
         samples.setdefault((preset, task, hashed), next(iter(by_seed.values())))
         lost = failed.get((preset, task, label, row["signature"]), set())
-        rows.append(
-            row
-            | {
-                "preset": preset,
-                "task": task,
-                "strategy": label,
-                "baseline": baseline,
-                "setting": hashed,
-                "comparable": bool(against),
-                "complete": lost <= by_seed.keys(),
-                "reference": row["base"] == REFERENCE,
-            }
-        )
+        row |= {"preset": preset, "task": task, "strategy": label, "baseline": baseline, "setting": hashed}
+        row |= {"comparable": bool(against), "complete": lost <= by_seed.keys(), "reference": row["base"] == REFERENCE}
+        rows.append(row)
     _number_settings(rows, samples)
     rows.sort(key=lambda row: (row["preset"], task_order(row["task"]), row["setting_number"], row["strategy"]))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _finished(record: Done) -> str:
-    return record.provenance.finished or ""
+def _mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean of those that are there, or None."""
+    there = [value for value in values if value is not None]
+    return statistics.fmean(there) if there else None
 
 
 def _scores(by_seed: Mapping[int, Done]) -> dict[int, float]:
     return {seed: run.main.value for seed, run in sorted(by_seed.items()) if run.main.value is not None}
 
 
-def _mean_known(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
-
-
 def _row(by_seed: Mapping[int, Done], against: Mapping[int, Done], plain: Mapping[int, Done]) -> dict[str, Any]:
     """Return the figures of one group of runs, which differ in nothing but the seed."""
     scores, theirs = _scores(by_seed), _scores(against)
-    shared = sorted(scores.keys() & theirs.keys())
-    runs = list(by_seed.values())
-    first = runs[0]
-    base_mean = statistics.fmean(theirs[seed] for seed in shared) if shared else None
-    own_mean = statistics.fmean(scores[seed] for seed in shared) if shared else None
+    shared = [seed for seed in scores if seed in theirs]
+    runs, first = list(by_seed.values()), next(iter(by_seed.values()))
     seconds = {seed: run.cost.train_seconds for seed, run in by_seed.items()}
     timed = seconds.keys() & plain.keys()
     plain_seconds = sum(plain[seed].cost.train_seconds for seed in timed)
@@ -163,15 +148,15 @@ def _row(by_seed: Mapping[int, Done], against: Mapping[int, Done], plain: Mappin
         "n_seeds": len(scores),
         "mean": statistics.fmean(scores.values()),
         "sd": statistics.stdev(scores.values()) if len(scores) > 1 else None,
-        "baseline_mean": base_mean,
-        "difference": own_mean - base_mean if own_mean is not None and base_mean is not None else None,
+        "baseline_mean": _mean(theirs[seed] for seed in shared),
+        "difference": _mean(scores[seed] - theirs[seed] for seed in shared),
         "n_paired": len(shared),
         "cost_ratio": sum(seconds[seed] for seed in timed) / plain_seconds if plain_seconds else None,
         "train_seconds": statistics.fmean(seconds.values()),
         "student_updates": first.cost.student_updates,
         "adversary_updates": statistics.fmean(run.cost.adversary_updates for run in runs),
-        "teacher": _mean_known(run.teacher.dev for run in runs if run.teacher),
-        "constant": _mean_known(map(constant_of, runs)),
+        "teacher": _mean(run.teacher.dev for run in runs if run.teacher),
+        "constant": _mean(map(constant_of, runs)),
         "selection": first.selection.rule,
         "optimistic": first.selection.optimistic,
         "partial": _partial(first.data),
@@ -185,6 +170,7 @@ def _row(by_seed: Mapping[int, Done], against: Mapping[int, Done], plain: Mappin
         "scores": tuple(scores.values()),
         "text_quality": quality,
         "warnings": warnings(runs, quality),
+        "teacher_hashes": tuple(sorted({run.teacher.hash for run in runs if run.teacher})),
     }
 
 

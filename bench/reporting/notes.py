@@ -70,13 +70,11 @@ def _ranges(values: Iterable[int]) -> str:
 def _notes_on_scores(rows: list[dict[str, Any]]) -> list[str]:
     baseline = rows[0]["baseline"]
     strategies, seeds = column_order(rows, []), [row["n_seeds"] for row in rows]
+    differences = f"; no differences, as nothing was run with {baseline!r}"
+    if any(row["comparable"] for row in rows):
+        differences = f", then the difference to {baseline!r} over the seeds that both have"
     lines = [
-        "scores: points of 100, mean ± sd over seeds"
-        + (
-            f", then the difference to {baseline!r} over the seeds that both have"
-            if any(row["comparable"] for row in rows)
-            else f"; no differences, as nothing was run with {baseline!r}"
-        ),
+        f"scores: points of 100, mean ± sd over seeds{differences}",
         "metric: " + _by_value({line_name(row): row["metric"] for row in rows}),
     ]
     usual = max(seeds, key=seeds.count)
@@ -86,9 +84,8 @@ def _notes_on_scores(rows: list[dict[str, Any]]) -> list[str]:
     }
     but = "; ".join(f"{strategy} on {_by_value(counts)}" for strategy, counts in odd.items() if counts)
     lines.append(f"seeds: {usual}" + (f", but {but}" if but else ""))
-    paired = {row["task"] for row in rows if row["comparable"] and row["n_paired"] == 0}
-    if paired:
-        lines.append(f"no difference on {', '.join(sorted(paired))} where no seed is shared with {baseline!r}")
+    if apart := {row["task"] for row in rows if row["comparable"] and row["n_paired"] == 0}:
+        lines.append(f"no difference on {', '.join(sorted(apart))} where no seed is shared with {baseline!r}")
     if any(row["n_paired"] == 1 and row["strategy"] != baseline for row in rows):
         lines.append(f"{ONE_SEED} a difference from one seed: an anecdote; give more, --seeds 5")
     if any(f"{SECOND_DEV}.{row['metric']}" in row["metrics"] for row in rows):
@@ -115,9 +112,8 @@ def _notes_on_settings(rows: list[dict[str, Any]]) -> list[str]:
         lines.append(f"{OPTIMISTIC} selection {', '.join(optimistic)}: chosen on the very data reported, so optimistic")
     for row in {(row["task"], row["partial"]): row for row in rows if row["partial"]}.values():
         lines.append(f"{LESS_DATA} {row['task']}: {row['partial']} official rows; not comparable with published scores")
-    cut = {row["task"]: row["max_train"] for row in rows if row["max_train"] is not None}
-    if cut:
-        lines.append(f"{LESS_DATA} trained on a subset (max_train): {_by_value(cut, 'at most {} rows')}")
+    if sampled := {row["task"]: row["max_train"] for row in rows if row["max_train"] is not None}:
+        lines.append(f"{LESS_DATA} trained on a subset (max_train): {_by_value(sampled, 'at most {} rows')}")
     updates = {line_name(row): row["student_updates"] for row in rows}
     lines.append("student updates, the same for every strategy: " + _by_value(updates))
     if main:
@@ -130,11 +126,14 @@ def _notes_on_settings(rows: list[dict[str, Any]]) -> list[str]:
     alone = [t for t, r in main.items() if not r["comparable"]]
     if alone and len(alone) < len(main):
         lines.append(f"{NOT_COMPARABLE} {', '.join(alone)}: no {rows[0]['baseline']!r} run to compare with")
-    hardware = {name for row in rows for name in row["hardware"]}
-    lines.append(
-        f"cost: training seconds over those of {PLAIN_KD!r}, mean over tasks"
-        + (f"; seconds come from unlike machines: {'; '.join(sorted(hardware))}" if len(hardware) > 1 else "")
-    )
+    teachers: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        teachers[line_name(row)].update(row["teacher_hashes"])
+    if unlike := [name for name, hashes in teachers.items() if len(hashes) > 1]:
+        lines.append(f"teachers of one setting and unlike weights on {', '.join(unlike)}: differences may be theirs")
+    hardware = sorted({name for row in rows for name in row["hardware"]})
+    unlike_machines = f"; seconds come from unlike machines: {'; '.join(hardware)}" if len(hardware) > 1 else ""
+    lines.append(f"cost: training seconds over those of {PLAIN_KD!r}, mean over tasks{unlike_machines}")
     return lines
 
 

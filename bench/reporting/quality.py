@@ -64,7 +64,7 @@ def quality_means(runs: Sequence[Done]) -> dict[str, float] | None:
         for key, value in section.items():
             if value is not None:
                 values[key].append(value)
-    return {key: statistics.fmean(found) for key, found in values.items()} or None
+    return {key: statistics.fmean(numbers) for key, numbers in values.items()} or None
 
 
 def quality(frame: pd.DataFrame) -> pd.DataFrame:
@@ -81,34 +81,28 @@ def quality(frame: pd.DataFrame) -> pd.DataFrame:
             groups[row["preset"], row["strategy"]].append(row)
     rows = []
     for (preset, strategy), group in sorted(groups.items()):
-        found = [row["text_quality"] for row in group]
-        means = {m.key: [section[m.key] for section in found if m.key in section] for m in MEASURES}
-        rows.append(
-            {
-                "preset": preset,
-                "strategy": strategy,
-                "n_tasks": len(group),
-                "n_seeds": min(row["n_seeds"] for row in group),
-                **{key: statistics.fmean(values) if values else None for key, values in means.items()},
-                "tasks": tuple(row["task"] for row in group),
-            }
-        )
+        means: dict[str, Any] = {"preset": preset, "strategy": strategy, "n_tasks": len(group)}
+        means |= {"n_seeds": min(row["n_seeds"] for row in group), "tasks": tuple(row["task"] for row in group)}
+        for measure in MEASURES:
+            values = [row["text_quality"][measure.key] for row in group if measure.key in row["text_quality"]]
+            means[measure.key] = statistics.fmean(values) if values else None
+        rows.append(means)
     columns = ["preset", "strategy", "n_tasks", "n_seeds", *(measure.key for measure in MEASURES), "tasks"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def sheets(frame: pd.DataFrame) -> list[Sheet]:
     """Return one table per preset of what ``quality`` returns: strategies down, numbers across."""
-    found = []
+    tables = []
     rows = plain_rows(frame)
     for preset in sorted({row["preset"] for row in rows}):
         of_preset = [row for row in rows if row["preset"] == preset]
-        shown = [measure for measure in MEASURES if any(row[measure.key] is not None for row in of_preset)]
+        measures = [measure for measure in MEASURES if any(row[measure.key] is not None for row in of_preset)]
         columns = [("strategy", [row["strategy"] for row in of_preset])]
         columns += [("tasks", [str(row["n_tasks"]) for row in of_preset])]
-        columns += [(m.head, [printed(row[m.key], m.form) for row in of_preset]) for m in shown]
-        found.append(Sheet(preset, columns, _notes(of_preset, shown)))
-    return found
+        columns += [(m.head, [printed(row[m.key], m.form) for row in of_preset]) for m in measures]
+        tables.append(Sheet(preset, columns, _notes(of_preset, measures)))
+    return tables
 
 
 def printed(value: float | None, form: Literal["share", "number", "count"]) -> str:
@@ -118,17 +112,15 @@ def printed(value: float | None, form: Literal["share", "number", "count"]) -> s
     return {"share": f"{value:.1%}", "number": f"{value:.3f}", "count": f"{value:.1f}"}[form]
 
 
-def _notes(rows: Sequence[Mapping[str, Any]], shown: Sequence[Measure]) -> list[str]:
+def _notes(rows: Sequence[Mapping[str, Any]], measures: Sequence[Measure]) -> list[str]:
     """Return what every column means, and which tasks each strategy's means are over."""
-    lines = [
+    about = (
         "what strategies that make texts did to a fixed sample of training rows, as the models read them; means over "
         "tasks of means over seeds"
-    ]
-    lines += [f"{measure.head}: {measure.about}" for measure in shown]
-    sets: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    )
+    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for row in rows:
-        sets[row["tasks"]].append(row["strategy"])
-    if len(sets) == 1:
-        (only,) = sets
-        return [*lines, f"tasks: {', '.join(only)}"]
-    return [*lines, *(f"tasks of {', '.join(names)}: {', '.join(tasks)}" for tasks, names in sets.items())]
+        groups[row["tasks"]].append(row["strategy"])
+    whose = [f" of {', '.join(names)}" if len(groups) > 1 else "" for names in groups.values()]
+    tasks = [f"tasks{of}: {', '.join(names)}" for of, names in zip(whose, groups, strict=True)]
+    return [about, *(f"{measure.head}: {measure.about}" for measure in measures), *tasks]

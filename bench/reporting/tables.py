@@ -143,9 +143,10 @@ def _summary(averages: list[dict[str, Any]], strategies: list[str], n_tasks: int
     cells = []
     for strategy in strategies:
         average = widest.get(strategy)
-        is_known = average is not None and average["cost_ratio"] is not None
-        mark = OTHER_TASKS if average is not None and not average["same_tasks"] else ""
-        cells.append(Cell(f"{average['cost_ratio']:.2f}×{mark}") if average and is_known else MISSING)
+        if average is None or average["cost_ratio"] is None:
+            cells.append(MISSING)
+        else:
+            cells.append(Cell(f"{average['cost_ratio']:.2f}×" + ("" if average["same_tasks"] else OTHER_TASKS)))
     return [*rows, Row("cost", "", cells, summary=True)] if any(cell != MISSING for cell in cells) else rows
 
 

@@ -374,3 +374,9 @@ def test_tasks_of_one_s_own_have_a_plain_average():
     records = [run(t, s) for t in ("anli", "scitail") for s in ("none", "eda")]
     assert cells(grid(records), "average").keys() == {"none", "eda"}
     assert "WNLI" not in formats.text([grid(records).sheet()])
+
+
+def test_teachers_of_unlike_weights_under_one_signature_are_said():
+    records = [run(teacher={"hash": "aaaa"}), run(strategy="eda", teacher={"hash": "bbbb"})]
+    assert "teachers of one setting and unlike weights on rte: differences may be theirs" in grid(records).notes
+    assert not any("unlike weights" in note for note in grid([records[0], run("cola", teacher=None)]).notes)

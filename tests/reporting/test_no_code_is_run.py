@@ -111,7 +111,7 @@ def test_nothing_is_unpickled_from_a_results_folder():
                 loads += 1
             elif name.startswith(("pickle.load", "joblib.", "dill.", "cloudpickle.", "pd.read_pickle", "marshal.")):
                 assert path in own, where
-    assert loads >= 3
+    assert loads >= 2  # the checkpoint and the teacher's answers, at least
 
 
 def test_an_option_that_only_some_records_have_is_no_difference(trap):
