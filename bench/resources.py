@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -73,15 +72,17 @@ def hub_model(name: str) -> Resource:
     """Return the model ``name`` of the hub, or a local folder of that path."""
 
     def ready() -> bool:
-        if Path(name).expanduser().is_dir():
-            return True
-        home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-        cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
-        return (cache / f"models--{name.replace('/', '--')}" / "snapshots").is_dir()
+        from bench.models.hub import cached_model
+
+        return Path(name).expanduser().is_dir() or cached_model(name) is not None
 
     def fetch() -> None:
         from huggingface_hub import snapshot_download
 
+        from bench.models.hub import unreachable
+
+        if (why := unreachable()) is not None:
+            raise BenchError(f"cannot get the model {name} from the hub ({why})")
         snapshot_download(name)
 
     return Resource(f"model {name}", ready, f"hf download {name}", fetch)
@@ -90,8 +91,3 @@ def hub_model(name: str) -> Resource:
 def file(path: str, command: str, what: str) -> Resource:
     """Return a file or folder that a person has to provide; ``command`` says how."""
     return Resource(what, lambda: Path(path).expanduser().exists(), command)
-
-
-def program(name: str, command: str) -> Resource:
-    """Return an executable on the PATH (Java, say)."""
-    return Resource(f"program {name}", lambda: shutil.which(name) is not None, command)

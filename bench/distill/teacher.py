@@ -185,8 +185,8 @@ def load_finetuned(
     Raises UsageError for a wrong number of classes, or where the dev score says that the classes come in
     another order than the checkpoint names (or fails to name).
     """
-    with explained(where):
-        model, report = AutoModelForSequenceClassification.from_pretrained(locate(where), output_loading_info=True)
+    with explained(locate(where)) as source:
+        model, report = AutoModelForSequenceClassification.from_pretrained(source, output_loading_info=True)
     model = model.float()
     if report["missing_keys"]:
         raise UsageError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import constants
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -26,6 +27,7 @@ from transformers import logging as transformers_logging
 from bench.data.tasks import Task
 from bench.errors import BenchError, UsageError, unknown
 from bench.files import digest, file_digest
+from bench.models.hub import cached_model, unreachable
 from bench.models.reshape import keep_layers
 
 
@@ -97,20 +99,27 @@ def _in_package(name: str) -> str:
 
 
 @contextmanager
-def explained(where: str) -> Iterator[None]:
-    """Turn the libraries' errors on loading ``where`` into ours, and keep their chatter about new heads away."""
+def explained(where: str) -> Iterator[str]:
+    """Yield what to load the model ``where`` from: itself, or its folder in the hub's cache if that does not answer.
+
+    The libraries' errors on loading become ours, and their chatter about new heads is kept away.
+    """
     loud = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
-        yield
+        source = where
+        if not Path(where).is_dir() and not constants.HF_HUB_OFFLINE and (why := unreachable()) is not None:
+            if (folder := cached_model(where)) is None:
+                raise OSError(why)
+            source = str(folder)
+        yield source
     except (OSError, ValueError, SafetensorError) as error:
         if Path(where).is_dir():
             raise BenchError(f"cannot load {where}: {error}") from error
         reason = str(error).strip().partition("\n")[0]
         raise BenchError(
             f"cannot get the model {where!r} from the hub ({reason}). Without network: give a local folder "
-            f"(--set teacher.model=DIR, likewise student.model and generator.model), set HF_HUB_OFFLINE=1 if it "
-            f"is in your cache already, or use --preset mini"
+            f"(--set teacher.model=DIR, likewise student.model and generator.model) or use --preset mini"
         ) from error
     finally:
         transformers_logging.set_verbosity(loud)
@@ -119,21 +128,21 @@ def explained(where: str) -> Iterator[None]:
 @lru_cache(maxsize=8)
 def load_tokenizer(where: str) -> PreTrainedTokenizerBase:
     """Return the tokenizer at ``where``."""
-    with explained(where):
-        return AutoTokenizer.from_pretrained(where)
+    with explained(where) as source:
+        return AutoTokenizer.from_pretrained(source)
 
 
 def load_config(where: str) -> PretrainedConfig:
     """Return the configuration of the model at ``where``."""
-    with explained(where):
-        return AutoConfig.from_pretrained(where)
+    with explained(where) as source:
+        return AutoConfig.from_pretrained(source)
 
 
 def load_classifier(where: str, task: Task, seed: int, layers: int | tuple[int, ...] = 0) -> PreTrainedModel:
     """Return the encoder at ``where`` with a head for ``task``; a new head depends on ``seed`` alone."""
-    with explained(where), seeded(seed):
+    with explained(where) as source, seeded(seed):
         model = AutoModelForSequenceClassification.from_pretrained(
-            where, num_labels=task.n_outputs, **_label_names(task), ignore_mismatched_sizes=True
+            source, num_labels=task.n_outputs, **_label_names(task), ignore_mismatched_sizes=True
         )
     return keep_layers(model.float(), layers)
 
@@ -146,8 +155,8 @@ def _label_names(task: Task) -> dict[str, Any]:
 
 def load_masked_lm(where: str, seed: int, layers: int | tuple[int, ...] = 0) -> tuple[PreTrainedModel, bool]:
     """Return the masked LM at ``where`` and whether its head is trained, not freshly initialised."""
-    with explained(where), seeded(seed):
-        model, report = AutoModelForMaskedLM.from_pretrained(where, output_loading_info=True)
+    with explained(where) as source, seeded(seed):
+        model, report = AutoModelForMaskedLM.from_pretrained(source, output_loading_info=True)
     tied = set(getattr(model, "_tied_weights_keys", None) or ())
     base = f"{model.base_model_prefix}."
     fresh = [key for key in report["missing_keys"] if key not in tied and not key.startswith(base)]
