@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bench.errors import UsageError
+from bench.errors import UsageError, quoted
+
+_DEEPEST = 20
 
 
 def split_list(text: str, separator: str = ",") -> list[str]:
@@ -12,6 +14,8 @@ def split_list(text: str, separator: str = ",") -> list[str]:
         depth += (character in "[(") - (character in "])")
         if depth < 0:
             break
+        if depth > _DEEPEST:
+            raise UsageError(f"{quoted(text)} has brackets more than {_DEEPEST} deep")
         if character == separator and depth == 0:
             parts.append("")
         else:

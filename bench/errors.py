@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
@@ -12,6 +13,15 @@ class BenchError(Exception):
 
 class UsageError(BenchError):
     """The request itself is wrong (unknown name, bad option, missing file). Exit code 2."""
+
+
+_shortened = reprlib.Repr()
+_shortened.maxstring = _shortened.maxlong = _shortened.maxother = 80
+
+
+def quoted(value: object) -> str:
+    """Return ``repr(value)``, of a long one beginning and end."""
+    return _shortened.repr(value)
 
 
 # So many names are listed in full.
@@ -28,4 +38,4 @@ def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> Usage
         tail = f"known: {', '.join(names) or 'none'}"
     else:
         tail = f"nearest of {len(names)}: {', '.join(difflib.get_close_matches(name, names, n=5, cutoff=0.0))}"
-    return UsageError(f"unknown {kind} {name!r}; {tail}" + (f" {hint}" if hint else ""))
+    return UsageError(f"unknown {kind} {quoted(name)}; {tail}" + (f" {hint}" if hint else ""))

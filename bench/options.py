@@ -7,20 +7,17 @@ import functools
 import math
 import numbers
 import operator
-import reprlib
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
-from bench.errors import UsageError, unknown
+from bench.errors import UsageError, quoted, unknown
 from bench.toml import tomllib
 
 T = TypeVar("T")
 
 _BOUNDS = {"above": operator.gt, "at_least": operator.ge, "below": operator.lt, "at_most": operator.le}
-_quoted = reprlib.Repr()
-_quoted.maxstring = _quoted.maxlong = _quoted.maxother = 80
 
 
 def option(
@@ -81,7 +78,7 @@ def check_bounds(cls: type, values: Mapping[str, Any], where: str) -> None:
             takes = f"is {field.metadata['meaning'].partition(';')[0]}:" if "meaning" in field.metadata else "takes"
             finite = "a finite number " if str(number) in ("nan", "inf", "-inf") else ""
             wanted = f"{takes} {finite}{bounds_in_words(field)}".strip()
-            raise UsageError(f"{_path(where, field.name)} {wanted}, not {_quoted.repr(value)}")
+            raise UsageError(f"{_path(where, field.name)} {wanted}, not {quoted(value)}")
 
 
 def _is_within(number: Any, bounds: Mapping[str, float], default: Any) -> bool:
@@ -145,7 +142,7 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
             f"{where} is of type {getattr(kind, '__name__', kind)}, which no option can have: use str, int, float, "
             f"bool, a Literal, a tuple of one of these, or one of these or None"
         )
-    raise UsageError(f"{where} takes {names.get(kind, 'none')}, not {_quoted.repr(value)}")
+    raise UsageError(f"{where} takes {names.get(kind, 'none')}, not {quoted(value)}")
 
 
 def _toml_value(text: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -107,9 +108,12 @@ def load(name: str) -> type[Strategy]:
 
     if (path := strategy_file(name)) is not None:
         attribute = name.rpartition(":")[2]
-        cls = getattr(import_file(path), attribute, None)
+        module = import_file(path)
+        cls = getattr(module, attribute, None)
         if cls is None:
-            raise UsageError(f"{path} has no class {attribute!r}")
+            raise UsageError(f"{path} has no class {attribute!r}; {_classes_of(module, name[: name.rindex(':')])}")
+    elif name.endswith(".py"):
+        raise UsageError(f"{name} names a file without a class; {_classes_of(import_file(Path(name)), name)}")
     else:
         cls = _named(name)
     # Not is_dataclass: a class that lacks the decorator inherits Strategy's, and its options would be lost.
@@ -130,6 +134,8 @@ def _named(name: str) -> Any:
             raise UsageError(f"no strategy {name}: {found.missing}")
         if member in found.members():
             return found.load(member)
+    if "/" in name or "\\" in name:
+        raise UsageError(f"{name!r} names no strategy: write FILE.py:Class, without + , ( ) [ ] in the file's path")
     raise unknown("strategy", name, names(), "(see: bench list strategies)")
 
 
@@ -151,9 +157,19 @@ def rebuilt(name: str, fields: dict[str, Any]) -> Strategy:
     return load(name)(**fields)
 
 
+def _classes_of(module: Any, path: str) -> str:
+    """Return in words which strategies ``module``, imported from ``path``, defines and how they are written."""
+    from bench.strategy import Strategy
+
+    classes = [cls for cls in vars(module).values() if isinstance(cls, type) and cls.__module__ == module.__name__]
+    names = [f"{path}:{cls.__name__}" for cls in classes if issubclass(cls, Strategy)]
+    return f"write {' or '.join(names)}" if names else "it defines no bench.Strategy"
+
+
 def import_file(path: Path) -> Any:
     """Return the module in ``path``, imported once in a process."""
-    if not path.is_file():
+    # Not path.is_file(): a name that is too long is an error of its own there.
+    if not os.path.isfile(path):
         raise UsageError(f"no such strategy file: {path}")
     # The name is derived from the path so that worker processes can unpickle what the file defines.
     module_name = "bench_file_" + re.sub(r"\W", "_", str(path.resolve()))
@@ -167,7 +183,7 @@ def import_file(path: Path) -> Any:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise UsageError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     return module

@@ -38,20 +38,27 @@ class StrategySpec:
             spec.create()  # says now what the parts have against each other
             return spec
         match = re.fullmatch(r"([^(\[]+)(\(.*\))?(\[.*\])?", text.strip())
-        if match is None:
-            raise UsageError(f"{text!r} is no strategy: write name, name[option=value] or name(strategy)[option=value]")
+        if match is None or match[1].strip() == COMPOSED:
+            raise UsageError(
+                f"{text!r} is no strategy: write name, name[option=value], name(strategy)[option=value], a+b or "
+                f"FILE.py:Class (without + , ( ) [ ] in the file's path)"
+            )
         name, inside, options = match[1].strip(), match[2], match[3] or "[]"
         given = {}
         for item in split_list(options[1:-1]):
             key, equals, value = item.partition("=")
             if not equals:
                 raise UsageError(f"{text!r}: write options as name=value, not {item!r}")
+            if key.strip() in given:
+                raise UsageError(f"{text!r}: the option {key.strip()} is given twice")
             given[key.strip()] = value.strip()
         field = wrapped(load(name))
         if (field is not None) != (inside is not None):
             raise UsageError(
                 f"write {name}(STRATEGY), for example {name}(eda)" if field else f"{name} wraps no strategy"
             )
+        if inside is not None and len(split_list(inside[1:-1])) != 1:
+            raise UsageError(f"{text!r}: {name} goes around one strategy (of several, write {name}(a+b))")
         spec = cls(name, tuple(given.items()), (cls.parse(inside[1:-1]),) if inside is not None else ())
         strategy = spec.create()
         changed = {

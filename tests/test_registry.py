@@ -57,6 +57,37 @@ def own_file(tmp_path):
     return path
 
 
+@pytest.mark.parametrize("file", ["a+b.py", "a(1).py", "a,b.py", "a[1].py"])
+def test_a_path_that_cannot_be_written_says_so(file, tmp_path):
+    (tmp_path / file).write_text("")
+    with pytest.raises(UsageError, match=r"FILE.py:Class.*without \+ , \( \) \[ \] in the file's path"):
+        StrategySpec.parse(f"{tmp_path / file}:X".partition(",")[0])
+
+
+def test_a_file_says_which_strategies_it_has(own_file):
+    with pytest.raises(UsageError, match=rf"names a file without a class; write {own_file}:\w+"):
+        load(str(own_file))
+    with pytest.raises(UsageError, match=rf"has no class 'Mien'; write .*{own_file}:\w+"):
+        load(f"{own_file}:Mien")
+    own_file.with_name("empty.py").write_text("")
+    with pytest.raises(UsageError, match=r"it defines no bench\.Strategy"):
+        load(str(own_file.with_name("empty.py")))
+
+
+@pytest.mark.parametrize("call", ["sys.exit(3)", "sys.exit(0)", "raise KeyError(1)"])
+def test_a_file_that_ends_the_program_is_an_error(call, tmp_path):
+    (tmp_path / "ends.py").write_text(f"import sys; {call}")
+    with pytest.raises(UsageError, match=r"ends\.py cannot be imported: (SystemExit|KeyError): \d"):
+        load(f"{tmp_path / 'ends.py'}:X")
+
+
+def test_very_long_names_are_only_wrong_names(tmp_path):
+    for text in ("n" * 300, f"./{'n' * 300}.py:X", f"aeda[{'n' * 300}=1]", f"aeda[ratio={'n' * 300}]"):
+        with pytest.raises(UsageError) as caught:
+            StrategySpec.parse(text)
+        assert "n...n" in str(caught.value) or "no such strategy file" in str(caught.value)
+
+
 def test_a_registered_name_loads_its_class():
     assert load("mate-kd") is MateKD
     assert {"none", "finetune", "mate-kd"} <= set(targets())
@@ -132,6 +163,10 @@ def test_strategies_around_strategies(typed, spelling, effective):
         ("best-of-k(aeda)[k=3]", "k <= candidates <= pool, not k=3, candidates=2"),
         ("mate-kd+mate-kd", "at most one part may train an adversary"),
         ("aeda+mate-dk", "did you mean 'mate-kd'"),
+        ("best-of-k(aeda,none)", r"best-of-k goes around one strategy \(of several, write best-of-k\(a\+b\)\)"),
+        ("best-of-k(" * 3000 + "aeda" + ")" * 3000, r"'best-of-k\(.*\)' has brackets more than 20 deep"),
+        ("+", r"'\+' is no strategy: write name, .*, a\+b"),
+        ("aeda[ratio=0.1, ratio=0.2]", "the option ratio is given twice"),
     ],
 )
 def test_strategies_around_strategies_that_make_no_sense(typed, complaint):

@@ -20,11 +20,15 @@ def generator(choices: Choices) -> None:
 
     settings, source = choices.open()
     with watching() as progress:
-        trained = Parts(settings, source, choices.results, progress).generator
+        parts = Parts(settings, source, choices.results, progress)
+        parts.check({"generator"}, [])
+        trained = parts.generator
     perplexity = trained.card["perplexity"]
     click.echo(f"generator: {trained.home}")
     if perplexity is None:
-        click.echo("its masked-LM head came trained with the checkpoint; nothing was trained here")
+        is_random = settings.generator.train == "never" and trained.home is None
+        why = "generator.train=never: its weights are random" if is_random else "its masked-LM head is the checkpoint's"
+        click.echo(f"{why}; nothing was trained here")
     else:
         card = trained.card
         click.echo(

@@ -1,0 +1,51 @@
+"""An empty or senseless argument is a wrong request: exit code 2, a line that says what, and nothing done."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from bench.cli import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--recipe", ""], "unknown value for recipe.method: ''; known: annealing, continuation, kd"),
+        (["run", "--tasks", ""], "no task is named"),
+        (["run", "--preset", ""], "unknown preset ''"),
+        (["run", "--results", ""], "the name of a folder is empty"),
+        (["run", "--strategy", ""], "--strategy names no strategy"),
+        (["run", "--strategy", "+"], "'+' is no strategy"),
+        (["run", "--seeds", "1000000000"], "1<=x<=1000"),
+        (["run", "--set", "recipe.clip=-1"], "recipe.clip is the largest norm of the gradient: above 0, not -1.0"),
+        (["compare", "--results", ""], "the name of a folder is empty"),
+        (["prefetch", "--strategy", ""], "--strategy names no strategy"),
+        (["generator", "--set", "generator.lr=nan"], "generator.lr is the highest learning rate: a finite number"),
+        (["generator", "--set", "generator.seed=-1"], "generator.seed"),
+        (["check", ""], "'' is no strategy"),
+        (["list", "strategies", ""], "unknown strategy or family ''"),
+        (["list", "presets", ""], "unknown preset ''"),
+    ],
+)
+def test_a_wrong_request_is_refused_in_a_line(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_generator_that_is_never_trained_is_said_to_be_random(tmp_path):
+    sizes = ["hidden_size=8", "num_hidden_layers=1", "num_attention_heads=1", "intermediate_size=8"]
+    settings = ["generator.train=never", *(f"generator.shape.{size}" for size in sizes)]
+    overrides = [part for setting in settings for part in ("--set", setting)]
+    done = CliRunner().invoke(main, ["generator", "--results", str(tmp_path), *overrides])
+    assert done.exit_code == 0
+    assert "generator.train=never: its weights are random; nothing was trained here" in done.stdout
+
+
+def test_a_generator_that_cannot_be_built_is_refused(tmp_path):
+    arguments = ["generator", "--results", str(tmp_path), "--set", "generator.shape.hidden_size=-5"]
+    done = CliRunner().invoke(main, arguments)
+    assert (done.exit_code, "no generator of this shape" in done.stderr) == (2, True)
