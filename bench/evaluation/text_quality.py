@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rapidfuzz.distance import Levenshtein
 
 from bench.models.sentences import embed, sentence_encoder
 
@@ -86,35 +87,8 @@ def _edit_rate(texts: tuple[str, ...], form: tuple[str, ...]) -> float:
     if texts == form:
         return 0.0
     words = [text.split() for text in texts]
-    edits = sum(edit_distance(old, new.split()) for old, new in zip(words, form, strict=True))
+    edits = sum(Levenshtein.distance(old, new.split()) for old, new in zip(words, form, strict=True))
     return edits / max(1, sum(map(len, words)))
-
-
-def edit_distance(one: Sequence[str], other: Sequence[str]) -> int:
-    """Return the Levenshtein distance of two sequences of words.
-
-    Bit-parallel (Myers, 1999, in Hyyrö's form of 2003): bit i of an integer stands for word i of ``one``, so that
-    a column of the table of distances is a dozen operations and not one an entry.
-    """
-    if not one:
-        return len(other)
-    places: dict[str, int] = {}
-    for i, word in enumerate(one):
-        places[word] = places.get(word, 0) | 1 << i
-    whole, last = (1 << len(one)) - 1, 1 << (len(one) - 1)
-    # Bit i: the distance rises (falls) by one from row i to row i + 1 of the column.
-    rises, falls, distance = whole, 0, len(one)
-    for word in other:
-        equal = places.get(word, 0)
-        diagonal = (((equal & rises) + rises) ^ rises) | equal | falls
-        across_up = falls | ~(diagonal | rises) & whole
-        across_down = rises & diagonal
-        distance += bool(across_up & last) - bool(across_down & last)
-        across_up = across_up << 1 | 1
-        across_down <<= 1
-        rises = (across_down | ~(diagonal | across_up)) & whole
-        falls = across_up & diagonal & whole
-    return distance
 
 
 def label_quality(

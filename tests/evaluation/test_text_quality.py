@@ -8,7 +8,7 @@ import pytest
 
 from bench.data.tasks import GLUE
 from bench.evaluation import text_quality as module
-from bench.evaluation.text_quality import edit_distance, label_quality, similarity, text_quality
+from bench.evaluation.text_quality import label_quality, similarity, text_quality
 from bench.models.sentences import embed, sentence_encoder
 
 BEFORE = [("a b c d",), ("a b",), ("x y",)]
@@ -69,12 +69,14 @@ def table_of_distances(one, other):
     return row[-1]
 
 
-def test_the_edit_distance_is_the_textbook_s():
-    assert edit_distance("kitten", "sitting") == 3
+def test_the_edit_rate_is_the_textbook_s_distance_of_words():
+    assert table_of_distances("kitten", "sitting") == 3
     rng = random.Random(0)
+    words = ("a", "b", "ab", "b,")
     for _ in range(500):
-        one, other = ([rng.choice("abcd") for _ in range(rng.randrange(0, 80, 3))] for _ in range(2))
-        assert edit_distance(one, other) == table_of_distances(one, other)
+        one, other = ([rng.choice(words) for _ in range(rng.randrange(1, 80, 3))] for _ in range(2))
+        rate = text_quality([(" ".join(one),)], [[(" ".join(other),)]])["word_edit_rate"]
+        assert rate == table_of_distances(one, other) / len(one)
 
 
 def test_labels_and_divergence_of_classes():
