@@ -123,8 +123,8 @@ def _amounts_to(before: Sequence[tuple[str, ...]], after: Sequence[Forms], dev: 
     for measure in MEASURES:
         if found.get(measure.key) is not None:
             lines.append(f"  {measure.head:<18}{printed(found[measure.key], measure.form):>7}  {measure.about}")
-    if found["similarity"] is None:
-        encoder = sentence_encoder()
+    encoder = sentence_encoder()
+    if found["similarity"] is None and not encoder.ready():
         lines.append(f"  no similarity: the {encoder.name} is not here; get it with: {encoder.command}")
     return "\n".join(lines)
 

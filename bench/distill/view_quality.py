@@ -42,6 +42,7 @@ def quality_of_views(
     after: list[list[tuple[str, ...]]] = []
     logits: dict[str, list[torch.Tensor]] = defaultdict(list)
     origin: list[np.ndarray] = []
+    changed: list[bool] = []
     for start in range(0, len(rows), size):
         batch = feed.batch(rows[start : start + size], epoch)
         views = text_views(strategy.views(batch, models))
@@ -55,16 +56,20 @@ def quality_of_views(
                 logits["teacher_after"].append(models.teacher_targets(view, batch))
                 logits["student_after"].append(models.logits("student", view.student))
                 origin.append(start + np.arange(len(batch.rows)))
-        before += [decoded(ids, models) for ids in batch.inputs["input_ids"].tolist()]
+        originals = [decoded(ids, models) for ids in batch.inputs["input_ids"].tolist()]
         forms = [[decoded(ids, models) for ids in view.student["input_ids"].tolist()] for view in views]
+        changed += [form != texts for view in forms for form, texts in zip(view, originals, strict=True)]
+        before += originals
         after += [list(row) for row in zip(*forms, strict=True)]
     stacked = {name: torch.cat(parts).cpu().numpy() for name, parts in logits.items()}
+    similar = similarity(before, after, models.accelerator.device.type)
     dev_texts = [decoded(ids.tolist(), models) for ids in np.split(dev.ids, dev.offsets[1:-1])]
     forms_made = rewriting.pop("forms", 0)
     return {
         **text_quality(before, after, dev=dev_texts),
-        **label_quality(models.task, **stacked, rows=np.concatenate(origin)),
-        "similarity": similarity(before, after, models.accelerator.device.type),
+        **label_quality(models.task, **stacked, rows=np.concatenate(origin), changed=np.array(changed)),
+        "similarity": similar,
+        "similarity_all": None if similar is None else 1 - float(np.mean(changed)) * (1 - similar),
         **({"truncated": rewriting.pop("truncated", 0) / forms_made, "rewriting": rewriting} if forms_made else {}),
     }
 

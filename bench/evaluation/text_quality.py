@@ -98,10 +98,12 @@ def label_quality(
     student_before: np.ndarray,
     student_after: np.ndarray,
     rows: np.ndarray,
-) -> dict[str, float]:
-    """Return what teacher and student make of the changed texts; all are logits.
+    changed: np.ndarray,
+) -> dict[str, float | None]:
+    """Return what teacher and student make of the changed forms, and under ``*_all`` of all; all inputs are logits.
 
-    ``*_before`` [N, C] are of the originals, ``*_after`` [M, C] of the forms; form m was made of row ``rows[m]``.
+    ``*_before`` [N, C] are of the originals, ``*_after`` [M, C] of the forms; form m is of row ``rows[m]`` and differs
+    from it where ``changed[m]``. Without a changed form, what is over those is None.
 
     - ``teacher_label_kept``: share of forms of which the teacher says what it says of the original: the same class,
       or in regression a score at most ``SCORE_KEPT_WITHIN`` away;
@@ -113,32 +115,37 @@ def label_quality(
         kept = np.abs(original[:, 0] - form[:, 0]) <= SCORE_KEPT_WITHIN
     else:
         kept = original.argmax(axis=1) == form.argmax(axis=1)
-    divergences = (
-        _divergence(teacher, np.asarray(student, np.float64), is_regression=task.is_regression)
-        for teacher, student in ((original, np.asarray(student_before)[rows]), (form, student_after))
-    )
-    before, after = divergences
-    return {"teacher_label_kept": float(kept.mean()), "divergence_before": before, "divergence_after": after}
+    per_form = {
+        "teacher_label_kept": kept,
+        "divergence_before": _divergence(original, np.asarray(student_before, np.float64)[rows], task),
+        "divergence_after": _divergence(form, np.asarray(student_after, np.float64), task),
+    }
+    return {
+        **{name: float(values[changed].mean()) if changed.any() else None for name, values in per_form.items()},
+        **{f"{name}_all": float(values.mean()) for name, values in per_form.items()},
+    }
 
 
-def _divergence(teacher: np.ndarray, student: np.ndarray, *, is_regression: bool) -> float:
-    if is_regression:
-        return float(((teacher - student) ** 2).mean())
+def _divergence(teacher: np.ndarray, student: np.ndarray, task: Task) -> np.ndarray:
+    """Return KL(p_T || p_S), or in regression the squared error, per row."""
+    if task.is_regression:
+        return ((teacher - student) ** 2).mean(axis=1)
     from scipy.special import log_softmax
 
     log_teacher = log_softmax(teacher, axis=1)
-    return float((np.exp(log_teacher) * (log_teacher - log_softmax(student, axis=1))).sum(axis=1).mean())
+    return (np.exp(log_teacher) * (log_teacher - log_softmax(student, axis=1))).sum(axis=1)
 
 
 def similarity(
     before: Sequence[tuple[str, ...]], after: Sequence[Forms], device: str = "cpu", most: int = 2000
 ) -> float | None:
-    """Return the mean cosine of the sentence embeddings of each text of a form and its original; unchanged, it is 1.
+    """Return the mean cosine of the sentence embeddings of each text of a changed form and its original.
 
-    Embeddings are all-MiniLM-L6-v2's, the mean over word pieces (at most 128). Of more than ``most`` forms a fixed
-    sample of as many is taken. None where ``sentence_encoder()`` is not ready: nothing is ever downloaded here.
+    Embeddings are all-MiniLM-L6-v2's, the mean over word pieces (at most 128). Of more than ``most`` changed forms a
+    fixed sample of as many is taken; of a pair whose one text is as it was, the cosine there is 1. None where nothing
+    changed or ``sentence_encoder()`` is not ready: nothing is ever downloaded here.
     """
-    pairs = [(texts, form) for texts, forms in zip(before, after, strict=True) for form in forms]
+    pairs = [(texts, form) for texts, forms in zip(before, after, strict=True) for form in forms if form != texts]
     if not pairs or not sentence_encoder().ready():
         return None
     if len(pairs) > most:

@@ -30,10 +30,12 @@ class Measure:
 MEASURES = (
     Measure("changed", "changed", "texts that differ from the original"),
     Measure("word_edit_rate", "edits", "words inserted, deleted or replaced, of those of the original"),
-    Measure("teacher_label_kept", "label kept", "the teacher says of the text what it says of the original"),
-    Measure("similarity", "similar", "cosine of sentence embeddings with the original's", "number"),
-    Measure("divergence_before", "D clean", "divergence of teacher and student on the originals", "number"),
-    Measure("divergence_after", "D after", "the same on the texts made of them", "number"),
+    Measure("teacher_label_kept", "label kept", "changed texts of which the teacher says what it says of the original"),
+    Measure("similarity", "similar", "cosine of sentence embeddings of changed texts with their originals'", "number"),
+    Measure(
+        "divergence_before", "D clean", "divergence of teacher and student on the originals of changed texts", "number"
+    ),
+    Measure("divergence_after", "D after", "the same on the changed texts", "number"),
     Measure("distinct_2", "distinct-2", "different pairs of neighbouring words, of all such pairs"),
     Measure("distinct_2_before", "distinct-2 before", "the same of the originals"),
     Measure("duplicates", "duplicates", "texts that occur more than once"),

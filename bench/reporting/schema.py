@@ -108,10 +108,14 @@ class TextQuality(Struct):
     distinct_2_before: Share | None = None  # the same of the originals' pairs
     duplicates: Share | None = None  # forms that occur more than once
     dev_overlap: Share | None = None  # of the changed forms, those that are a dev row
-    teacher_label_kept: Share | None = None  # forms of which the teacher says what it says of the original
-    divergence_before: Amount | None = None  # mean divergence of teacher and student on the originals
-    divergence_after: Amount | None = None  # the same on the forms
-    similarity: Cosine | None = None  # mean cosine of the sentence embeddings of form and original
+    teacher_label_kept: Share | None = None  # of the changed forms, those that keep the teacher's answer
+    divergence_before: Amount | None = None  # mean divergence of teacher and student on these forms' originals
+    divergence_after: Amount | None = None  # the same on these forms
+    similarity: Cosine | None = None  # mean cosine of the sentence embeddings of these forms and their originals
+    teacher_label_kept_all: Share | None = None  # the last four over all forms, changed or not
+    divergence_before_all: Amount | None = None
+    divergence_after_all: Amount | None = None
+    similarity_all: Cosine | None = None
     truncated: Share | None = None  # forms cut at the maximum length
     rewriting: dict[str, Count] | None = None  # counts of the whole training set's rewriting
 

@@ -84,20 +84,36 @@ def test_labels_and_divergence_of_classes():
     teacher, student = np.array([sure, half]), np.array([half, half])
     # Row 0 has two forms: on one the teacher changes its mind, on the other it does not.
     after = np.array([[0.0, 9.0, 0.0], sure, half])
-    found = label_quality(GLUE["mnli"], teacher, after, student, after, np.array([0, 0, 1]))
-    assert found["teacher_label_kept"] == pytest.approx(2 / 3)
+    rows = np.array([0, 0, 1])
+    found = label_quality(GLUE["mnli"], teacher, after, student, after, rows, np.array([True, False, False]))
+    assert found["teacher_label_kept_all"] == pytest.approx(2 / 3)
+    assert found["teacher_label_kept"] == 0
     p = math.exp(9) / (math.exp(9) + 2)
     # The student gives the third class exp(-99): the teacher's share of it costs 99 nats and more.
     kl = p * math.log(2 * p) + (1 - p) / 2 * (math.log(1 - p) + math.log((1 - p) / 2) + math.log(2) + 99)
-    assert found["divergence_before"] == pytest.approx(2 / 3 * kl)
-    assert found["divergence_after"] == 0
+    assert found["divergence_before"] == pytest.approx(kl)
+    assert found["divergence_before_all"] == pytest.approx(2 / 3 * kl)
+    assert found["divergence_after"] == found["divergence_after_all"] == 0
+
+
+def test_without_a_changed_form_there_is_no_number_of_the_changed_ones():
+    logits = np.array([[9.0, 0.0], [0.0, 9.0]])
+    found = label_quality(GLUE["rte"], logits, logits, -logits, logits, np.array([0, 1]), np.zeros(2, bool))
+    assert [found[name] for name in ("teacher_label_kept", "divergence_before", "divergence_after")] == [None] * 3
+    assert found["teacher_label_kept_all"] == 1
+    assert found["divergence_before_all"] > 1
 
 
 def test_scores_are_kept_within_half_a_point():
     teacher, student = np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]])
     after = np.array([[1.5], [2.6]])
-    found = label_quality(GLUE["stsb"], teacher, after, student, after + 3, np.array([0, 1]))
-    assert found == {"teacher_label_kept": 0.5, "divergence_before": 2.0, "divergence_after": pytest.approx(9.0)}
+    logits = (teacher, after, student, after + np.array([[3], [1]]))
+    rows = np.array([0, 1])
+    found = label_quality(GLUE["stsb"], *logits, rows, np.array([True, True]))
+    expected = {"teacher_label_kept": 0.5, "divergence_before": 2.0, "divergence_after": pytest.approx(5.0)}
+    assert found == {**expected, **{f"{name}_all": value for name, value in expected.items()}}
+    found = label_quality(GLUE["stsb"], *logits, rows, np.array([False, True]))
+    assert [found[name] for name in expected] == [0, 4, pytest.approx(1)]
 
 
 def test_similarity_is_none_without_the_encoder(monkeypatch):
@@ -115,9 +131,11 @@ def test_similarity_is_the_mean_cosine_over_a_fixed_sample(monkeypatch):
     monkeypatch.setattr(module, "sentence_encoder", lambda: type("Ready", (), {"ready": lambda self: True})())
     monkeypatch.setattr(module, "embed", lambda texts, device: np.array([vectors[text] for text in texts]))
     before, after = [("a", "a"), ("b", "b")], [[("a", "b"), ("a", "a")], [("c", "b"), ("b", "b")]]
-    assert similarity(before, after) == pytest.approx((1 + 0 + 1 + 1 + 0.8 + 1 + 1 + 1) / 8)
+    # Of four forms two are as they were; of the others one text each.
+    assert similarity(before, after) == pytest.approx((1 + 0 + 0.8 + 1) / 4)
     assert similarity([("a",)] * 50, [[("d",)]] * 50, most=3) == -1
     assert similarity([], []) is None
+    assert similarity(before, [[texts] for texts in before]) is None
 
 
 def test_embeddings_know_a_paraphrase_and_not_the_batch():
@@ -129,4 +147,4 @@ def test_embeddings_know_a_paraphrase_and_not_the_batch():
     assert np.linalg.norm(together, axis=1) == pytest.approx(1, abs=1e-5)
     assert together[0] @ together[1] > 0.7 > 0.3 > together[0] @ together[2]
     np.testing.assert_allclose(embed(texts[1:2])[0], together[1], atol=1e-5)
-    assert similarity([(texts[0],)], [[(texts[1],), (texts[0],)]]) == pytest.approx((together[0] @ together[1] + 1) / 2)
+    assert similarity([(texts[0],)], [[(texts[1],), (texts[0],)]]) == pytest.approx(together[0] @ together[1])
