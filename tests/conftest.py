@@ -11,12 +11,15 @@ from checkout import ROOT
 # Tiny models are faster on one thread, many times so on a busy machine; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Tests that need WordNet and the like take them from where NLTK looks, or from a folder beside the repository.
+if (ROOT.parent / "nltk_data").is_dir():
+    os.environ.setdefault("NLTK_DATA", str(ROOT.parent / "nltk_data"))
+
 
 @pytest.fixture(scope="session")
 def glue_dir() -> Path:
-    """The folder of the real GLUE files: BENCH_GLUE_DIR, or shared/data/glue beside the repository."""
-    given = os.environ.get("BENCH_GLUE_DIR")
-    folder = Path(given) if given else ROOT.parent / "shared" / "data" / "glue"
+    """The folder of the real GLUE files: BENCH_GLUE_DIR, or ``glue`` beside the repository."""
+    folder = Path(os.environ.get("BENCH_GLUE_DIR") or ROOT.parent / "glue")
     if not folder.is_dir():
         pytest.skip(f"no GLUE files in {folder}; set BENCH_GLUE_DIR to a folder with CoLA/, SST-2/, ...")
     return folder

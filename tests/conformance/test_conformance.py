@@ -34,8 +34,6 @@ OWN = [name for name in registry.targets() if wrapped(registry.load(name)) is No
 @pytest.mark.parametrize("name", [*OWN, "best-of-k(aeda)", "aeda+mate-kd"])
 def test_every_strategy_of_this_repository_satisfies_the_kit(name):
     spec = StrategySpec.parse(name)
-    if any(rewriter.libraries for rewriter in spec.create().rewriters()):
-        pytest.skip("starts worker processes, seconds each; bench check does it")
     if lacking := missing(spec.create()):
         pytest.skip(f"needs {lacking[0].name}: {lacking[0].command}")
     assert failures(spec) == {}
