@@ -207,6 +207,9 @@ def test_what_can_be_wrong_with_a_file(own_file, tmp_path):
     for _ in range(2):
         with pytest.raises(UsageError, match="cannot be imported: ModuleNotFoundError"):
             load(f"{broken}:Mine")
+    broken.write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(UsageError, match="cannot be imported: SystemExit: 0"):
+        load(f"{broken}:Mine")
 
 
 def test_two_strategies_of_one_name_are_an_error(monkeypatch):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,69 +15,86 @@ from bench.spec import lacking, models_read
 
 if TYPE_CHECKING:
     from bench.experiment.launch import Job
+    from bench.experiment.parts import Parts
     from bench.experiment.progress import Progress
+
+_TIMED = "a few updates timed"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A cell or a model, what would become of it, and the seconds of that; None where they are not known."""
+
+    name: str
+    what: str
+    seconds: float | None = 0.0
 
 
 def overview(done: Sequence[str], jobs: Sequence[Job], results: Path, progress: Progress) -> str:
     """Return a line per cell (``done``, or of ``jobs``) and per model to train, and the time of all."""
-    from bench.experiment.calibration import Calibration
-    from bench.experiment.pace import Pace
-
-    start, pace = time.monotonic(), Pace(results)
-    lines = [(cell, "done") for cell in done]
-    measured: dict[tuple[str, str], float | None] = {}
-    calibrations = {id(job.parts): Calibration(job.parts, results) for job in jobs}
-    seconds: list[float | None] = []
-    wanted: dict[tuple[int, str], set[str]] = {}
-    for job in jobs:
-        made, calibration = job.cell.made, calibrations[id(job.parts)]
-        if reason := made.supports(job.cell.task) or lacking(made):
-            lines.append((str(job.cell), f"will be skipped: {reason}"))
-            continue
-        wanted.setdefault((id(job.parts), job.cell.task.name), set()).update((*made.needs, *models_read(made)))
-        if rates := pace.like(job):
-            seconds.append(statistics.median(rates) * job.updates)
-            basis = f"from {len(rates)} run{'s' * (len(rates) > 1)} like it"
-        else:
-            key = (job.cell.task.name, str(job.cell.strategy))
-            if key not in measured:
-                progress.doing(f"timing a few updates of {key[1]} on {key[0]}")
-                measured[key] = calibration.cell(job)
-            seconds.append(measured[key])
-            basis = "a few updates timed"
-        known = seconds[-1]
-        what = "unknown: it rewrites texts, and no run like it is here" if known is None else _about(known, basis)
-        lines.append((str(job.cell), f"to run, {what}"))
-    models: list[float | None] = []
-    for (parts, task), roles in wanted.items():
-        if "teacher" in roles:
-            progress.doing(f"looking for the teacher of {task}")
-            models.append(calibrations[parts].teacher(task))
-            lines.append((f"teacher of {task}", _model(models[-1])))
-    for parts, calibration in calibrations.items():
-        if any("generator" in roles or _from_generator(jobs) for (place, _), roles in wanted.items() if place == parts):
-            progress.doing("looking for the generator")
-            models.append(calibration.generator())
-            lines.append(("generator", _model(models[-1])))
-    width = max((len(name) for name, _ in lines), default=0)
-    known = sum(value for value in [*seconds, *models] if value is not None)
-    rest = " and what is unknown" if None in seconds else ""
-    return "\n".join(
-        [
-            *(f"{name:<{width}}  {what}" for name, what in lines),
-            f"{len(seconds)} cells to run, {len(done)} done: about {clock_time(known)}{rest} "
-            f"(this took {time.monotonic() - start:.0f} s)",
-        ]
-    )
+    start, view = time.monotonic(), _View(results, progress)
+    to_run = [job for job in jobs if not _reason(job)]
+    rows = [_Row(cell, "done") for cell in done]
+    rows += [_Row(str(job.cell), f"will be skipped: {reason}") for job in jobs if (reason := _reason(job))]
+    rows += [view.cell(job) for job in to_run]
+    rows += view.models(to_run)
+    width = max(len(row.name) for row in rows)
+    known = sum(row.seconds for row in rows if row.seconds is not None)
+    rest = " and what is unknown" if any(row.seconds is None for row in rows) else ""
+    total = f"{len(to_run)} cells to run, {len(done)} done: about {clock_time(known)}{rest}"
+    lines = [f"{row.name:<{width}}  {row.what}" for row in rows]
+    return "\n".join([*lines, f"{total} (this took {time.monotonic() - start:.0f} s)"])
 
 
-def _about(seconds: float, basis: str) -> str:
-    return f"about {clock_time(seconds)} ({basis})"
+def _reason(job: Job) -> str | None:
+    return job.cell.made.supports(job.cell.task) or lacking(job.cell.made) or None
 
 
-def _model(seconds: float | None) -> str:
-    return f"to be trained, {_about(seconds, 'a few updates timed')}" if seconds is not None else "there already"
+class _View:
+    """Looks cells up among the runs recorded, or has a few updates timed, each kind once."""
+
+    def __init__(self, results: Path, progress: Progress) -> None:
+        from bench.experiment.calibration import Calibration
+        from bench.experiment.pace import Pace
+
+        self._progress, self._pace = progress, Pace(results)
+        self._calibration = cache(lambda parts: Calibration(parts, results))
+        self._timed: dict[tuple[str, str], float | None] = {}
+
+    def cell(self, job: Job) -> _Row:
+        """Return what ``job`` would do, and how long it would take."""
+        if rates := self._pace.like(job):
+            runs = "1 run" if len(rates) == 1 else f"{len(rates)} runs"
+            return _to_do(str(job.cell), "to run", statistics.median(rates) * job.updates, f"from {runs} like it")
+        kind = (job.cell.task.name, str(job.cell.strategy))
+        if kind not in self._timed:
+            self._progress.doing(f"timing a few updates of {kind[1]} on {kind[0]}")
+            self._timed[kind] = self._calibration(job.parts).cell(job)
+        if (seconds := self._timed[kind]) is None:
+            return _Row(str(job.cell), "to run, unknown: it rewrites texts, and no run like it is here", None)
+        return _to_do(str(job.cell), "to run", seconds, _TIMED)
+
+    def models(self, jobs: Sequence[Job]) -> Iterator[_Row]:
+        """Yield the teachers and generators that ``jobs`` need, and how long their training would take."""
+        teachers: dict[tuple[Parts, str], None] = {}
+        generators: dict[Parts, None] = {}
+        for job in jobs:
+            roles = {*job.cell.made.needs, *models_read(job.cell.made), "student"}
+            if "teacher" in roles:
+                teachers[job.parts, job.cell.task.name] = None
+            if any(job.parts.origin(role) == "generator" for role in roles & {"teacher", "student", "generator"}):
+                generators[job.parts] = None
+        for parts, task in teachers:
+            self._progress.doing(f"looking for the teacher of {task}")
+            yield _model(f"teacher of {task}", self._calibration(parts).teacher(task))
+        for parts in generators:
+            self._progress.doing("looking for the generator")
+            yield _model("generator", self._calibration(parts).generator())
 
 
-def _from_generator(jobs: Sequence[Job]) -> bool:
-    return any(job.parts.origin(role) == "generator" for job in jobs for role in ("teacher", "student"))
+def _to_do(name: str, what: str, seconds: float, basis: str) -> _Row:
+    return _Row(name, f"{what}, about {clock_time(seconds)} ({basis})", seconds)
+
+
+def _model(name: str, seconds: float | None) -> _Row:
+    return _Row(name, "there already") if seconds is None else _to_do(name, "to be trained", seconds, _TIMED)

@@ -59,8 +59,8 @@ class Task:
 
     def __post_init__(self) -> None:
         """Raise UsageError where the task's parts do not fit each other."""
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.name):
-            raise UsageError(f"name is {self.name!r}; use lower-case letters, digits, - and _")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,59}", self.name):
+            raise UsageError(f"name is {self.name!r}; use lower-case letters, digits, - and _, 60 at most")
         for key, names in {"texts": self.texts, "labels": self.labels, "metrics": self.metrics}.items():
             if len(set(names)) < len(names):
                 raise UsageError(f"{key} names something twice: {', '.join(names)}")

@@ -97,7 +97,8 @@ def preflight(cells: Sequence[Cell], parts: Parts, results: Path, progress: Prog
     for name in tasks:
         for doubt in doubts(parts.source.load(name)):
             progress.note(f"{name}: {doubt}")
-    if parts.source.name == "file" and parts.settings.teacher.model == "scratch":
+    models = {getattr(parts.settings, role).model for role in ("teacher", "student", "generator")}
+    if parts.source.name == "file" and "scratch" in models:
         progress.note(
             f"preset {parts.settings.preset} trains tiny models from nothing, which shows how it works and not what "
             f"strategies do to real text: for {', '.join(tasks)} give --preset minilm"

@@ -326,3 +326,8 @@ def test_a_task_file_of_one_s_own_is_read_to_the_last_row_and_its_first_ones_are
     wrong = CliRunner().invoke(main, ["list", "tasks", str(path)])
     assert wrong.exit_code == 1
     assert "rows.tsv:3: label 'perhaps' is not allowed; allowed: no, yes" in wrong.stderr
+
+
+def test_the_package_runs_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "bench", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("bench, version ")

@@ -160,6 +160,7 @@ def test_bad_json_lines(tmp_path, content, message):
         ('"f1"', '"f2"', "unknown classification metric 'f2'; did you mean 'f1'"),
         ('"f1"', '"pearson"', "unknown classification metric 'pearson'"),
         ('"reviews"', '"rte"', "which is GLUE's"),
+        ('"reviews"', f'"{"a" * 61}"', "60 at most"),
         ('"reviews"', '"My task"', "name is 'My task'; use lower-case"),
         ('name = "reviews"', "", "task lacks name"),
         ('["text"]', "[3]", "task.texts takes text, not 3"),
