@@ -400,7 +400,7 @@ def test_a_teacher_that_learned_nothing_fails_its_cells_with_the_reason(results)
     clean, finetune = sorted(records(results), key=lambda record: record["status"], reverse=True)
     assert (finetune["strategy"], finetune["status"]) == ("finetune", "done")
     assert (clean["strategy"], clean["status"]) == ("none", "failed")
-    assert "no better than always answering the most frequent class" in clean["reason"]
+    assert "no better than the best constant answer" in clean["reason"]
     assert "--weak-teacher" in clean["reason"]
     # Insisting is no other experiment: the cell that failed is run, the one that is done is not.
     forced = bench(*arguments, results=results)
