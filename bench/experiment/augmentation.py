@@ -16,7 +16,7 @@ from bench.models.inputs import Role
 from bench.rewriter import Forms, Rewriter
 from bench.rewriting.context import context_for, saved
 from bench.rewriting.engine import Rewritten, rewrite_all
-from bench.strategy import Batch, Models, Strategy
+from bench.strategy import Batch, Strategy
 
 if TYPE_CHECKING:
     from bench.data.source import Source
@@ -99,24 +99,13 @@ class Augmentation:
         import numpy as np
         import torch
 
-        from bench.cost import Cost
         from bench.distill.view_quality import decoded, text_views
-        from bench.experiment.parts import rng_for
 
         parts = self.parts
         parts.check({"generator"}, [task.name])
         device = parts.accelerator.device
-        models = Models(
-            task=task,
-            tokenizer=parts.tokenizer("student"),
-            student=parts.classifier("student", task, self.seed).to(device),
-            teacher=None,
-            generator=parts.fresh_generator(),
-            rng=rng_for(self.seed, device),
-            cost=Cost(),
-            accelerator=parts.accelerator,
-            training=False,
-        )
+        models = parts.models(task, self.seed, generator=parts.fresh_generator())
+        models.training = False
         strategy.setup(models)
         encoded = parts.encode(rows, task)
         places = np.arange(len(rows))

@@ -25,7 +25,7 @@ from bench.errors import BenchError
 from bench.evaluation.metrics import against_constant, score
 from bench.evaluation.selection import Selection, selection
 from bench.experiment.grid import Cell
-from bench.experiment.parts import Parts, rng_for
+from bench.experiment.parts import Parts
 from bench.experiment.provenance import provenance
 from bench.files import whole_file, write_json
 from bench.models.inputs import Role
@@ -103,17 +103,10 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         with cost.timed("teacher_logits"):
             logits = parts.logits_of(teacher, splits["train"])
     device = parts.accelerator.device
-    models = Models(
-        task=task,
-        tokenizer=parts.tokenizer("student"),
-        student=parts.classifier("student", task, cell.seed).to(device),
-        teacher=teacher.model if teacher else None,
-        generator=parts.fresh_generator() if "generator" in strategy.needs else None,
-        rng=rng_for(cell.seed, device),
-        cost=cost,
-        accelerator=parts.accelerator,
+    generator = parts.fresh_generator() if "generator" in strategy.needs else None
+    models = parts.models(
+        task, cell.seed, teacher=None if teacher is None else teacher.model, generator=generator, cost=cost
     )
-
     texts = RewrittenTexts(
         name=str(cell.strategy),
         task=task,

@@ -43,7 +43,7 @@ from bench.strategy import Models
 
 
 class Parts:
-    """Loads, trains and caches the models and data of one preset. Splits in which no row has a label are kept."""
+    """Loads, trains and caches the models and data of one preset."""
 
     def __init__(
         self, settings: Settings, source: Source, results: Path, observer: Observer, workers: int | None = None
@@ -64,7 +64,7 @@ class Parts:
         return Accelerator(cpu=recipe.device == "cpu", mixed_precision="bf16" if recipe.precision == "bf16" else "no")
 
     def origin(self, role: str) -> str:
-        """Return the role that ``role``'s model is its own in: "teacher" for a student with model = "teacher"."""
+        """Return the role whose settings name the model of ``role``: "teacher" for student.model = "teacher"."""
         seen = [role]
         while (model := getattr(self.settings, seen[-1]).model) in ("teacher", "student", "generator"):
             if model in seen:
@@ -201,33 +201,48 @@ class Parts:
             return keep_layers(model, settings.layers), False
         return load_masked_lm(where, settings.seed, settings.layers)
 
-    def untrained(self, task: Task) -> Models:
-        """Return the models of ``task`` as they are before any training: enough to time them."""
+    def models(
+        self,
+        task: Task,
+        seed: int,
+        *,
+        teacher: PreTrainedModel | None = None,
+        generator: PreTrainedModel | None = None,
+        cost: Cost | None = None,
+    ) -> Models:
+        """Return what a strategy works with on ``task``: the student before its training, and those given."""
         device = self.accelerator.device
         return Models(
             task=task,
             tokenizer=self.tokenizer("student"),
-            student=self.classifier("student", task, seed=0).to(device),
-            teacher=self.classifier("teacher", task, seed=0).to(device).eval().requires_grad_(False),
-            generator=self.starting_generator()[0].to(device),
-            rng=rng_for(0, device),
-            cost=Cost(),
+            student=self.classifier("student", task, seed).to(device),
+            teacher=None if teacher is None else teacher.to(device).eval().requires_grad_(False),
+            generator=None if generator is None else generator.to(device),
+            rng=torch.Generator(device).manual_seed(seed),
+            cost=cost or Cost(),
             accelerator=self.accelerator,
         )
 
+    def untrained(self, task: Task) -> Models:
+        """Return the models of ``task`` as they are before any training: enough to time them."""
+        teacher, (generator, _) = self.classifier("teacher", task, seed=0), self.starting_generator()
+        return self.models(task, 0, teacher=teacher, generator=generator)
+
     def generator_folder(self) -> Path:
         """Return a folder with the generator and its tokenizer, for those who rewrite texts with it."""
-        card = self.generator.card
-        home = self.generator.home or self.cache / "generators" / f"untrained-{card['hash']}"
-        if not is_whole(home, self.observer):
-            with whole_folder(home) as part:
+        home = self.generator.home
+        if home is not None and home.is_dir():  # trained here, or a folder of the user's own
+            return home
+        folder = self.cache / "generators" / f"untrained-{self.generator.card['hash']}"
+        if not is_whole(folder, self.observer):
+            with whole_folder(folder) as part:
                 self.generator.model.save_pretrained(part)
                 self.tokenizer("generator").save_pretrained(part)
-        return home
+        return folder
 
     def fresh_generator(self) -> PreTrainedModel:
         """Return a copy of the generator that a run may change."""
-        return copy.deepcopy(self.generator.model).to(self.accelerator.device)
+        return copy.deepcopy(self.generator.model)
 
     def check(self, roles: Collection[str], tasks: Collection[str]) -> None:
         """Raise UsageError for a model that cannot be built, or for ``roles`` that do not share one vocabulary."""
@@ -263,8 +278,3 @@ class Parts:
             # An encoder of the generator's has the layers that the generator kept.
             if layers := getattr(getattr(self.settings, name), "layers", 0) if name in (role, "generator") else 0:
                 total = len(chosen_layers(total, layers, name))
-
-
-def rng_for(seed: int, device: torch.device) -> torch.Generator:
-    """Return the strategies' random generator on ``device``."""
-    return torch.Generator(device).manual_seed(seed)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
+from families import build, tokenizer
 from tiny import Notes
 
 from bench.data.glue import FolderSource
@@ -75,3 +77,23 @@ def test_layers_count_what_the_generator_kept(folder, tmp_path):
     settings[1] = "student.layers=3"
     with pytest.raises(UsageError, match=r"student\.layers=3, but the model has only 2 layers"):
         Parts(load_settings("mini", settings), FolderSource(folder), tmp_path, Notes()).check(["teacher"], ["mnli"])
+
+
+def test_a_generator_of_the_user_s_own_is_read_where_it_lies_and_left_alone(folder, tmp_path):
+    own = tmp_path / "own"
+    build("bert", "masked_lm", seed=3).save_pretrained(own)
+    tokenizer().save_pretrained(own)
+    before = {file.name: file.read_bytes() for file in own.iterdir()}
+    settings = load_settings("mini", [f"generator.model={own}", "generator.layers=0"])
+    parts = Parts(settings, FolderSource(folder), tmp_path / "results", Notes())
+    assert parts.generator_folder() == own
+    assert {file.name: file.read_bytes() for file in own.iterdir()} == before
+    # One that is nowhere as a folder, as a model of the hub is not, gets one in the cache.
+    parts.generator = dataclasses.replace(parts.generator, home=Path("some/model"))
+    cached = parts.generator_folder()
+    assert cached.is_relative_to(tmp_path / "results" / "cache" / "generators")
+    config = (cached / "config.json").read_text()
+    (cached / "config.json").write_text("")
+    assert parts.generator_folder() == cached
+    assert (cached / "config.json").read_text() == config
+    assert [path.name for path in cached.parent.iterdir() if "corrupt" in path.name] == [f"{cached.name}.corrupt-1"]
