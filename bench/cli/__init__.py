@@ -17,6 +17,7 @@ VERBS = {
     "compare": ("bench.cli.compare:compare", "Print the leaderboard of finished runs."),
     "list": ("bench.cli.list:list_", "List strategies, tasks and presets."),
     "augment": ("bench.cli.augment:augment", "Rewrite texts with a strategy, or show what it does to them."),
+    "new": ("bench.cli.new:new", "Write a strategy of your own to start from."),
     "check": ("bench.cli.check:check", "Put a strategy through what a good one must satisfy."),
     "prefetch": ("bench.cli.prefetch:prefetch", "Get what strategies need: corpora, vectors, models."),
     "generator": ("bench.cli.generator:generator", "Train the masked language model that perturbs texts."),

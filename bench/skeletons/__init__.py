@@ -1,0 +1,1 @@
+"""Strategies to start from, one per kind: `bench new` copies them under a name of your own."""
