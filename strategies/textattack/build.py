@@ -20,7 +20,7 @@ from strategies.textattack.family import FAMILY
 from strategies.textattack.library import textattack
 from strategies.textattack.masked_words import generator
 from strategies.textattack.requirements import HOMOGLYPHS, MINILM, Member, Model, cache_folder
-from strategies.textattack.similarity import Anything, SimilarMeaning, word_vectors
+from strategies.textattack.similarity import Anything, LocalEncoder, word_vectors
 from strategies.textattack.victim import RowAttack, victim
 
 Given = tuple[tuple[str, Any], ...]
@@ -48,12 +48,12 @@ class Local:
     def parts(self) -> dict[str, Any]:
         """Return what stands for each name of the library's classes while a member is built."""
         parts: dict[str, Any] = {}
-        similar = functools.partial(SimilarMeaning, self.sentence_encoder, self.device)
+        encoder = functools.partial(LocalEncoder, self.sentence_encoder, self.device)
         if self.sentence_encoder == "none":
             parts |= {"UniversalSentenceEncoder": Anything, "SBERT": Anything}
         else:  # with the library's defaults
-            parts["UniversalSentenceEncoder"] = functools.partial(similar, threshold=0.8, metric="angular")
-            parts["SBERT"] = functools.partial(similar, threshold=0.7, metric="cosine")
+            parts["UniversalSentenceEncoder"] = functools.partial(encoder, threshold=0.8, metric="angular")
+            parts["SBERT"] = functools.partial(encoder, threshold=0.7, metric="cosine")
         if self.generator is not None:
             parts |= generator(self.generator, self.device).parts()
         if not (Path(textattack.__file__).parent / "shared" / "intentional_homoglyphs.txt").is_file():

@@ -1,6 +1,7 @@
 """Writes ``catalogue.json``, by importing the installed TextAttack: ``python -m strategies.textattack.catalogue``.
 
-A developer's command, for a new release of the library; what is run with reads the file alone.
+A developer's command, for a new release of the library; what is run with reads the file alone. Names and defaults are
+the library's; what options mean, and their bounds, come from ``meanings.toml``.
 """
 
 from __future__ import annotations
@@ -23,26 +24,14 @@ from textattack.goal_functions import GoalFunction
 from textattack.search_methods import SearchMethod
 from textattack.transformations import Transformation
 
+from bench.toml import tomllib
 from strategies.catalogues import Catalogue
 
 _PARTS = (Constraint, PreTransformationConstraint, GoalFunction, SearchMethod, Transformation)
 # How many rewrites a text gets is ``copies``, the metrics need models of their own, and which masked LM is asked is
 # the run's affair.
 _NOT_OPTIONS = {"transformations_per_example", "enable_advanced_metrics", "model", "tokenizer"}
-_MEANINGS: dict[str, tuple[str, dict[str, float]]] = {
-    "allow_skip": ("whether a text that the victim gets wrong already is left alone", {}),
-    "fast_augment": ("whether to stop as soon as one rewrite is there", {}),
-    "goal_function": ("what the attack aims at", {}),
-    "high_yield": ("whether one of all rewrites on the way is drawn, not the last", {}),
-    "max_num_word_swaps": ("the number of words in a text that may be misspelt", {"at_least": 1}),
-    "maxiter": ("the number of generations of the search", {"at_least": 1}),
-    "mlm": ("whether words come from the masked language model, not from word vectors", {}),
-    "pct_words_to_swap": ("the share of words to change; one at least is", {"at_least": 0, "at_most": 1}),
-    "perturbation_type": ("the kind of characters used: homoglyphs, invisible, deletions or reorderings", {}),
-    "perturbs": ("the number of changes that a text may have", {"at_least": 1}),
-    "popsize": ("the number of candidates in a generation", {"at_least": 1}),
-    "use_all_transformations": ("whether letters are swapped, left out and put in too, not only replaced", {}),
-}
+MEANINGS = Path(__file__).with_name("meanings.toml")
 
 
 def entries() -> dict[str, dict[str, Any]]:
@@ -94,11 +83,11 @@ def _entry(cls: type, kind: str, *functions: Any) -> dict[str, Any]:
 
 
 def _option(name: str, default: Any) -> dict[str, Any]:
-    if name not in _MEANINGS:
-        raise SystemExit(f"say in {__file__} what the option {name!r} means")
-    meaning, bounds = _MEANINGS[name]
+    meanings = tomllib.loads(MEANINGS.read_text("utf-8"))
+    if name not in meanings:
+        raise SystemExit(f"say in {MEANINGS} what the option {name!r} means")
     kind = {"type": "str", "optional": True} if default is None else {"type": type(default).__name__}
-    return {**kind, "default": default, "meaning": meaning, **({"bounds": bounds} if bounds else {})}
+    return {**kind, "default": default, **meanings[name]}
 
 
 def _parts_of(function: Any) -> set[str]:

@@ -16,6 +16,7 @@ import torch
 
 from strategies.textattack.requirements import cache_folder
 from strategies.textattack.speed import keep_answers
+from strategies.wordnet import read_fast
 
 
 def _import_offline() -> None:
@@ -25,6 +26,7 @@ def _import_offline() -> None:
     import flair  # noqa: F401
     import transformers  # noqa: F401
 
+    read_fast()
     loggers = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
     disabled = [logger.disabled for logger in loggers]
     # The first import downloads NLTK's data, and then marks in the cache that it has, even if it could not. The user's

@@ -74,56 +74,52 @@ def cache_folder() -> Path:
     return Path(os.environ.get("TA_CACHE_DIR", "~/.cache/textattack")).expanduser()
 
 
-def downloaded(place: str, what: str) -> Resource:
-    """Return a file or folder of TextAttack's own download service."""
-    code = f"from textattack.shared.utils import download_from_s3 as get; get('{place}')"
+def _fetched(what: str, code: str, folder: Path) -> Resource:
+    """Return what the Python ``code`` downloads into ``folder``."""
 
     def fetch() -> None:
         # Not in this process, which never imports TextAttack.
         if subprocess.run([sys.executable, "-c", code], check=False).returncode != 0:
-            raise BenchError(f"TextAttack could not download {what}; is there a network?")
+            raise BenchError(f"could not download {what}; is there a network?")
 
-    return Resource(what, lambda: (cache_folder() / place).exists(), f'python -c "{code}"', fetch)
-
-
-def _flair_model(name: str) -> Resource:
-    code = f"from flair.models import SequenceTagger; SequenceTagger.load('{name}')"
-    folder = Path(os.environ.get("FLAIR_CACHE_ROOT", "~/.flair")).expanduser() / "models" / "ner-english"
-
-    def fetch() -> None:
-        if subprocess.run([sys.executable, "-c", code], check=False).returncode != 0:
-            raise BenchError(f"flair could not download its model {name}; is there a network?")
-
-    return Resource(f"flair model {name}", folder.is_dir, f'python -c "{code}"', fetch)
+    return Resource(what, folder.exists, f'python -c "{code}"', fetch)
 
 
-def _others(uses: frozenset[str]) -> list[Resource]:
+def _downloaded(place: str, what: str) -> Resource:
+    """Return a file or folder of TextAttack's own download service."""
+    code = f"from textattack.shared.utils import download_from_s3 as get; get('{place}')"
+    return _fetched(what, code, cache_folder() / place)
+
+
+def _never_run(uses: frozenset[str]) -> list[Resource]:
     """Return what is needed by the parts that were never run in this project."""
-    needed: list[Resource] = []
-    if uses & {"WordSwapChangeLocation", "WordSwapChangeName"}:
-        needed.append(_flair_model("ner"))
-    if "BackTranslation" in uses:
-        needed += [hub_model(f"Helsinki-NLP/opus-mt-{pair}") for pair in ("en-ROMANCE", "ROMANCE-en")]
-    if "BackTranscription" in uses:
-        needed += [python_package("fairseq", "fairseq"), python_package("librosa", "librosa")]
-    if "WordSwapHowNet" in uses:
-        needed.append(downloaded("transformations/hownet/word_candidates_sense.pkl", "HowNet's candidates"))
-    if "GPT2" in uses:
-        needed.append(hub_model("gpt2"))
-    if "LearningToWriteLanguageModel" in uses:
-        needed.append(
-            downloaded("constraints/grammaticality/language-models/learning-to-write", "the Learning to Write model")
-        )
-    if "Google1BillionWordsLanguageModel" in uses:
-        needed.append(python_package("tensorflow", "tensorflow"))
-        needed.append(downloaded("constraints/semantics/language-models/alzantot-goog-lm", "Google's language model"))
-    return needed
+    flair = Path(os.environ.get("FLAIR_CACHE_ROOT", "~/.flair")).expanduser() / "models" / "ner-english"
+    code = "from flair.models import SequenceTagger; SequenceTagger.load('ner')"
+    names = (_fetched("flair model ner", code, flair),)
+    models = "constraints/{}/language-models"
+    needed: dict[str, tuple[Resource, ...]] = {
+        "WordSwapChangeLocation": names,
+        "WordSwapChangeName": names,
+        "BackTranslation": tuple(hub_model(f"Helsinki-NLP/opus-mt-{p}") for p in ("en-ROMANCE", "ROMANCE-en")),
+        "BackTranscription": (python_package("fairseq", "fairseq"), python_package("librosa", "librosa")),
+        "WordSwapHowNet": (_downloaded("transformations/hownet/word_candidates_sense.pkl", "HowNet's candidates"),),
+        "GPT2": (hub_model("gpt2"),),
+        "LearningToWriteLanguageModel": (
+            _downloaded(f"{models.format('grammaticality')}/learning-to-write", "the Learning to Write model"),
+        ),
+        "Google1BillionWordsLanguageModel": (
+            python_package("tensorflow", "tensorflow"),
+            _downloaded(f"{models.format('semantics')}/alzantot-goog-lm", "Google's language model"),
+        ),
+    }
+    found = [resource for part, resources in needed.items() if part in uses for resource in resources]
+    return list({resource.name: resource for resource in found}.values())
 
 
 def notes(uses: frozenset[str]) -> list[str]:
-    """Return how what runs here differs from what the library's authors ran, a sentence a part."""
-    said = [note for part, note in _INSTEAD.items() if part in uses]
-    return [*said, "Never run in this project, which lacks what it needs."] if _others(uses) else said
+    """Return how what runs here differs from what the library's authors ran, one sentence per part."""
+    differ = [note for part, note in _INSTEAD.items() if part in uses]
+    return [*differ, "Never run in this project, which lacks what it needs."] if _never_run(uses) else differ
 
 
 @dataclass(frozen=True)
@@ -185,7 +181,7 @@ class Member(Strategy, Rewriter):
         if self.word_vectors():
             vectors = getattr(self, "vectors", None)
             if vectors is None:
-                needed.append(downloaded("word_embeddings/paragramcf", "the counter-fitted word vectors"))
+                needed.append(_downloaded("word_embeddings/paragramcf", "the counter-fitted word vectors"))
             else:
                 needed.append(file(vectors, "give the option vectors the right path", f"word vectors {vectors}"))
         encoder = getattr(self, "sentence_encoder", "none")
@@ -194,4 +190,4 @@ class Member(Strategy, Rewriter):
             needed.append(python_package(name.replace("-", "_"), name))
         elif encoder != "none":
             needed.append(hub_model(encoder))
-        return [*needed, *_others(self.uses)]
+        return [*needed, *_never_run(self.uses)]

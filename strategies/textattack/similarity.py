@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import pickle
 import re
 from collections.abc import Sequence
@@ -11,13 +10,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+import torch
 
 from bench.errors import BenchError
 from bench.models.sentences import embed
 from bench.models.vectors import WordVectors, read_vectors
 from strategies.textattack.library import textattack
-
-Text = Any  # textattack.shared.AttackedText
 
 
 class Anything(textattack.constraints.Constraint):
@@ -26,53 +24,37 @@ class Anything(textattack.constraints.Constraint):
     def __init__(self, **options: Any) -> None:
         super().__init__(compare_against_original=True)
 
-    def _check_constraint(self, transformed_text: Text, reference_text: Text) -> bool:
+    def _check_constraint(self, transformed_text: Any, reference_text: Any) -> bool:
         return True
 
 
-class SimilarMeaning(textattack.constraints.Constraint):
-    """Lets a candidate pass whose embedding is near the reference's, by cosine or one minus the angle over pi.
+class LocalEncoder(textattack.constraints.semantics.sentence_encoders.SentenceEncoder):
+    """The library's constraint on sentence embeddings, with ``encoder``'s: mean-pooled, of length one."""
 
-    Compared are ``window_size`` words around the change (none: all); a shorter candidate passes where
-    ``skip_text_shorter_than_window`` says so.
-    """
+    def __init__(self, encoder: str, device: str, model_name: str = "", large: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.encoder, self.device = encoder, device
+        # Some of the library's code asks the constraint to encode, some its model.
+        self.model = self
 
-    def __init__(
-        self,
-        encoder: str,
-        device: str,
-        threshold: float,
-        metric: str,
-        compare_against_original: bool = True,
-        window_size: int | None = None,
-        skip_text_shorter_than_window: bool = False,
-        **others: Any,
-    ) -> None:
-        super().__init__(compare_against_original)
-        self.encoder, self.device, self.threshold, self.metric = encoder, device, threshold, metric
-        self.window = window_size or math.inf
-        self.shortest = self.window if skip_text_shorter_than_window else 0
+    def encode(self, sentences: Sequence[str]) -> torch.Tensor:
+        """Return the embeddings [N, H] of N sentences; the library repeats many, which are encoded once."""
+        distinct = list(dict.fromkeys(sentences))
+        vectors = dict(zip(distinct, embed(distinct, self.device, self.encoder), strict=True))
+        return torch.from_numpy(np.stack([vectors[sentence] for sentence in sentences]))
 
-    def _check_constraint(self, transformed_text: Text, reference_text: Text) -> bool:
-        return bool(self._check_constraint_many([transformed_text], reference_text))
-
-    def _check_constraint_many(self, transformed_texts: Sequence[Text], reference_text: Text) -> list[Text]:
-        pairs: dict[int, tuple[str, str]] = {}
-        for number, text in enumerate(transformed_texts):
-            changed = next(iter(text.attack_attrs["newly_modified_indices"]), None)
-            # A candidate that lost its word has no place to compare windows at, and does not pass.
-            text.attack_attrs["similarity_score"] = -math.inf if changed is None else 1.0
-            if changed is not None and len(text.words) >= self.shortest:
-                windows = (each.text_window_around_index(changed, self.window) for each in (reference_text, text))
-                pairs[number] = tuple(windows)
-        # Many windows are one text.
-        distinct = list(dict.fromkeys(window for pair in pairs.values() for window in pair))
-        vectors = dict(zip(distinct, embed(distinct, self.device, self.encoder), strict=True)) if distinct else {}
-        for number, (before, after) in pairs.items():
-            cosine = min(1.0, float(vectors[before] @ vectors[after]))
-            score = cosine if self.metric == "cosine" else 1 - math.acos(max(-1.0, cosine)) / math.pi
-            transformed_texts[number].attack_attrs["similarity_score"] = score
-        return [text for text in transformed_texts if text.attack_attrs["similarity_score"] >= self.threshold]
+    def _check_constraint_many(self, transformed_texts: Sequence[Any], reference_text: Any) -> list[Any]:
+        """Return the candidates that are similar enough; those too short for a window pass and are not encoded."""
+        # In a candidate that lost its word, the library finds no place to compare windows at, and fails.
+        changed = [text for text in transformed_texts if text.attack_attrs["newly_modified_indices"]]
+        least = self.window_size if self.skip_text_shorter_than_window else 0
+        read = [text for text in changed if len(text.words) >= least]
+        passed = {id(text) for text in super()._check_constraint_many(read, reference_text)} if read else set()
+        for text in changed:
+            if len(text.words) < least:
+                text.attack_attrs["similarity_score"] = 1.0
+                passed.add(id(text))
+        return [text for text in changed if id(text) in passed]
 
 
 class LocalVectors(textattack.shared.WordEmbedding):
