@@ -41,6 +41,8 @@ SENTENCES = [
 ]
 EMOJI, CHINESE, ARABIC = "good 😀 movie 我喜欢 😀 电影 very much", "这部电影非常好看", "هذا الفيلم جيد جدا"
 TABS = "a\tgood\nfilm\r\n done"
+# The library cuts all of a text with a Chinese word in it by another rule.
+SAME_OUTPUT = [*SENTENCES, *SENTENCES, *["it's a well-made 电影 , 我喜欢 it"] * 6]
 AUGMENTERS = ("wordnet", "eda", "charswap", "deletion", "swap", "synonym-insertion")
 RECIPES = [
     "deepwordbug[queries=30]",
@@ -93,7 +95,7 @@ class Library:
             stderr=self._errors,
             text=True,
         )
-        self.raw = {name: self("augmented_by_the_library", name, SENTENCES * 2) for name in AUGMENTERS}
+        self.raw = {name: self("augmented_by_the_library", name, SAME_OUTPUT) for name in AUGMENTERS}
         self.forgets_in_an_untested_version = not self("remember", "0.3.10")
         self.remembers = self("remember", "0.3.11")
 
@@ -214,9 +216,9 @@ def test_the_catalogue_is_what_the_imported_library_gives(library):
 @pytest.mark.parametrize("name", AUGMENTERS)
 def test_faster_and_the_same_output(library, name):
     assert library.remembers
-    ours = library("augmented_by_us", name, SENTENCES * 2)
+    ours = library("augmented_by_us", name, SAME_OUTPUT)
     assert ours == library.raw[name]
-    assert sum(made != text for made, text in zip(ours, SENTENCES * 2, strict=True)) >= 8
+    assert sum(made != text for made, text in zip(ours, SAME_OUTPUT, strict=True)) >= 12
 
 
 def test_an_untested_version_runs_as_it_comes(library):
