@@ -5,7 +5,7 @@ from bench.registry import register_family
 
 register("none", "strategies.none:PlainDistillation")
 register("finetune", "strategies.finetune:Finetune")
-register("mate-kd", "strategies.mate_kd:MateKD")
+register("mate-kd", "strategies.mate_kd.strategy:MateKD")
 register("mlm", "strategies.mlm:MaskedLM")
 register("freelb", "strategies.freelb:FreeLB")
 register("mixkd", "strategies.mixkd:MixKD")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench import Batch, Models, Strategy, View, option
-from strategies.mate_kd import MateKD
+from strategies.mate_kd.strategy import MateKD
 
 if TYPE_CHECKING:
     from bench.cost import CostModel
@@ -29,7 +29,7 @@ class MaskedLM(Strategy):
         self._refill = MateKD(rho=self.rho, tau=self.tau, generator_steps=0)
 
     def cost_model(self) -> CostModel:
-        return replace(self._refill.cost_model(), cycle=(1, 0))
+        return replace(self._refill.cost_model(), cycle=(1, 0), reference=None)
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         yield from self._refill.views(batch, models)

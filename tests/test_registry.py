@@ -13,7 +13,7 @@ from bench.errors import UsageError
 from bench.registry import load, register, targets
 from bench.spec import StrategySpec, listing, split_list
 from bench.strategy import Strategy
-from strategies.mate_kd import MateKD
+from strategies.mate_kd.strategy import MateKD
 
 
 @dataclass

@@ -11,6 +11,7 @@ from tiny import CLASSES, SCORES, Notes, examples, make_models, rows
 from bench.data import pretokenised as module
 from bench.data.encode import Encoded, encode
 from bench.data.pretokenised import pretokenised
+from bench.distill.feed import Feed
 from bench.distill.loop import distil
 from bench.evaluation.selection import selection
 from bench.settings import Recipe
@@ -66,10 +67,10 @@ def test_memory_mapped_rows_and_logits_train_to_the_same_student_and_stay_as_the
             PlainDistillation(),
             Recipe(epochs=1, batch_size=8, lr=1e-3),
             selection("last"),
-            {"train": data, "dev": dev},
+            Feed(data, np.load(tmp_path / "logits.npy", mmap_mode=mode)),
+            {"dev": dev},
             seed=0,
             observer=Notes(),
-            teacher_logits=np.load(tmp_path / "logits.npy", mmap_mode=mode),
         )
         students.append(torch.cat([p.detach().reshape(-1) for p in models.student.parameters()]))
     assert torch.equal(*students)

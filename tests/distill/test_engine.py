@@ -24,7 +24,7 @@ from bench.models.reshape import compile_layers, encoder_layers, recompute_activ
 from bench.settings import Recipe, Settings
 from bench.strategy import Strategy, View
 from strategies.freelb import FreeLB
-from strategies.mate_kd import MateKD
+from strategies.mate_kd.strategy import MateKD
 from strategies.none import PlainDistillation
 
 # Clipping bites in every update: a gradient that is clipped micro-batch by micro-batch would be another one.

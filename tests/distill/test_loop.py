@@ -28,7 +28,7 @@ from bench.rewriting.training_sets import Rewritten, TrainingSet
 from bench.settings import Recipe
 from bench.strategy import Strategy, View
 from strategies.finetune import Finetune
-from strategies.mate_kd import MateKD
+from strategies.mate_kd.strategy import MateKD
 from strategies.none import PlainDistillation
 
 RECIPE = Recipe(epochs=3, batch_size=8, lr=1e-3, warmup=0.2, weight_decay=0.01, checkpoint_seconds=math.inf)

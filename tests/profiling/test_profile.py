@@ -24,7 +24,7 @@ from bench.profiling.operations import (
 from bench.profiling.profile import _spread, profile
 from bench.settings import Generator, Recipe, Settings, Teacher
 from bench.spec import StrategySpec
-from strategies.mate_kd import MateKD
+from strategies.mate_kd.strategy import MateKD
 
 FULL = {"input_ids": torch.randint(5, 40, (4, 8)), "attention_mask": torch.ones(4, 8, dtype=torch.long)}
 LENGTHS = torch.full((4,), 8)

@@ -16,23 +16,19 @@ from families import END, MASK, PAD, SPECIAL, START, VOCAB, build, every_family,
 from bench.cost import Cost
 from bench.data.encode import Encoded, encode
 from bench.data.tasks import GLUE, Example
+from bench.distill.feed import Feed
 from bench.distill.loop import distil, learning_rate
 from bench.errors import UsageError
 from bench.evaluation.selection import selection
 from bench.models.masked_lm import gumbel
-from bench.profiling.reference import PlainMateKD, pad_to
+from bench.observer import Silent
 from bench.settings import Recipe
 from bench.strategy import Batch, Models, Step
-from strategies.mate_kd import MateKD
+from strategies.mate_kd.reference import PlainMateKD, pad_to
+from strategies.mate_kd.strategy import MateKD
 
 CLASSIFICATION = dataclasses.replace(GLUE["mnli"], name="tiny")
 REGRESSION = dataclasses.replace(GLUE["stsb"], name="tiny-scores")
-
-
-class Silent:
-    def update(self, phase: str, done: int, total: int, loss: float | None = None) -> None: ...
-    def evaluated(self, metric: str, value: float) -> None: ...
-    def note(self, text: str) -> None: ...
 
 
 def texts(n: int, regression: bool, pairs: bool = True) -> Encoded:
@@ -180,10 +176,10 @@ def test_cycles_of_both_phases_equal_the_reference(family: str, regression: bool
         strategy,
         recipe,
         selection("last"),
-        {"train": train, "dev": texts(5, regression)},
+        Feed(train, logits),
+        {"dev": texts(5, regression)},
         seed=3,
         observer=Silent(),
-        teacher_logits=logits,
     )
 
     assert [turn for turn, *_ in strategy.log] == ["adversary"] * 2 + ["student"] * 3 + ["adversary"] * 2 + [
@@ -298,10 +294,10 @@ def test_what_is_reused_saves_its_making_and_every_row_still_trains() -> None:
             MateKD(generator_steps=0, **options),
             Recipe(epochs=2, batch_size=5, lr=1e-3),
             selection("last"),
-            {"train": train, "dev": texts(5, False)},
+            Feed(train, np.zeros((20, 3), np.float32)),
+            {"dev": texts(5, False)},
             seed=3,
             observer=Silent(),
-            teacher_logits=np.zeros((20, 3), np.float32),
         )
     assert plain.cost.forwards["teacher"] == plain.cost.forwards["generator"] == 40
     assert models.cost.forwards["teacher"] == models.cost.forwards["generator"] == 20

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from tiny import CLASSES, SCORES, Notes, make_models, rows
 
+from bench.distill.feed import Feed
 from bench.distill.loop import distil
 from bench.distill.losses import divergence
 from bench.errors import UsageError
@@ -125,10 +126,10 @@ def test_it_trains_the_student_on_the_same_budget_and_leaves_the_teacher_alone(t
         StrategySpec.parse("smart[steps=2]").create(),
         Recipe(epochs=2, batch_size=4, lr=1e-3),
         selection("last"),
-        {"train": train, "dev": rows(6, task, seed=1)},
+        Feed(train, logits),
+        {"dev": rows(6, task, seed=1)},
         seed=0,
         observer=Notes(),
-        teacher_logits=logits,
     )
     assert models.cost.student_updates == 6
     assert models.cost.forwards["teacher"] == 12

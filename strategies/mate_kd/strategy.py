@@ -12,7 +12,7 @@ from bench import Batch, Models, Step, Strategy, View, option
 if TYPE_CHECKING:
     import torch
 
-    from bench.cost import CostModel
+    from bench.cost import CostModel, Reference
     from bench.models.inputs import Inputs
 
 
@@ -74,7 +74,15 @@ class MateKD(Strategy):
             cycle=(self.student_steps, self.generator_steps),
             work=lambda update: Work(int(self.perturbs(update)), int(self.renews(update)), self.rho),
             departures=tuple(departures),
+            # The authors know no other objective than these two.
+            reference=None if self.objective == "mse" else self._reference,
         )
+
+    def _reference(self, models: Models) -> Reference:
+        from strategies.mate_kd.reference import TimedReference
+
+        assert self.objective != "mse"
+        return TimedReference(models, rho=self.rho, tau=self.tau, objective=self.objective)
 
     def perturbs(self, update: int) -> bool:
         """Return whether student update number ``update`` (from 0) has a perturbed batch."""

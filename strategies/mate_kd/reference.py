@@ -10,6 +10,7 @@ Shapes: B texts, L word pieces (padding on the right), V vocabulary entries, C c
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -18,8 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.models.masked_lm import gumbel
+from bench.models.reshape import recompute_activations
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from bench.strategy import Batch as RunBatch
+    from bench.strategy import Models
 
 Batch = Mapping[str, Tensor]
 """input_ids, attention_mask, optionally token_type_ids (all [B, L]), and labels [B]."""
@@ -172,3 +179,38 @@ class PlainMateKD:
         torch.nn.utils.clip_grad_norm_(model.parameters(), self.clip)
         optimizer.step()
         return loss.detach()
+
+
+class TimedReference:
+    """The plain MATE-KD on copies of a run's models, to be timed beside the fast one: a ``bench.cost.Reference``."""
+
+    def __init__(self, models: Models, *, rho: float, tau: float, objective: Literal["kl", "ce"]) -> None:
+        tokenizer = models.tokenizer
+        assert models.generator is not None
+        assert models.teacher is not None
+        student, generator, teacher = map(copy.deepcopy, (models.student, models.generator, models.teacher))
+        # A copy is not compiled, and what is recomputed for the strategy is not for the reference.
+        recompute_activations(teacher, False)
+        self.game = PlainMateKD(
+            teacher.float(),
+            student.train(),
+            generator.train(),
+            special_ids=[tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id],
+            mask_id=tokenizer.mask_token_id,
+            forbidden_ids=tokenizer.all_special_ids,
+            rho=rho,
+            tau=tau,
+            objective=objective,
+            regression=models.task.is_regression,
+        )
+        self.pad_id, self.vocabulary = tokenizer.pad_token_id, generator.config.vocab_size
+
+    def update(self, batch: RunBatch, kind: Literal["student", "adversary"], max_length: int) -> None:
+        """Make one update on ``batch``, padded to ``max_length`` pieces."""
+        inputs = pad_to({**batch.inputs, "labels": batch.labels}, max_length, self.pad_id)
+        shape, device = inputs["input_ids"].shape, batch.labels.device
+        rng = torch.Generator(device).manual_seed(0)
+        uniform = torch.rand(shape, generator=rng, device=device)
+        noise = gumbel(torch.Size((*shape, self.vocabulary)), rng, device)
+        step = self.game.student_step if kind == "student" else self.game.generator_step
+        step(inputs, uniform, noise)

@@ -11,7 +11,7 @@ import torch
 from families import CLASSES, END, LENGTH, MASK, PAD, SPECIAL, START, UNK, VOCAB, build, every_family
 from torch import Tensor
 
-from bench.profiling.reference import Batch, PlainMateKD, pad_to
+from strategies.mate_kd.reference import Batch, PlainMateKD, pad_to
 
 
 def make_batch(family: str = "bert", labels: int = CLASSES) -> dict[str, Tensor]:
