@@ -43,9 +43,7 @@ class Teacher(Options):
     labels: tuple[str, ...] = option(
         (), "the order of the classes in the fine-tuned checkpoint, where its own configuration does not name them"
     )
-    force: bool = option(
-        False, "whether to go on although the teacher does no better than always answering the most frequent class"
-    )
+    force: bool = option(False, "whether to go on although the teacher does no better than the best constant answer")
     shape: dict[str, Any] = option({}, _SHAPE)
     epochs: float = option(3, "the number of passes over the training rows", above=0, at_most=10_000)
     batch_size: int = option(32, "the number of rows per update", at_least=1)

@@ -319,7 +319,6 @@ def test_a_task_of_one_s_own(results, tmp_path):
     assert done.exit_code == 0, done.output
     found = {record["task"]: record for record in records(results)}
     assert set(found) == {"rte", "reviews"}
-    assert "for reviews give --preset minilm" in done.stderr
     assert found["reviews"]["main"]["metric"] == "f1"
     assert found["reviews"]["data"]["source"] == "file"
     assert found["reviews"]["data"]["rows"] == {"train": 64, "dev": 40}
@@ -400,7 +399,7 @@ def test_a_teacher_that_learned_nothing_fails_its_cells_with_the_reason(results)
     clean, finetune = sorted(records(results), key=lambda record: record["status"], reverse=True)
     assert (finetune["strategy"], finetune["status"]) == ("finetune", "done")
     assert (clean["strategy"], clean["status"]) == ("none", "failed")
-    assert "no better than the best constant answer" in clean["reason"]
+    assert "no better than the best constant answer (0.000) by more than one standard error" in clean["reason"]
     assert "--weak-teacher" in clean["reason"]
     # Insisting is no other experiment: the cell that failed is run, the one that is done is not.
     forced = bench(*arguments, results=results)
@@ -568,10 +567,6 @@ def test_a_dry_run_says_what_would_run_how_long_it_takes_and_runs_nothing(result
     assert re.match(r"5 cells to run, 1 done: about \d+:\d\d and what is unknown", done.stdout.splitlines()[-1])
     assert list(results.rglob("record.json")) == [path]
     assert not (results / "cache").joinpath("teachers").exists() or not any((results / "cache/teachers").glob("cola-*"))
-    # What no cell needs is not counted.
-    alone = ("--set", "student.model=scratch", "--seed", "7", "--dry-run")
-    only = bench("--strategy", "finetune", "--tasks", "cola", *alone, results=results)
-    assert [line.split("  ")[0] for line in only.stdout.splitlines()[:-1]] == ["cola · finetune · seed 7"]
     # Nor is anything moved.
     path.write_text("{")
     again = bench("--strategy", "finetune", "--tasks", "cola", "--dry-run", results=results)
