@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.list import format_option
+from bench.cli.entries import paragraph, show
+from bench.cli.options import format_option
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,19 +25,25 @@ EPILOG = "Example: bench check eda 'mate-kd[rho=0.4]' ./word_dropout.py:WordDrop
 
 
 @click.command(epilog=EPILOG)
-@click.argument("names", nargs=-1, required=True, metavar="STRATEGY...")
+@click.argument("names", nargs=-1, metavar="STRATEGY...")
+@click.option("--explain", is_flag=True, help="Only say what each check demands, and why.")
 @format_option
 @click.pass_context
-def check(ctx: click.Context, names: tuple[str, ...], form: str) -> None:
-    """Put strategies through what a good one must satisfy, on made tasks and tiny models.
+def check(ctx: click.Context, names: tuple[str, ...], explain: bool, form: str) -> None:
+    """Put strategies through what a good one must satisfy, on small tasks and tiny models.
 
     A STRATEGY is a name or FILE.py:Class, with options in brackets; a name with a * is every strategy of such a name
-    that has all it needs ('nlpaug:*') and wraps no other. One line a check says passed, failed (what was seen, what
+    that has all it needs ('nlpaug:*') and wraps no other. One line per check says passed, failed (what was seen, what
     to do) or skipped (why). Exit code 1 if a check failed. Takes seconds, or where a library has to be imported in
     worker processes about a minute.
     """
     # Tiny models are fastest on one thread, many times so on a busy machine; set before torch is imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if explain:
+        show(explanation())
+        return
+    if not names:
+        raise UsageError("name a strategy to check, for example: bench check eda (see: bench list strategies)")
     specs = chosen(names)
     from transformers import logging as transformers_logging
 
@@ -62,6 +69,15 @@ def check(ctx: click.Context, names: tuple[str, ...], form: str) -> None:
         click.echo(f"{len(found)} strategies: " + (f"failed: {', '.join(bad)}" if bad else "all passed"))
     if any(map(_failed, found)):
         ctx.exit(1)
+
+
+def explanation() -> str:
+    """Return what every check demands and why it matters, from its docstring."""
+    from bench.conformance.suite import CHECKS
+
+    return "\n".join(
+        f"{demand}\n{paragraph(' '.join((one.__doc__ or '').split()), 4)}" for one, demand in CHECKS.items()
+    )
 
 
 def chosen(names: Sequence[str]) -> list[StrategySpec]:
@@ -99,7 +115,7 @@ def _summary(findings: Sequence[Finding]) -> str:
 
 def _print_finding(finding: Finding) -> None:
     """Print what was found in a line, of a failure in as many as it takes to read it all."""
-    line = f"  {finding.outcome:<9}{finding.check:<30}{finding.detail}".rstrip()
+    line = f"  {finding.outcome:<9}{finding.demand:<38}{finding.detail}".rstrip()
     width = max(80, shutil.get_terminal_size(fallback=(120, 24)).columns)
     if finding.outcome == "failed":
         line = textwrap.fill(line, width, subsequent_indent=" " * 11, break_long_words=False, break_on_hyphens=False)

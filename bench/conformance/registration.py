@@ -1,4 +1,4 @@
-"""Checks of a strategy as a name with options: listed, spelled, remade elsewhere; and of what it needs and takes."""
+"""Checks of a strategy as a name with options: its description, its options, its needs, and the tasks it takes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def described(subject: Subject) -> None:
 
 
 def options(subject: Subject) -> str | None:
-    """A spec is how results are filed and processes told what to make: it must spell its options without loss.
+    """Results are filed and worker processes are told what to construct by a text: it must hold every option.
 
     Every option is tried at other values too; one that refuses a value says so by a UsageError.
     """
@@ -62,7 +62,7 @@ def options(subject: Subject) -> str | None:
                 ) from error
             _spelled(parsed)
             tried += 1
-    return f"{tried} spellings" if tried > 1 else None
+    return f"tried with {tried} values of its options" if tried > 1 else None
 
 
 def _spelled(spec: StrategySpec) -> None:
@@ -85,7 +85,7 @@ def _other_values(kind: Any, default: Any) -> list[Any]:
 
 
 def elsewhere(subject: Subject) -> None:
-    """Worker processes remake a strategy from its spec: there it must be the same."""
+    """Worker processes construct the strategy anew from its text: there it must be the same."""
     found, own = _in_another_process(subject), repr(subject.spec.effective())
     if (found["spec"], found["options"]) != (str(subject.spec), own):
         raise Failed(
@@ -134,7 +134,7 @@ def resources(subject: Subject) -> str | None:
         wanted = "; ".join(f"{resource.name}: {resource.command}" for resource in lacking)
         raise Failed(f"not ready, so nothing else can be checked; missing {wanted}")
     count = len(subject.create().resources())
-    return f"{count} found in {time.perf_counter() - start:.2f} s" if count else None
+    return f"looked up {count} in {time.perf_counter() - start:.2f} s" if count else None
 
 
 def tasks(subject: Subject) -> str | None:
@@ -144,4 +144,4 @@ def tasks(subject: Subject) -> str | None:
             raise Failed(f"supports() returned {reason!r} for the {title}: return None, or the reason as a text")
     count = len(subject.grounds)
     left_out = "; ".join(f"{title} left out: {reason}" for title, reason in subject.refused.items())
-    return left_out or (None if count > 1 else f"checked on the {subject.grounds[0].task.title}")
+    return left_out or (None if count > 1 else f"checked on one task only, the {subject.grounds[0].task.title}")

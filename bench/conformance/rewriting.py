@@ -15,7 +15,7 @@ from bench.text_strategy import TextStrategy
 def forms(subject: Subject) -> str | None:
     """The harness makes one training set of each form: every row needs as many, each with the row's texts."""
     counts = {len(found) for where in subject.rewriters() for found in subject.forms(*where)}
-    return f"{'/'.join(map(str, sorted(counts)))} of a row"
+    return f"{'/'.join(map(str, sorted(counts)))} per row"
 
 
 def odd_texts(subject: Subject) -> str | None:

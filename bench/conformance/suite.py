@@ -1,4 +1,4 @@
-"""The kit: every check a strategy is put through, in order, and what came out."""
+"""Every check a strategy is put through, in order, and what came out of each."""
 
 from __future__ import annotations
 
@@ -9,47 +9,51 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.conformance import registration as spelling
-from bench.conformance import rewriting, training
+from bench.conformance import registration, rewriting, training
 from bench.conformance.subject import Skipped, Subject, told
 from bench.spec import StrategySpec
 
 Check = Callable[[Subject], str | None]
 """Returns None or a remark; raises Failed with what was seen and what to do, or Skipped with the reason."""
 
-CHECKS: tuple[Check, ...] = (
-    spelling.described,
-    spelling.options,
-    spelling.elsewhere,
-    spelling.quick_to_list,
-    spelling.resources,
-    spelling.tasks,
-    rewriting.forms,
-    rewriting.odd_texts,
-    rewriting.seeded,
-    rewriting.varied,
-    rewriting.rows_alone,
-    rewriting.rows_untouched,
-    rewriting.rewriting_keeps_global_state,
-    rewriting.workers,
-    training.trains,
-    training.views,
-    training.batch_untouched,
-    training.teacher_untouched,
-    training.student_untouched,
-    training.training_keeps_global_state,
-    training.counts_its_cost,
-    training.repeats,
-    training.resumes,
-    training.bounded_memory,
-)
+CHECKS: dict[Check, str] = {
+    registration.described: "has a description",
+    registration.options: "options survive being written down",
+    registration.elsewhere: "is the same in another process",
+    registration.quick_to_list: "is listed without heavy imports",
+    registration.resources: "has all it needs on this machine",
+    registration.tasks: "gives a reason for tasks left out",
+    rewriting.forms: "as many forms of every row",
+    rewriting.odd_texts: "takes empty, long and foreign texts",
+    rewriting.seeded: "same seed, same texts",
+    rewriting.varied: "other seeds, other texts",
+    rewriting.rows_alone: "a row's texts depend on no other row",
+    rewriting.rows_untouched: "changes only what may change",
+    rewriting.rewriting_keeps_global_state: "rewriting leaves global state alone",
+    rewriting.workers: "same texts in worker processes",
+    training.trains: "trains on every small task",
+    training.views: "views fit the batch",
+    training.batch_untouched: "leaves the clean batch as it is",
+    training.teacher_untouched: "leaves the teacher as it is",
+    training.student_untouched: "leaves the student to the harness",
+    training.training_keeps_global_state: "training leaves global state alone",
+    training.counts_its_cost: "counts what it costs",
+    training.repeats: "same seed, same student",
+    training.resumes: "resumes exactly where it was cut off",
+    training.bounded_memory: "memory does not grow by the update",
+}
+"""Every check with what it demands, in the order in which they are made; its docstring says why."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found: ``detail`` says what was seen and what to do, why it was skipped, or a remark."""
+    """What one check found: ``detail`` says what was seen and what to do, why it was skipped, or a remark.
+
+    ``check`` is its short name, ``demand`` what it asks of a strategy.
+    """
 
     check: str
+    demand: str
     outcome: Literal["passed", "failed", "skipped"]
     detail: str
     seconds: float
@@ -67,11 +71,12 @@ def examine(spec: StrategySpec) -> Iterator[Finding]:
     ready = True
     with tempfile.TemporaryDirectory(prefix="bench-check-") as folder:
         subject = Subject(spec, Path(folder))
-        for check in CHECKS:
+        for check, demand in CHECKS.items():
             start = time.perf_counter()
-            outcome, detail = _outcome(check, subject) if ready else ("skipped", "not ready (see resources)")
-            ready = ready and not (check is spelling.resources and outcome == "failed")
-            yield Finding(check.__name__.replace("_", " "), outcome, detail, round(time.perf_counter() - start, 2))
+            outcome, detail = _outcome(check, subject) if ready else ("skipped", "it lacks what it needs")
+            ready = ready and not (check is registration.resources and outcome == "failed")
+            seconds = round(time.perf_counter() - start, 2)
+            yield Finding(check.__name__.replace("_", " "), demand, outcome, detail, seconds)
 
 
 def _outcome(check: Check, subject: Subject) -> tuple[Literal["passed", "failed", "skipped"], str]:

@@ -159,7 +159,7 @@ def views(subject: Subject) -> str | None:
     """Every view must hold the batch's rows, be what a model reads, and have a target of the task's shape."""
     _first_problem(subject, "views")
     made, batches = (sum(getattr(watch, name) for _, watch, _ in _watched(subject)) for name in ("views", "batches"))
-    return f"{made / max(1, batches):g} a batch" if made else "none: the student sees the clean text alone"
+    return f"{made / max(1, batches):g} per batch" if made else "none: the student sees the clean text alone"
 
 
 def batch_untouched(subject: Subject) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -113,25 +114,35 @@ def test_without_its_resources_nothing_else_is_checked():
     assert [finding.outcome for finding in findings].count("failed") == 1
     assert {f.detail for f in findings if f.outcome == "skipped"} == {
         "a strategy from a file is not listed",
-        "not ready (see resources)",
+        "it lacks what it needs",
     }
-    assert findings[-1].detail == "not ready (see resources)"
+    assert findings[-1].detail == "it lacks what it needs"
 
 
 def test_every_check_says_why_it_matters():
-    for one in kit.CHECKS:
-        assert one.__doc__, one
+    assert len(set(kit.CHECKS.values())) == len(kit.CHECKS)
+    assert all(len(demand) < 38 for demand in kit.CHECKS.values())
+    done = CliRunner().invoke(check, ["--explain"])
+    assert done.exit_code == 0
+    blocks = re.split(r"\n(?=\S)", done.output)
+    assert [block.partition("\n")[0] for block in blocks] == list(kit.CHECKS.values())
+    assert all(len(" ".join(block.split())) > 80 for block in blocks)
+
+
+def test_a_strategy_must_be_named():
+    done = CliRunner().invoke(main, ["check"])
+    assert (done.exit_code, "name a strategy to check" in done.output) == (2, True)
 
 
 # --- the command
 
 
-def test_the_command_prints_a_line_a_check_and_fails_with_the_strategy():
+def test_the_command_prints_a_line_per_check_and_fails_with_the_strategy():
     done = CliRunner().invoke(check, [f"{TEXTS}:LacksSomething"])
     assert done.exit_code == 1
     lines = done.output.splitlines()
     assert lines[0] == f"{TEXTS}:LacksSomething"
-    assert "  failed   resources" in done.output
+    assert "  failed   has all it needs on this machine" in done.output
     assert sum(line.startswith(("  passed ", "  failed ", "  skipped ")) for line in lines) == len(kit.CHECKS)
     assert "  3 passed, 1 failed, 20 skipped in " in done.output
 
