@@ -432,7 +432,7 @@ def test_rewritten_texts_are_cached_for_all_seeds_and_judged(results, tmp_path):
     assert (
         first["cost"]["rewritten"]
         == second["cost"]["rewritten"]
-        == {"rows": 64, "forms": 64, "failed": 0, "truncated": 0}
+        == {"rows": 64, "forms": 64, "failed": 0, "truncated": 64}
     )
     for record in (first, second):
         quality = record["text_quality"]
