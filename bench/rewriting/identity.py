@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from bench.code import sources, version
@@ -33,10 +34,11 @@ def describe(rewriter: Rewriter) -> tuple[dict[str, Any], list[type]]:
     """Return class and fields of ``rewriter`` and of the rewriters in its fields, and all their classes."""
     classes: list[type] = [type(rewriter)]
     fields: dict[str, Any] = {}
-    for name in getattr(rewriter, "__dataclass_fields__", {}):
-        value = getattr(rewriter, name)
+    own: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(rewriter) if dataclasses.is_dataclass(rewriter) else ()
+    for field in own:
+        value = getattr(rewriter, field.name)
         if isinstance(value, Rewriter):
             value, more = describe(value)
             classes += more
-        fields[name] = value
+        fields[field.name] = value
     return {"class": type(rewriter).__qualname__, "fields": fields}, classes

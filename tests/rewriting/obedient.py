@@ -2,7 +2,6 @@
 
 import os
 import random
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,18 +95,20 @@ class Short(Library):
 
 @dataclass
 class Loads(Library):
-    """Take CPU time to start in a worker, or do not start at all; take some again in the first call."""
+    """Take CPU time to arrive in a worker, or do not arrive at all; take some again in the first call."""
 
     how: str = "work"
 
     def __post_init__(self):
         self.loaded = False
-        if sys.argv[0] == "-c":  # in a worker
-            if self.how == "raise":
-                raise LookupError("no corpora/stopwords")
-            if self.how == "exit":
-                os._exit(5)
-            burn(float("inf") if self.how == "spin" else 0.4)
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if self.how == "raise":
+            raise LookupError("no corpora/stopwords")
+        if self.how == "exit":
+            os._exit(5)
+        burn(float("inf") if self.how == "spin" else 0.4)
 
     def row(self, example, rng):
         if not self.loaded:
