@@ -319,6 +319,7 @@ def test_a_task_of_one_s_own(results, tmp_path):
     assert done.exit_code == 0, done.output
     found = {record["task"]: record for record in records(results)}
     assert set(found) == {"rte", "reviews"}
+    assert "for reviews give --preset minilm" in done.stderr
     assert found["reviews"]["main"]["metric"] == "f1"
     assert found["reviews"]["data"]["source"] == "file"
     assert found["reviews"]["data"]["rows"] == {"train": 64, "dev": 40}
@@ -567,6 +568,10 @@ def test_a_dry_run_says_what_would_run_how_long_it_takes_and_runs_nothing(result
     assert re.match(r"5 cells to run, 1 done: about \d+:\d\d and what is unknown", done.stdout.splitlines()[-1])
     assert list(results.rglob("record.json")) == [path]
     assert not (results / "cache").joinpath("teachers").exists() or not any((results / "cache/teachers").glob("cola-*"))
+    # What no cell needs is not counted.
+    alone = ("--set", "student.model=scratch", "--seed", "7", "--dry-run")
+    only = bench("--strategy", "finetune", "--tasks", "cola", *alone, results=results)
+    assert [line.split("  ")[0] for line in only.stdout.splitlines()[:-1]] == ["cola · finetune · seed 7"]
     # Nor is anything moved.
     path.write_text("{")
     again = bench("--strategy", "finetune", "--tasks", "cola", "--dry-run", results=results)
