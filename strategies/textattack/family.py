@@ -54,7 +54,7 @@ class TextAttack(CatalogueFamily):
             "__module__": __name__,
             "registered": f"textattack:{name}",
             "target": entry.target,
-            "uses": entry.uses,
+            "uses": tuple(sorted(entry.uses)),
             "language": entry.language,
         }
         return make_dataclass(

@@ -9,7 +9,7 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -91,7 +91,7 @@ def _downloaded(place: str, what: str) -> Resource:
     return _fetched(what, code, cache_folder() / place)
 
 
-def _never_run(uses: frozenset[str]) -> list[Resource]:
+def _never_run(uses: Collection[str]) -> list[Resource]:
     """Return what is needed by the parts that were never run in this project."""
     flair = Path(os.environ.get("FLAIR_CACHE_ROOT", "~/.flair")).expanduser() / "models" / "ner-english"
     code = "from flair.models import SequenceTagger; SequenceTagger.load('ner')"
@@ -116,7 +116,7 @@ def _never_run(uses: frozenset[str]) -> list[Resource]:
     return list({resource.name: resource for resource in found}.values())
 
 
-def notes(uses: frozenset[str]) -> list[str]:
+def notes(uses: Collection[str]) -> list[str]:
     """Return how what runs here differs from what the library's authors ran, one sentence per part."""
     differ = [note for part, note in _INSTEAD.items() if part in uses]
     return [*differ, "Never run in this project, which lacks what it needs."] if _never_run(uses) else differ
@@ -145,18 +145,18 @@ class Member(Strategy, Rewriter):
 
     registered: ClassVar[str] = ""
     target: ClassVar[str] = ""
-    uses: ClassVar[frozenset[str]] = frozenset()
+    uses: ClassVar[tuple[str, ...]] = ()
     language: ClassVar[str] = ""
 
     libraries: ClassVar[tuple[str, ...]] = ("textattack", "nltk")
 
     def masked_lm(self) -> bool:
         """Whether it asks the generator for words."""
-        return bool(self.uses & GENERATOR) and getattr(self, "mlm", True)
+        return not GENERATOR.isdisjoint(self.uses) and getattr(self, "mlm", True)
 
     def word_vectors(self) -> bool:
         """Whether it asks word vectors for neighbours."""
-        return bool(self.uses & VECTORS) and not getattr(self, "mlm", False)
+        return not VECTORS.isdisjoint(self.uses) and not getattr(self, "mlm", False)
 
     def supports(self, task: Task) -> str | None:
         if self.language:

@@ -20,6 +20,8 @@ from bench.errors import UsageError
 from bench.options import fields_of
 from bench.registry import about
 from bench.resources import nltk_data
+from bench.rewriter import Context
+from bench.rewriting.identity import identity
 from bench.spec import StrategySpec
 from strategies.textattack import requirements
 from strategies.textattack.family import FAMILY, TextAttack
@@ -186,6 +188,13 @@ def test_what_cannot_run_says_why(monkeypatch):
     monkeypatch.setattr(requirements, "version", {"textattack": "0.3.12"}.__getitem__)
     assert "0.3.12" in make("clare").supports(TASK)
     assert make("pwws").supports(TASK) is None
+
+
+@needs_library
+def test_what_its_rewrites_are_cached_by_can_be_written_down():
+    for name in FAMILY.members():
+        identified = identity(make(name), Context(TASK, {}, {}), seed=0, edition=0)
+        assert json.loads(json.dumps(identified))["rewriter"]["class"] == FAMILY.load(name).__name__
 
 
 @needs_library
