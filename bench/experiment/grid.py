@@ -72,7 +72,9 @@ class Cell:
         for role in _PARTS:
             for key in {"model", "finetuned"} & tree[role].keys():
                 model = str(tree[role][key]).replace("{task}", self.task.name)
-                tree[role][key] = _content(Path(model).expanduser()) or model
+                # A folder that happens to be called "scratch" or "teacher" is not what these words mean.
+                is_folder = key == "finetuned" or model not in ("scratch", *_PARTS)
+                tree[role][key] = (_content(Path(model).expanduser()) if is_folder else None) or model
         return tree
 
     def _made_of_corpus(self, roles: set[str]) -> bool:

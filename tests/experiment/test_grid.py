@@ -198,3 +198,10 @@ def test_the_teacher_of_each_task_counts_by_its_content(tmp_path):
     after = [cell(finetuned, task=task).id for task in ("rte", "mrpc")]
     assert after[0] == before[0]
     assert after[1] != before[1]
+
+
+def test_a_folder_called_like_a_role_is_not_what_the_word_means(tmp_path, monkeypatch):
+    before = cell("student.model=teacher").id
+    monkeypatch.chdir(tmp_path)
+    model_folder(tmp_path / "teacher")
+    assert cell("student.model=teacher").id == before
