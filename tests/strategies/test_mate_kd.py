@@ -247,7 +247,7 @@ def test_a_share_of_the_updates_has_a_perturbed_batch_and_each_serves_several() 
     perturbs = [strategy.perturbs(update) for update in range(20)]
     assert perturbs == [False, False, True, False, True] * 4
     assert [update for update in range(20) if strategy.renews(update)] == [2, 7, 12, 17]
-    assert strategy.period == 5
+    assert strategy.cost_model().period == 5
     assert all(MateKD().renews(update) for update in range(300))
     # A third is no binary number; of 3000 updates it is still 1000.
     assert sum(MateKD(share=1 / 3).perturbs(update) for update in range(3000)) == 1000
@@ -279,7 +279,7 @@ def test_a_reused_batch_comes_with_the_teacher_s_answers_to_it(regression: bool)
     assert models.cost.forwards["generator"] == 16
     assert models.cost.forwards["teacher"] == 16
     # Who asks outside of training asks about these rows.
-    models.student.eval()
+    models.training = False
     (view,) = strategy.views(batch, models)
     assert view.student["input_ids"].shape == batch.inputs["input_ids"].shape
     assert torch.equal(view.student["attention_mask"], batch.inputs["attention_mask"])
