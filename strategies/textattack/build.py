@@ -16,10 +16,10 @@ import transformers
 
 from bench.errors import BenchError
 from bench.rewriter import Context
-from strategies.textattack.family import FAMILY
+from strategies.catalogues import Catalogue
 from strategies.textattack.library import textattack
 from strategies.textattack.masked_words import generator
-from strategies.textattack.requirements import HOMOGLYPHS, MINILM, Member, Model, cache_folder
+from strategies.textattack.requirements import CATALOGUE, HOMOGLYPHS, MINILM, Member, Model, cache_folder
 from strategies.textattack.similarity import Anything, LocalEncoder, word_vectors
 from strategies.textattack.victim import RowAttack, victim
 
@@ -95,7 +95,7 @@ def _built_of(target: str, local: Local) -> Iterator[Any]:
         try:
             yield getattr(import_module(module), name)
         except (AttributeError, ImportError, TypeError) as error:
-            if (other := FAMILY.catalogue.mismatch()) is None:
+            if (other := Catalogue.read(CATALOGUE).mismatch()) is None:
                 raise
             raise BenchError(f"{target} cannot be built ({error}): {other}") from error
 

@@ -6,14 +6,13 @@ import importlib.util
 from dataclasses import make_dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from bench.options import option
 from strategies.catalogues import CatalogueFamily, Entry
 from strategies.textattack.attacks import Attack
 from strategies.textattack.augmenters import TextAttackAugmenter
-from strategies.textattack.requirements import ENCODERS, MINILM, VECTORS, Member, notes
+from strategies.textattack.requirements import CATALOGUE, ENCODERS, MINILM, VECTORS, Member, notes
 
 _BASES: dict[str, type[Member]] = {"attack": Attack, "augmenter": TextAttackAugmenter}
 
@@ -21,7 +20,7 @@ _BASES: dict[str, type[Member]] = {"attack": Attack, "augmenter": TextAttackAugm
 class TextAttack(CatalogueFamily):
     """The family: a strategy class for each augmenter and attack recipe."""
 
-    path = Path(__file__).with_name("catalogue.json")
+    path = CATALOGUE
 
     @cached_property
     def missing(self) -> str | None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 TESTED = frozenset({"0.3.11"})
 """The versions of the library of which more than the public part may be replaced."""
 
+CATALOGUE = Path(__file__).with_name("catalogue.json")
+
 GENERATOR = frozenset({"WordSwapMaskedLM", "WordInsertionMaskedLM", "WordMergeMaskedLM"})
 VECTORS = frozenset({"WordSwapEmbedding", "WordEmbeddingDistance", "ThoughtVector"})
 ENCODERS = frozenset({"UniversalSentenceEncoder", "SBERT"})
