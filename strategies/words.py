@@ -19,7 +19,7 @@ _CLOSED = (
 )
 STOP_WORDS = frozenset(word for group in _CLOSED for word in group.split())
 
-_RUN = re.compile(r"\S+")
+_RUN = re.compile(r"(\S+)")
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
 
@@ -35,8 +35,9 @@ class Words:
 
     @classmethod
     def of(cls, text: str, word: re.Pattern[str] = _RUN) -> Words:
-        """Return the words of ``text``, each of which matches ``word``, a pattern without groups."""
-        return cls(word.findall(text), word.split(text))
+        """Return the words of ``text``, each of which matches ``word``, a pattern that is one group."""
+        parts = word.split(text)
+        return cls(parts[1::2], parts[::2])
 
     def __len__(self) -> int:
         return len(self.words)
