@@ -48,6 +48,7 @@ RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "aeda",
         "eda",
         "tinybert-da",
+        "mlm-words",
         "best-of-k(aeda)",
     )
     for task in ("made-pair", "made-score")
