@@ -199,6 +199,8 @@ def _type_name(kind: Any) -> str:
         return " or ".join("none" if part is type(None) else _type_name(part) for part in args)
     if origin in (tuple, dict):
         return f"list of {_type_name(args[0])}" if origin is tuple else "table"
+    if dataclasses.is_dataclass(kind):
+        return "table"
     return str(getattr(kind, "__name__", kind) if isinstance(kind, type) else kind)
 
 

@@ -35,7 +35,10 @@ class Family(Protocol):
     missing: str | None
 
     def members(self) -> Sequence[str]:
-        """Return the members' names, from the installed library's own lists."""
+        """Return the members' names, none where the library is missing."""
+
+    def documented(self) -> Sequence[str]:
+        """Return the members' names, the library being here or not."""
 
     def load(self, member: str) -> type[Strategy]:
         """Return the strategy class of ``member``, its options those of the library's own signature."""

@@ -143,17 +143,23 @@ def described(text: str) -> dict[str, Any]:
     is_bare = text in names() and wrapped(load(text)) is not None
     spec = StrategySpec(text) if is_bare else StrategySpec.parse(text)
     cls, strategy = load(spec.name), None if is_bare else spec.create()
-    inner = wrapped(cls)
-    options = {name: option for name, option in describe(cls).items() if name != inner}
+    row = documented(text, cls, strategy)
     for name, value in spec.options:
-        options[name]["value"] = value
+        row["options"][name]["value"] = value
+    return row | {"missing": [{"name": r.name, "command": r.command} for r in (missing(strategy) if strategy else ())]}
+
+
+def documented(name: str, cls: type[Strategy], strategy: Strategy | None) -> dict[str, Any]:
+    """Return what ``described`` says that is the same on every machine; ``strategy`` is one of ``cls``, if it can be.
+
+    A wrapper cannot, without a strategy to wrap.
+    """
     return {
-        "name": text,
+        "name": name,
         "about": about(cls),
         "description": inspect.cleandoc(cls.__doc__ or "").partition("\n")[2].strip(),
         "needs": sorted({*cls.needs, *(() if strategy is None else (*strategy.needs, *models_read(strategy)))}),
-        "options": options,
-        "missing": [{"name": r.name, "command": r.command} for r in (missing(strategy) if strategy else ())],
+        "options": {option: facts for option, facts in describe(cls).items() if option != wrapped(cls)},
     }
 
 

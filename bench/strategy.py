@@ -1,8 +1,8 @@
 """The strategy contract: where the extra views of a batch come from, and nothing else.
 
 The harness owns student, teacher, optimiser, schedule, precision, budget, checkpoints, evaluation, counting and
-micro-batches; a strategy perturbs. What makes texts is a ``Rewriter``. See CONTRIBUTING.md for a strategy in twenty
-lines.
+micro-batches; a strategy perturbs. What makes texts is a ``Rewriter``. See bench/docs/own-strategy.md for a strategy in
+twenty lines.
 """
 
 from __future__ import annotations

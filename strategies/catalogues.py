@@ -116,7 +116,11 @@ class CatalogueFamily(ABC):
 
     def members(self) -> Sequence[str]:
         """Return the members' names."""
-        return [] if self.missing else list(self.catalogue.entries)
+        return [] if self.missing else self.documented()
+
+    def documented(self) -> Sequence[str]:
+        """Return the members' names, the library being here or not."""
+        return list(self.catalogue.entries)
 
     @cache  # noqa: B019 - there is one family per library, and a class must stay the same class
     def load(self, member: str) -> type[Strategy]:

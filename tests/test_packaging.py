@@ -44,6 +44,7 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel):
     assert {
         "bench/experiment/presets/mini.toml",
         "bench/data/mini/grammar.toml",
+        "bench/docs/concepts.md",
         "bench/evaluation/glue_metrics/glue_metrics.py",
     } <= here
     assert here <= set(wheel.namelist())
@@ -70,7 +71,7 @@ def test_the_wheel_names_its_version_licence_and_command(wheel):
 def test_the_extra_all_is_all_extras_for_users():
     extras = read_toml(ROOT / "pyproject.toml")["project"]["optional-dependencies"]
     assert set(extras["all"]) == {*extras["textattack"], *extras["nlpaug"]}
-    assert set(extras) == {"all", "test", "textattack", "nlpaug"}
+    assert set(extras) == {"all", "docs", "test", "textattack", "nlpaug"}
 
 
 def test_the_citation_is_of_this_version():

@@ -21,6 +21,7 @@ VERBS = {
     "check": ("bench.cli.check:check", "Put a strategy through what a good one must satisfy."),
     "prefetch": ("bench.cli.prefetch:prefetch", "Get what strategies need: corpora, vectors, models."),
     "generator": ("bench.cli.generator:generator", "Train the masked language model that perturbs texts."),
+    "docs": ("bench.cli.docs:docs", "Read the documentation, or build it as a site."),
     "profile": ("bench.cli.profile:profile", "Measure where a strategy's training time goes."),
 }
 EXAMPLES = (

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import MISSING
 from typing import Any
 
 import click
+
+# A citation in a description: what is in brackets with a year.
+_PAPER = re.compile(r"\s*\(([^()]*\b(?:19|20)\d\d\b[^()]*)\)")
+
+
+def cited(about: str) -> tuple[str, str]:
+    """Return a description without the paper it cites, and that paper."""
+    paper = _PAPER.search(about)
+    return _PAPER.sub("", about), paper[1] if paper else ""
 
 
 def print_json(rows: Sequence[dict[str, Any]]) -> None:
@@ -47,15 +58,19 @@ def paragraph(text: str, indent: int, hanging: int = 0) -> str:
     )
 
 
+def option_words(name: str, option: Mapping[str, Any]) -> tuple[str, str]:
+    """Return an option with its value, as one types it, and behind it its type, bounds and meaning."""
+    value, default = option.get("value", option["default"]), option["default"]
+    facts = [option["type"], option["bounds"], f"default {default}" if value != default else ""]
+    meaning = f": {option['meaning']}" if option["meaning"] else ""
+    if value is MISSING:
+        return name, f"({', '.join(filter(None, [*facts[:2], 'required']))}){meaning}"
+    return f"{name}={value}", f"({', '.join(filter(None, facts))}){meaning}"
+
+
 def option_lines(options: Mapping[str, Mapping[str, Any]], indent: int) -> list[str]:
     """Return a paragraph per option: its value, type, bounds and meaning."""
-    lines = []
-    for name, option in options.items():
-        value, default = option.get("value", option["default"]), option["default"]
-        facts = [option["type"], option["bounds"], f"default {default}" if value != default else ""]
-        meaning = f": {option['meaning']}" if option["meaning"] else ""
-        lines.append(paragraph(f"{name}={value} ({', '.join(filter(None, facts))}){meaning}", indent, 4))
-    return lines
+    return [paragraph(" ".join(option_words(name, option)), indent, 4) for name, option in options.items()]
 
 
 def print_entry(name: str, lines: Sequence[str], indent: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bench.cli.entries import column, entry, option_lines, paragraph, print_json, show, width
+from bench.cli.entries import cited, column, entry, option_lines, paragraph, print_json, show, width
 from bench.cli.list_presets import presets
 from bench.cli.list_tasks import tasks
 from bench.cli.options import format_option
@@ -91,13 +91,9 @@ def strategies(names: tuple[str, ...], ready: bool, verbose: bool, form: str) ->
     show("\n\n".join(parts))
 
 
-# A citation in a description: what is in brackets with a year.
-_PAPER = re.compile(r"\s*\(([^()]*\b(?:19|20)\d\d\b[^()]*)\)")
-
-
 def _brief(row: dict[str, Any], indent: int, *, whole: bool) -> str:
     """Return a strategy in a line, or the lines that its ``whole`` description takes, and what it lacks in another."""
-    about = _PAPER.sub("", row["about"])
+    about, _ = cited(row["about"])
     lines = [about if whole else textwrap.shorten(about, width(indent) - indent, placeholder=" …")]
     lines += [f"missing: {', '.join(lack['name'] for lack in row['missing'])}"] if row["missing"] else []
     return entry(row["name"].ljust(indent - len("ready  ")) + ("" if row["missing"] else "ready"), lines, indent)
@@ -105,10 +101,10 @@ def _brief(row: dict[str, Any], indent: int, *, whole: bool) -> str:
 
 def _page(row: dict[str, Any]) -> list[str]:
     """Return all there is to say of a strategy, as lines."""
-    paper = _PAPER.search(row["about"])
+    about, paper = cited(row["about"])
     texts = [" ".join(text.split()) for text in row["description"].replace("``", "").split("\n\n") if text]
     blocks = [
-        [_PAPER.sub("", row["about"]), *([f"paper: {paper[1]}"] if paper else [])],
+        [about, *([f"paper: {paper}"] if paper else [])],
         *([text] for text in texts),
         [
             f"models needed: {', '.join(row['needs']) or 'none besides the student'}",

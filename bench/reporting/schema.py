@@ -112,10 +112,10 @@ class TextQuality(Struct):
     divergence_before: Amount | None = None  # mean divergence of teacher and student on these forms' originals
     divergence_after: Amount | None = None  # the same on these forms
     similarity: Cosine | None = None  # mean cosine of the sentence embeddings of these forms and their originals
-    teacher_label_kept_all: Share | None = None  # the last four over all forms, changed or not
-    divergence_before_all: Amount | None = None
-    divergence_after_all: Amount | None = None
-    similarity_all: Cosine | None = None
+    teacher_label_kept_all: Share | None = None  # teacher_label_kept over all forms, changed or not
+    divergence_before_all: Amount | None = None  # divergence_before over all forms
+    divergence_after_all: Amount | None = None  # divergence_after over all forms
+    similarity_all: Cosine | None = None  # similarity over all forms
     truncated: Share | None = None  # forms cut at the maximum length
     rewriting: dict[str, Count] | None = None  # counts of the whole training set's rewriting
 

@@ -1,4 +1,4 @@
-"""The examples in the documents are run as they stand."""
+"""The examples in README, CONTRIBUTING and the pages of the documentation are run as they stand."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ import re
 import shlex
 
 import click
+import numpy as np
 import pytest
+import torch
 from checkout import ROOT
 from click.testing import CliRunner
+from tiny import make_models, rows
 
 from bench import Context, Example
-from bench.cli import main
+from bench.cli import main, pages
+from bench.conformance.suite import examine
 from bench.data.custom import load_task_file
 from bench.data.tasks import GLUE
+from bench.distill.feed import Feed
+from bench.distill.losses import divergence
 from bench.experiment.presets import load_settings
 from bench.spec import StrategySpec
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", *pages.WRITTEN)
 TINY = """
 [data]
 source = "mini"
@@ -47,7 +53,8 @@ intermediate_size = 16
 
 def blocks(document: str, language: str) -> list[str]:
     """The fenced code blocks of one language in a document."""
-    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / document).read_text("utf-8"), re.M | re.S)
+    text = pages.page(document) if document in pages.WRITTEN else (ROOT / document).read_text("utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
 
 
 def block_with(document: str, language: str, words: str) -> str:
@@ -57,8 +64,8 @@ def block_with(document: str, language: str, words: str) -> str:
 
 @pytest.fixture
 def word_dropout(tmp_path, monkeypatch):
-    """A working directory that holds the strategy of CONTRIBUTING.md."""
-    (tmp_path / "word_dropout.py").write_text(block_with("CONTRIBUTING.md", "python", "bench"), "utf-8")
+    """A working directory that holds the strategy in twenty lines."""
+    (tmp_path / "word_dropout.py").write_text(block_with("own-strategy", "python", "bench"), "utf-8")
     (tmp_path / "tiny.toml").write_text(TINY)
     monkeypatch.chdir(tmp_path)
     return "./word_dropout.py:WordDropout"
@@ -89,6 +96,36 @@ def test_the_strategy_runs_from_its_file(word_dropout):
     assert record["cost"]["forwards"]["student"] == 2 * 2 * 64
 
 
+@pytest.fixture
+def learned_shift(tmp_path):
+    """The adversary of the tutorial."""
+    path = tmp_path / "learned_shift.py"
+    path.write_text(block_with("adversary", "python", "bench"), "utf-8")
+    return StrategySpec.parse(f"{path}:LearnedShift")
+
+
+def test_the_adversary_satisfies_bench_check(learned_shift):
+    assert [finding for finding in examine(learned_shift) if finding.outcome == "failed"] == []
+
+
+def test_the_adversary_makes_teacher_and_student_disagree(learned_shift):
+    models, feed = make_models(), Feed(rows(16), np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32))
+    strategy, batch = learned_shift.create(), feed.batch(np.arange(16))
+    strategy.setup(models)
+
+    def disagreement() -> float:
+        (view,) = strategy.views(batch, models)
+        with torch.no_grad():
+            logits = models.logits("student", view.student)
+        return float(divergence(batch.teacher_logits, logits, is_regression=False))
+
+    models.student.eval()
+    before = disagreement()
+    losses = [float(strategy.fit_adversary(batch, models)) for _ in range(10)]
+    assert losses[0] == pytest.approx(-before, rel=1e-4)
+    assert disagreement() > before
+
+
 def commands() -> list[str]:
     lines = [
         line.partition("#")[0].strip()
@@ -96,10 +133,10 @@ def commands() -> list[str]:
         for block in blocks(document, "sh")
         for line in block.replace("\\\n", " ").splitlines()
     ]
-    return [line for line in lines if line.startswith("bench ")]
+    return list(dict.fromkeys(filter(None, lines)))
 
 
-@pytest.mark.parametrize("line", commands())
+@pytest.mark.parametrize("line", [line for line in commands() if line.startswith("bench ")])
 def test_every_command_in_the_documents_is_one_the_program_knows(line):
     command: click.Command = main
     context = click.Context(main, info_name="bench")
@@ -111,19 +148,32 @@ def test_every_command_in_the_documents_is_one_the_program_knows(line):
     command.make_context(context.info_name, rest, parent=context.parent)
 
 
-def test_the_task_of_the_readme_loads(tmp_path):
-    (tmp_path / "reviews.toml").write_text(block_with("README.md", "toml", "[files]"), "utf-8")
-    rows = block_with("README.md", "text", "rating")
-    (tmp_path / "train.tsv").write_text(rows, "utf-8")
-    (tmp_path / "dev.tsv").write_text(rows, "utf-8")
+def test_every_other_command_is_of_a_tool_that_installs_or_tests():
+    others = [shlex.split(line) for line in commands() if not line.startswith("bench ")]
+    assert {tool for tool, *_ in others} <= {"python3", "pip", "tox", "pytest", "python"}
+    named = [word for _, *words in others for word in words if word.startswith("tests/")]
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_link_of_readme_and_contributing_leads_somewhere():
+    links = [link for name in DOCUMENTS[:2] for link in re.findall(r"\]\(([^)#]+)", (ROOT / name).read_text("utf-8"))]
+    assert len(links) > 10
+    assert [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()] == []
+
+
+def test_the_task_of_the_documents_loads(tmp_path):
+    (tmp_path / "reviews.toml").write_text(block_with("tasks", "toml", "[files]"), "utf-8")
+    table = block_with("tasks", "text", "rating")
+    (tmp_path / "train.tsv").write_text(table, "utf-8")
+    (tmp_path / "dev.tsv").write_text(table, "utf-8")
     data = load_task_file(tmp_path / "reviews.toml").load("reviews")
     assert data.task.labels == ("bad", "good")
     assert [example.label for example in data.splits["train"]] == [1, 0]
 
 
-def test_the_preset_of_the_readme_loads(tmp_path):
+def test_the_preset_of_the_documents_loads(tmp_path):
     path = tmp_path / "half.toml"
-    path.write_text(block_with("README.md", "toml", "[student]"), "utf-8")
+    path.write_text(block_with("settings", "toml", "[student]"), "utf-8")
     settings = load_settings(str(path))
     assert settings.preset == "half"
     assert settings.student.layers == 2
