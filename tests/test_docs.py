@@ -23,6 +23,8 @@ from bench.data.tasks import GLUE
 from bench.distill.feed import Feed
 from bench.distill.losses import divergence
 from bench.experiment.presets import load_settings
+from bench.reporting import notes
+from bench.reporting.marks import ON_SCORES, ON_TASKS, ON_TEACHERS
 from bench.spec import StrategySpec
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", *pages.WRITTEN)
@@ -161,8 +163,23 @@ def test_every_link_of_readme_and_contributing_leads_somewhere():
     assert [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()] == []
 
 
-def test_the_task_of_the_documents_loads(tmp_path):
-    (tmp_path / "reviews.toml").write_text(block_with("tasks", "toml", "[files]"), "utf-8")
+def test_the_readme_explains_every_mark():
+    text = (ROOT / "README.md").read_text("utf-8")
+    named = (
+        notes.OPTIMISTIC,
+        notes.NOT_COMPARABLE,
+        notes.OTHER_TASKS,
+        notes.OTHER_SEEDS,
+        notes.LESS_DATA,
+        notes.ONE_SEED,
+    )
+    every = {*named, *(mark for marked in (ON_SCORES, ON_TASKS, ON_TEACHERS) for mark, _ in marked.values())}
+    assert {mark for mark in every if f"`{mark}`" not in text} == set()
+
+
+@pytest.mark.parametrize("document", ["README.md", "tasks"])
+def test_the_task_of_the_documents_loads(document, tmp_path):
+    (tmp_path / "reviews.toml").write_text(block_with(document, "toml", "[files]"), "utf-8")
     table = block_with("tasks", "text", "rating")
     (tmp_path / "train.tsv").write_text(table, "utf-8")
     (tmp_path / "dev.tsv").write_text(table, "utf-8")
