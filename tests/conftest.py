@@ -10,6 +10,8 @@ from checkout import ROOT
 
 # Tiny models are faster on one thread, many times so on a busy machine; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What is printed is as wide everywhere.
+os.environ["COLUMNS"] = "100"
 
 # Tests that need WordNet and the like take them from where NLTK looks, or from a folder beside the repository.
 if (ROOT.parent / "nltk_data").is_dir():

@@ -48,8 +48,11 @@ class Calibration:
     """Times what a grid on the source of ``parts`` would train. Only caches of tokenised texts are written."""
 
     def __init__(self, parts: Parts, results: Path) -> None:
-        self._parts = Parts(parts.settings, parts.source, results, _Stopwatch(), parts.workers)
-        self._plain = Parts(_untrained(parts), parts.source, results, _Stopwatch(), parts.workers)
+        # What is broken off at once leaves no checkpoint behind.
+        recipe = dataclasses.replace(parts.settings.recipe, checkpoint_seconds=math.inf)
+        settings = dataclasses.replace(parts.settings, recipe=recipe)
+        self._parts = Parts(settings, parts.source, results, _Stopwatch(), parts.workers)
+        self._plain = Parts(_untrained(self._parts), parts.source, results, _Stopwatch(), parts.workers)
 
     def generator(self) -> float | None:
         """Return the seconds that the generator's training will take; None where it is cached."""
