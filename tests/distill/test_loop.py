@@ -491,6 +491,9 @@ def test_rewritten_texts_are_asked_for_when_they_are_due_and_are_the_batch_s_own
             assert torch.equal(view.teacher_logits, torch.from_numpy(answers[batch.rows]))
     assert models.cost.seconds["rewrite_call"] >= 0
     assert models.cost.seconds["rewrite"] == 2.0 * len(editions)
+    # The work of other processes is no part of the updates' own time.
+    assert models.cost.seconds["student"] > 0
+    assert models.cost.train_seconds > 2.0 * len(editions)
     assert models.cost.attack_queries == 7 * len(editions)
 
 
