@@ -105,7 +105,7 @@ class Recipe(Options):
         at_least=0,
     )
     selection: Literal["last", "split-dev", "best-dev"] = option(
-        "last", "which student is reported: see bench/evaluation/selection.py"
+        "last", "which student is reported: see bench docs concepts"
     )
     evaluate_every: float = option(
         1.0, "the number of epochs between evaluations; the last update is always evaluated", above=0
@@ -114,7 +114,7 @@ class Recipe(Options):
     precision: Literal["fp32", "bf16"] = option("fp32", "the precision of the models' forward passes")
     device: Literal["auto", "cpu"] = option("auto", "where models run; auto: on a GPU where there is one")
     method: Literal["kd", "annealing", "continuation"] = option(
-        "kd", "what a student update minimises: see bench/distill/objective.py"
+        "kd", "what a student update minimises: see bench docs concepts"
     )
     first_phase: float = option(
         0.7,

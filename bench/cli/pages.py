@@ -11,7 +11,7 @@ import bench
 from bench.cli.entries import cited, option_words
 from bench.errors import unknown
 from bench.options import describe
-from bench.registry import families, load, names, targets
+from bench.registry import families, load, names, strategy_file, targets
 from bench.spec import COMPOSED, documented, wrapped
 
 FOLDER = Path(bench.__file__).with_name("docs")
@@ -25,12 +25,12 @@ _FIELD = re.compile(r"^    (\w+): .*?  # (.+)$", re.M)
 
 
 def page(topic: str) -> str:
-    """Return the page on ``topic``, a written page's name, a strategy or a family, as Markdown."""
+    """Return the page on ``topic``, a written page's name, a strategy (also from a file) or a family, as Markdown."""
     if topic in WRITTEN:
         return _FROM_CODE.sub(_from_code, (FOLDER / f"{topic}.md").read_text("utf-8"))
     if topic in families():
         return _family(topic)
-    if topic in names():
+    if topic in names() or strategy_file(topic) is not None:
         return _strategy(topic, "#")
     raise unknown("topic", topic, [*WRITTEN, *families(), *names()], "(see: bench docs)")
 
@@ -68,7 +68,7 @@ def _item(term: str, meaning: str) -> str:
 def _strategy(name: str, heading: str) -> str:
     """Return what there is to say of a strategy under a heading: what `bench list strategies NAME` says of all."""
     family, _, member = name.partition(":")
-    cls = families()[family].load(member) if member else load(name)
+    cls = families()[family].load(member) if family in families() else load(name)
     strategy = None if wrapped(cls) else cls()
     row = documented(name, cls, strategy)
     about, paper = cited(row["about"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from bench.errors import BenchError
 from bench.registry import targets
 from bench.reporting import schema
 from bench.settings import Settings
+from bench.skeletons import word_dropout
 
 # What a browser loads by itself. A link to elsewhere is none of it.
 LOADED = re.compile(r"<(?:script|img|iframe|link|source)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
@@ -58,6 +60,14 @@ def test_a_strategy_has_a_page_of_its_docstring_and_options():
     assert text.startswith("eda Easy data augmentation")
     assert "Wei & Zou" in text
     assert "alpha=0.1 (float, above 0 and at most 1): the share of the words changed" in text
+
+
+def test_a_strategy_from_a_file_has_a_page(tmp_path):
+    (tmp_path / "mine.py").write_bytes(inspect.getsource(word_dropout).encode())
+    text = shown(f"{tmp_path / 'mine.py'}:WordDropout")
+    assert "Words left out at random" in text
+    assert "rate=0.15 (float, above 0 and at most 1): the share of the words left out" in " ".join(text.split())
+    assert "no such strategy file" in bench(f"{tmp_path / 'other.py'}:WordDropout").stderr
 
 
 def test_a_family_has_a_section_per_member_also_where_its_library_is_missing():
