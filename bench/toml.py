@@ -13,7 +13,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["read_toml", "tomllib"]
+__all__ = ["read_entries", "read_toml", "tomllib"]
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -27,3 +27,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         # Not TOML, not UTF-8, a number of thousands of digits, or brackets within thousands of brackets.
         raise UsageError(f"{path} is not valid TOML: {error}") from error
+
+
+def read_entries(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the tables in ``path`` by name, their lists as tuples, as the fields of a frozen dataclass."""
+
+    def frozen(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: frozen(item) for key, item in value.items()}
+        return tuple(value) if isinstance(value, list) else value
+
+    return frozen(read_toml(path))

@@ -11,6 +11,7 @@ from bench.data.source import TaskData
 from bench.data.tables import Table, read_bytes, read_text, read_tsv, to_examples
 from bench.data.tasks import GLUE, Task
 from bench.errors import UsageError, unknown
+from bench.toml import read_entries
 
 _SPLITS = {"train": ("train",), "dev": ("dev",), "test": ("test",)}
 
@@ -26,29 +27,8 @@ class _Layout:
     headerless: tuple[str, ...] = ()
 
 
-_PAIR = ("sentence1", "sentence2")
 _LAYOUTS = {
-    "cola": _Layout(("CoLA",), ("sentence",), headerless=("source", "label", "mark", "sentence")),
-    "sst2": _Layout(("SST-2",), ("sentence",)),
-    "mrpc": _Layout(("MRPC",), ("#1 String", "#2 String"), "Quality"),
-    "stsb": _Layout(("STS-B",), _PAIR, "score"),
-    "qqp": _Layout(("QQP",), ("question1", "question2"), "is_duplicate"),
-    "mnli": _Layout(
-        ("MNLI",),
-        _PAIR,
-        "gold_label",
-        {
-            "train": ("train",),
-            "dev": ("dev_matched",),
-            "dev_mismatched": ("dev_mismatched",),
-            "test": ("test_matched",),
-            "test_mismatched": ("test_mismatched",),
-        },
-    ),
-    "qnli": _Layout(("QNLI",), ("question", "sentence")),
-    "rte": _Layout(("RTE",), _PAIR),
-    "wnli": _Layout(("WNLI",), _PAIR),
-    "ax": _Layout(("AX", "diagnostic"), _PAIR, files={"test": ("test", "diagnostic", "AX")}),
+    name: _Layout(**entry) for name, entry in read_entries(Path(__file__).with_name("glue_folders.toml")).items()
 }
 
 # MRPC as Microsoft gives it: one train file, out of which GLUE's list of id pairs takes the dev set.
@@ -57,7 +37,7 @@ _MSR_DEV_IDS = ("dev_ids.tsv", "mrpc_dev_ids.tsv")
 
 
 class FolderSource:
-    """A folder with one folder a task, named as GLUE does (SST-2) or by the task's name (sst2).
+    """A folder with one folder per task, named as GLUE does (SST-2) or by the task's name (sst2).
 
     A test split's examples have label None whatever the files hold, so that no test label can be used.
     """
@@ -82,11 +62,7 @@ class FolderSource:
             layout = _LAYOUTS[task]
             splits = {
                 split: to_examples(
-                    table,
-                    spec,
-                    layout.texts,
-                    layout.label,
-                    "none" if split.startswith("test") else "required",
+                    table, spec, layout.texts, layout.label, "none" if split.startswith("test") else "required"
                 )
                 for split, table in self._tables(folder, spec).items()
             }
@@ -113,8 +89,8 @@ class FolderSource:
         if _is_saved(folder):
             from bench.data.hub import canonical_splits, read_saved
 
-            found = canonical_splits(read_saved(folder), spec, str(folder))
-            return {split: len(rows) for split, rows in found.items()}
+            splits = canonical_splits(read_saved(folder), spec, str(folder))
+            return {split: len(rows) for split, rows in splits.items()}
         return {split: table.size for split, table in self._tables(folder, spec).items()}
 
     def _task_folder(self, task: str) -> Path:
@@ -128,18 +104,18 @@ class FolderSource:
         raise UsageError(f"no folder for {task} in {self.folder}: looked for {', '.join(names)}")
 
     def _files(self, folder: Path, task: Task) -> dict[str, Path]:
-        """Return the files found, by split (and "dev_ids" for Microsoft's MRPC)."""
-        found: dict[str, Path] = {}
+        """Return the files that are there, by split (and "dev_ids" for Microsoft's MRPC)."""
+        files: dict[str, Path] = {}
         for split, stems in _LAYOUTS[task.name].files.items():
             names = tuple(stem + suffix for stem in stems for suffix in (".tsv", ".tsv.gz"))
             path = _first(folder, names)
             if path is not None:
-                found[split] = path
+                files[split] = path
             elif split in task.required_splits:
                 if task.name == "mrpc" and _first(folder, _MSR_TRAIN):
                     return _msr_files(folder)
                 raise UsageError(f"no {split} file for {task.name} in {folder}: looked for {', '.join(names)}")
-        return found
+        return files
 
     def _tables(self, folder: Path, task: Task) -> dict[str, Table]:
         files = self._files(folder, task)
@@ -163,8 +139,8 @@ def _msr_files(folder: Path) -> dict[str, Path]:
         raise UsageError(
             f"{folder} holds {_MSR_TRAIN[0]} but not GLUE's list of dev rows: looked for {', '.join(_MSR_DEV_IDS)}"
         )
-    found = {"train": train, "dev_ids": dev_ids}
-    return found if test is None else {**found, "test": test}
+    files = {"train": train, "dev_ids": dev_ids}
+    return files if test is None else {**files, "test": test}
 
 
 def _msr_tables(files: Mapping[str, Path]) -> dict[str, Table]:

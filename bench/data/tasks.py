@@ -1,4 +1,4 @@
-"""Tasks as rows of data: GLUE's nine and its diagnostic set, exactly."""
+"""What a task is, and GLUE's tasks, which are in ``glue.toml``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 
 from bench.errors import UsageError, unknown
+from bench.toml import read_entries
 
 CLASS_METRICS = ("accuracy", "f1", "matthews")
 """Metrics a classification task may name (``bench.evaluation.metrics`` computes them)."""
@@ -68,10 +70,10 @@ class Task:
             raise UsageError("texts names no column")
         if len(self.labels) == 1:
             raise UsageError("labels has one class; name at least two, or leave labels out for regression")
-        kind, known = ("regression", SCORE_METRICS) if self.is_regression else ("classification", CLASS_METRICS)
+        kind, possible = ("regression", SCORE_METRICS) if self.is_regression else ("classification", CLASS_METRICS)
         for metric in self.metrics:
-            if metric not in known:
-                raise unknown(f"{kind} metric", metric, known)
+            if metric not in possible:
+                raise unknown(f"{kind} metric", metric, possible)
         ends = self.score_range
         if ends is not None and (self.labels or len(ends) != 2 or not -math.inf < ends[0] < ends[1] < math.inf):
             raise UsageError(f"score_range is {list(ends)}; [low, high] is possible, for regression only")
@@ -106,131 +108,7 @@ class Task:
         return ("test",) if self.trained_on else ("train", "dev")
 
 
-_NLI3 = ("entailment", "neutral", "contradiction")
-_NLI2 = ("entailment", "not_entailment")
-_DIGITS = ("0", "1")
-
-# Class names and text columns are the hub's (nyu-mll/glue). GLUE's own files write the binary classes of
-# CoLA, SST-2, MRPC, QQP and WNLI as 0 and 1, in the same order.
-_TASKS = (
-    Task(
-        name="cola",
-        title="CoLA",
-        about="is the sentence acceptable English?",
-        texts=("sentence",),
-        labels=("unacceptable", "acceptable"),
-        metrics=("matthews",),
-        rows={"train": 8551, "dev": 1043, "test": 1063},
-        submission={"test": "CoLA.tsv"},
-        submission_labels=_DIGITS,
-    ),
-    Task(
-        name="sst2",
-        title="SST-2",
-        about="is the film review positive?",
-        texts=("sentence",),
-        labels=("negative", "positive"),
-        metrics=("accuracy",),
-        rows={"train": 67349, "dev": 872, "test": 1821},
-        submission={"test": "SST-2.tsv"},
-        submission_labels=_DIGITS,
-    ),
-    Task(
-        name="mrpc",
-        title="MRPC",
-        about="do the two news sentences mean the same?",
-        texts=("sentence1", "sentence2"),
-        labels=("not_equivalent", "equivalent"),
-        metrics=("f1", "accuracy"),
-        rows={"train": 3668, "dev": 408, "test": 1725},
-        submission={"test": "MRPC.tsv"},
-        submission_labels=_DIGITS,
-    ),
-    Task(
-        name="stsb",
-        title="STS-B",
-        about="how similar are the two sentences, from 0 to 5?",
-        texts=("sentence1", "sentence2"),
-        labels=(),
-        metrics=("pearson", "spearman"),
-        rows={"train": 5749, "dev": 1500, "test": 1379},
-        submission={"test": "STS-B.tsv"},
-        score_range=(0.0, 5.0),
-    ),
-    Task(
-        name="qqp",
-        title="QQP",
-        about="do the two questions ask the same?",
-        texts=("question1", "question2"),
-        labels=("not_duplicate", "duplicate"),
-        metrics=("accuracy", "f1"),
-        rows={"train": 363846, "dev": 40430, "test": 390965},
-        submission={"test": "QQP.tsv"},
-        submission_labels=_DIGITS,
-    ),
-    Task(
-        name="mnli",
-        title="MNLI",
-        about="does the premise entail, leave open or contradict the hypothesis? (dev: matched genres)",
-        texts=("premise", "hypothesis"),
-        labels=_NLI3,
-        metrics=("accuracy",),
-        rows={"train": 392702, "dev": 9815, "dev_mismatched": 9832, "test": 9796, "test_mismatched": 9847},
-        submission={"test": "MNLI-m.tsv", "test_mismatched": "MNLI-mm.tsv"},
-        submission_labels=_NLI3,
-        directed=True,
-    ),
-    Task(
-        name="qnli",
-        title="QNLI",
-        about="does the sentence answer the question?",
-        texts=("question", "sentence"),
-        labels=_NLI2,
-        metrics=("accuracy",),
-        rows={"train": 104743, "dev": 5463, "test": 5463},
-        submission={"test": "QNLI.tsv"},
-        submission_labels=_NLI2,
-        directed=True,
-    ),
-    Task(
-        name="rte",
-        title="RTE",
-        about="does the first text entail the second?",
-        texts=("sentence1", "sentence2"),
-        labels=_NLI2,
-        metrics=("accuracy",),
-        rows={"train": 2490, "dev": 277, "test": 3000},
-        submission={"test": "RTE.tsv"},
-        submission_labels=_NLI2,
-        directed=True,
-    ),
-    Task(
-        name="wnli",
-        title="WNLI",
-        about="does the sentence with its pronoun resolved follow? (few models beat the majority)",
-        texts=("sentence1", "sentence2"),
-        labels=("not_entailment", "entailment"),
-        metrics=("accuracy",),
-        rows={"train": 635, "dev": 71, "test": 146},
-        submission={"test": "WNLI.tsv"},
-        submission_labels=_DIGITS,
-        majority_is_hard=True,
-        directed=True,
-    ),
-    Task(
-        name="ax",
-        title="AX",
-        about="GLUE's diagnostic set, predicted by the MNLI model",
-        texts=("premise", "hypothesis"),
-        labels=_NLI3,
-        metrics=("matthews",),
-        rows={"test": 1104},
-        submission={"test": "AX.tsv"},
-        submission_labels=_NLI3,
-        trained_on="mnli",
-        directed=True,
-    ),
+GLUE: Mapping[str, Task] = MappingProxyType(
+    {name: Task(name, **entry) for name, entry in read_entries(Path(__file__).with_name("glue.toml")).items()}
 )
-
-GLUE: Mapping[str, Task] = MappingProxyType({task.name: task for task in _TASKS})
 """GLUE's tasks by name, in the order tables show them."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from bench.data.mini.world import EXTRAS, SLOTS, Event, Voice, sentence
+from bench.toml import read_entries
 
 Row = tuple[tuple[str, ...], "int | float"]
+WORDINGS = read_entries(Path(__file__).with_name("wordings.toml"))
 _WEIGHTS = {slot: 1 if slot in EXTRAS else 3 for slot in SLOTS}
-
-
 # Share of the "no" rows that differ in theme: the others differ in one or two slots and are hard.
 EASY = 0.88
 
@@ -60,41 +62,10 @@ def similarity(one: Event, two: Event) -> float:
     return 5 * alike / total
 
 
-# Ways to ask the same thing; {v} a verb's base form, {n} a thing, {p} a place.
-_QUESTIONS = {
-    "how": (
-        "how can i {v} {n} {p}",
-        "what is the best way to {v} {n} {p}",
-        "how do you {v} {n} {p}",
-        "is there an easy way to {v} {n} {p}",
-    ),
-    "why": (
-        "why do people {v} {n} {p}",
-        "what is the reason to {v} {n} {p}",
-        "for what reason would someone {v} {n} {p}",
-    ),
-    "should": (
-        "should i {v} {n} {p}",
-        "is it a good idea to {v} {n} {p}",
-        "would you advise me to {v} {n} {p}",
-    ),
-    "when": (
-        "when can i {v} {n} {p}",
-        "what is the right time to {v} {n} {p}",
-        "at what time do people {v} {n} {p}",
-    ),
-    "cost": (
-        "how much does it cost to {v} {n} {p}",
-        "what do i pay to {v} {n} {p}",
-        "is it expensive to {v} {n} {p}",
-    ),
-}
-
-
 def qqp(voice: Voice) -> Row:
     """Duplicate questions: 1 the same in other words, 0 another intent, deed, thing, quality or place."""
     event = voice.event(extras=("what_is", "where"), keep=0.6, people=False)
-    intent = voice.pick(sorted(_QUESTIONS))
+    intent = voice.pick(sorted(WORDINGS["questions"]))
     label = int(voice.chance(0.4))
     other, other_intent = event, intent
     if not label and voice.chance(EASY):
@@ -102,7 +73,7 @@ def qqp(voice: Voice) -> Row:
     elif not label:
         slot = voice.pick(["intent", "intent", *event.present("did", "what", "what_is", "where")])
         if slot == "intent":
-            other_intent = voice.other(sorted(_QUESTIONS), intent)
+            other_intent = voice.other(sorted(WORDINGS["questions"]), intent)
         else:
             other = voice.changed(event, slot)
     return (_question(voice, event, intent), _question(voice, other, other_intent)), label
@@ -111,42 +82,28 @@ def qqp(voice: Voice) -> Row:
 def _question(voice: Voice, event: Event, intent: str) -> str:
     place = voice.word(event.where) if event.where else ""
     thing = voice.noun(event.what, event.what_is, "a")
-    wording = voice.pick(_QUESTIONS[intent])
+    wording = voice.pick(WORDINGS["questions"][intent])
     return sentence(wording.format(v=voice.word(event.did), n=thing, p=place).strip(), "?")
-
-
-Genres = Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]]
-
-# What the texts of a genre are wrapped in, and the styles of clause it uses.
-GENRES: Genres = {
-    "report": (("according to the report , {}", "the paper says that {}", "{}"), (0, 2)),
-    "fiction": (("once {}", "{} , and nobody was surprised", "{}"), (0, 1)),
-    "letter": (("dear friend , {}", "i am sorry to tell you that {}", "i heard that {}"), (0, 2)),
-}
-OTHER_GENRES: Genres = {
-    "telephone": (("oh well , you know , {}", "yeah , i think {}", "{} , right"), (3, 0)),
-    "guide": (("remember that {}", "it is often told that {}"), (3, 1)),
-}
 
 
 def mnli(voice: Voice) -> Row:
     """Inference: 0 entailment, 1 neutral, 2 contradiction; genres report, fiction, letter."""
-    return _inference(voice, GENRES)
+    return _inference(voice, WORDINGS["genres"])
 
 
 def mnli_mismatched(voice: Voice) -> Row:
     """Inference in genres that training has none of: telephone, guide."""
-    return _inference(voice, OTHER_GENRES)
+    return _inference(voice, WORDINGS["other_genres"])
 
 
-def _inference(voice: Voice, genres: Genres) -> Row:
-    wrappings, styles = genres[voice.pick(sorted(genres))]
+def _inference(voice: Voice, genres: Mapping[str, Any]) -> Row:
+    genre = genres[voice.pick(sorted(genres))]
     event = voice.event(keep=0.5)
     while len(event.present(*EXTRAS)) in (0, len(EXTRAS)) or not _opposable(voice, event):
         event = voice.event(keep=0.5)
     label = voice.pick((0, 1, 2))
     hypothesis = (_entailed, _neutral, _contradiction)[label](voice, event)
-    premise = voice.pick(wrappings).format(voice.clause(event, voice.pick(styles)))
+    premise = voice.pick(genre["wrappings"]).format(voice.clause(event, voice.pick(genre["styles"])))
     return (sentence(premise), sentence(hypothesis)), label
 
 
@@ -188,15 +145,15 @@ def rte(voice: Voice) -> Row:
     second = voice.event(keep=0.3, theme=first.theme)
     premise = voice.clause(first, voice.pick((0, 2)))
     premise += voice.pick((" , while ", " , and ", " , and later ")) + voice.clause(second)
-    told, untold = voice.rng.sample((first, second), 2)
+    event, other = voice.rng.sample((first, second), 2)
     label = int(voice.chance(0.5))
-    said = reduced(voice, told, 0.4)
+    said = reduced(voice, event, 0.4)
     if label and voice.chance(EASY):
         said = voice.unlike(said)
     while label and (entails(first, said) or entails(second, said)):
-        slot = voice.pick(["who", "did", "what", *told.present("where", "when")])
+        slot = voice.pick(["who", "did", "what", *event.present("where", "when")])
         mixed = slot == "who" and voice.chance(0.7)
-        said = told.having(who=untold.who) if mixed else voice.changed(told, slot)
+        said = event.having(who=other.who) if mixed else voice.changed(event, slot)
     return (sentence(premise), sentence(voice.clause(said, voice.pick((0, 2))))), label
 
 

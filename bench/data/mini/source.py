@@ -7,22 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from bench.data.mini.suite import MAKERS, VERSION, generate, sizes
+from bench.data.mini.suite import TASKS, VERSION, generate, sizes
 from bench.data.source import TaskData
 from bench.data.tasks import GLUE, Task
 from bench.errors import unknown
-
-_ABOUT = {
-    "cola": "is the sentence in a small grammar, or was it broken?",
-    "sst2": "is the generated line about a film positive?",
-    "mrpc": "do the two generated sentences tell the same event?",
-    "stsb": "how much of their events do two generated sentences share, from 0 to 5?",
-    "qqp": "do the two generated questions ask the same?",
-    "mnli": "does the generated premise entail, leave open or contradict the hypothesis?",
-    "qnli": "does the generated sentence answer the question?",
-    "rte": "does the generated two-clause text entail the sentence?",
-    "wnli": "does the generated sentence with its pronoun resolved follow?",
-}
 
 
 def _task(name: str) -> Task:
@@ -30,7 +18,7 @@ def _task(name: str) -> Task:
     return replace(
         GLUE[name],
         title=f"mini {GLUE[name].title}",
-        about=_ABOUT[name],
+        about=TASKS[name]["about"],
         rows=MappingProxyType(sizes(name)),
         submission=MappingProxyType({}),
         submission_labels=(),
@@ -45,7 +33,7 @@ class MiniSource:
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
-        self.tasks: Mapping[str, Task] = MappingProxyType({name: _task(name) for name in MAKERS})
+        self.tasks: Mapping[str, Task] = MappingProxyType({name: _task(name) for name in TASKS})
 
     def load(self, task: str) -> TaskData:
         """Return every split of ``task``: train, dev, test (without labels), and MNLI's mismatched ones."""
