@@ -21,7 +21,7 @@ from bench.distill.checkpoint import Checkpoints
 from bench.distill.loop import learning_rate
 from bench.errors import BenchError
 from bench.files import digest, is_whole, whole_folder
-from bench.models.inputs import accepted
+from bench.models.inputs import Inputs, accepted
 from bench.models.load import content_hash, explained, seeded
 from bench.models.masked_lm import draw_mask, gathered
 from bench.observer import Observer, clock_time
@@ -61,173 +61,146 @@ def train_generator(
     recipe = {name: getattr(settings, name) for name in names} | {"max_length": max_length}
     home = cache / "generators" / digest(content_hash(model), texts, tokenizer.get_vocab(), recipe)
     if not is_whole(home, observer):
-        _train(model, tokenizer, texts, settings, max_length, accelerator, home, observer)
+        encoded = _encode(texts, tokenizer, max_length)
+        MaskedLMTraining(model.to(accelerator.device), tokenizer, encoded, settings, accelerator).run(home, observer)
     with explained(str(home)):
         trained = AutoModelForMaskedLM.from_pretrained(home).float()
     return TrainedGenerator(trained, home, json.loads((home / "card.json").read_text()))
 
 
-def _train(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[tuple[str, ...]],
-    settings: Generator,
-    max_length: int,
-    accelerator: Any,
-    home: Path,
-    observer: Observer,
-) -> None:
-    if len(texts) < 2 * _HELD_OUT_EVERY:
-        raise BenchError(f"only {len(texts)} different texts to train the generator on; give more tasks or data")
+@dataclass
+class MaskedLMTraining:
+    """A masked LM, and the ``texts`` that it is trained and measured on; ``rows`` say which of them."""
 
-    encoded = _encode(texts, tokenizer, max_length)
-    rows = np.random.default_rng(0).permutation(len(encoded))
-    held_out, train = np.split(rows, [min(_HELD_OUT_MOST, len(rows) // _HELD_OUT_EVERY)])
-    model.to(accelerator.device)
-    # A small corpus read hundreds of times would take longer than all that is made of it.
-    pieces = int(encoded.lengths[train].sum())
-    settings = replace(settings, tokens=max(1, min(settings.tokens, round(settings.passes * pieces))))
-    seconds = settings.tokens * seconds_per_piece(model, tokenizer, encoded, train, settings, accelerator)
-    observer.note(
-        f"training the generator (masked LM) on {len(texts):,} texts: {settings.tokens:,} word pieces, each text "
-        f"{settings.tokens / pieces:.2g} times, about {clock_time(seconds)}; for fewer: --set generator.tokens=N"
-    )
-    start, states = time.perf_counter(), Checkpoints(home.with_name(f"{home.name}.states"), observer)
-    with seeded(settings.seed):
-        tokens = _fit(model, tokenizer, encoded, train, settings, accelerator, states, observer)
-    card = {
-        "hash": content_hash(model),
-        "perplexity": perplexity(model, tokenizer, encoded, held_out, settings, accelerator),
-        "held_out_texts": len(held_out),
-        "train_texts": len(train),
-        "tokens": tokens,
-        "seconds": round(time.perf_counter() - start, 1),
-    }
-    with whole_folder(home) as part:
-        model.save_pretrained(part)
-        tokenizer.save_pretrained(part)
-        (part / "card.json").write_text(json.dumps(card))
-    states.remove()
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    texts: Encoded
+    settings: Generator
+    accelerator: Any
 
+    def run(self, home: Path, observer: Observer) -> None:
+        """Train on all texts but a few, on which the perplexity is measured; write model and card to ``home``."""
+        if len(self.texts) < 2 * _HELD_OUT_EVERY:
+            raise BenchError(
+                f"only {len(self.texts)} different texts to train the generator on; give more tasks or data"
+            )
+        rows = np.random.default_rng(0).permutation(len(self.texts))
+        held_out, train = np.split(rows, [min(_HELD_OUT_MOST, len(rows) // _HELD_OUT_EVERY)])
+        # A small corpus read hundreds of times would take longer than all that is made of it.
+        pieces, settings = int(self.texts.lengths[train].sum()), self.settings
+        self.settings = replace(settings, tokens=max(1, min(settings.tokens, round(settings.passes * pieces))))
+        tokens = self.settings.tokens
+        observer.note(
+            f"training the generator (masked LM) on {len(rows):,} texts: {tokens:,} word pieces, each text "
+            f"{tokens / pieces:.2g} times, about {clock_time(tokens * self.seconds_per_piece(train))}; for fewer: "
+            f"--set generator.tokens=N"
+        )
+        start, states = time.perf_counter(), Checkpoints(home.with_name(f"{home.name}.states"), observer)
+        with seeded(settings.seed):
+            tokens = self._fit(train, states, observer)
+        card = {
+            "hash": content_hash(self.model),
+            "perplexity": self.perplexity(held_out),
+            "held_out_texts": len(held_out),
+            "train_texts": len(train),
+            "tokens": tokens,
+            "seconds": round(time.perf_counter() - start, 1),
+        }
+        with whole_folder(home) as part:
+            self.model.save_pretrained(part)
+            self.tokenizer.save_pretrained(part)
+            (part / "card.json").write_text(json.dumps(card))
+        states.remove()
 
-def _fit(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Encoded,
-    rows: np.ndarray,
-    settings: Generator,
-    accelerator: Any,
-    states: Checkpoints,
-    observer: Observer,
-) -> int:
-    """Train until ``settings.tokens`` word pieces were read; return how many that were."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=0.01, fused=True)
-    rng = torch.Generator(accelerator.device).manual_seed(settings.seed)
-    done, position, losses, last_saved = 0, 0, [], time.perf_counter()
-    state = states.load(model=model.state_dict())
-    if state is not None:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        rng.set_state(state["rng"])
-        torch.set_rng_state(state["torch_rng"])
-        done, position = state["done"], state["position"]
-    model.train()
-    order = TokenBatchOrder(texts.lengths[rows], settings.batch_tokens, settings.seed)
-    observer.update("generator", done, settings.tokens)
-    while done < settings.tokens:
-        inputs = texts.inputs(rows[order[position]], accelerator.device)
-        for group in optimizer.param_groups:
-            group["lr"] = settings.lr * learning_rate(done, settings.tokens, 0.06)
-        loss = _masked_loss(model, tokenizer, inputs, settings.mask_rate, rng, accelerator)
-        if loss is not None:
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            losses.append(loss.detach())
-        position += 1
-        done += int(inputs["attention_mask"].sum())
-        if len(losses) == 10:
-            mean = float(torch.stack(losses).mean())
-            if not math.isfinite(mean):
-                raise BenchError(f"the generator's loss is {mean} after {done} word pieces; lower generator.lr")
-            observer.update("generator", min(done, settings.tokens), settings.tokens, mean)
-            losses.clear()
-        if time.perf_counter() - last_saved > _CHECKPOINT_SECONDS:
-            last_saved = time.perf_counter()
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": rng.get_state()}
-            state |= {"torch_rng": torch.get_rng_state(), "done": done, "position": position}
-            states.save(state)
-    return done
-
-
-def seconds_per_piece(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Encoded,
-    rows: np.ndarray,
-    settings: Generator,
-    accelerator: Any,
-) -> float:
-    """Return how long training on ``texts[rows]`` takes per word piece, of two batches timed; nothing is learned."""
-    rng, taken = torch.Generator(accelerator.device).manual_seed(settings.seed), 0.0
-    order = TokenBatchOrder(texts.lengths[rows], settings.batch_tokens, settings.seed)
-    model.train()
-    with torch.random.fork_rng():
-        # The first batch is slower than all that follow.
-        for position in (0, 1):
-            start, inputs = time.perf_counter(), texts.inputs(rows[order[position]], accelerator.device)
-            loss = _masked_loss(model, tokenizer, inputs, settings.mask_rate, rng, accelerator)
+    def _fit(self, rows: np.ndarray, states: Checkpoints, observer: Observer) -> int:
+        """Train until ``settings.tokens`` word pieces were read; return how many that were."""
+        model, settings, accelerator = self.model, self.settings, self.accelerator
+        optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=0.01, fused=True)
+        rng = self._rng(settings.seed)
+        done, position, losses, last_saved = 0, 0, [], time.perf_counter()
+        state = states.load(model=model.state_dict())
+        if state is not None:
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            rng.set_state(state["rng"])
+            torch.set_rng_state(state["torch_rng"])
+            done, position = state["done"], state["position"]
+        model.train()
+        order = self._order(rows)
+        observer.update("generator", done, settings.tokens)
+        while done < settings.tokens:
+            inputs = self.texts.inputs(rows[order[position]], accelerator.device)
+            for group in optimizer.param_groups:
+                group["lr"] = settings.lr * learning_rate(done, settings.tokens, 0.06)
+            loss = self._loss(inputs, rng)
             if loss is not None:
                 accelerator.backward(loss)
-                model.zero_grad()
-            pieces = int(inputs["attention_mask"].sum())
-            if accelerator.device.type == "cuda":
-                torch.cuda.synchronize(accelerator.device)
-            taken = (time.perf_counter() - start) / pieces
-    return taken
+                accelerator.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+                optimizer.zero_grad()
+                losses.append(loss.detach())
+            position += 1
+            done += int(inputs["attention_mask"].sum())
+            if len(losses) == 10:
+                mean = float(torch.stack(losses).mean())
+                if not math.isfinite(mean):
+                    raise BenchError(f"the generator's loss is {mean} after {done} word pieces; lower generator.lr")
+                observer.update("generator", min(done, settings.tokens), settings.tokens, mean)
+                losses.clear()
+            if time.perf_counter() - last_saved > _CHECKPOINT_SECONDS:
+                last_saved = time.perf_counter()
+                state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": rng.get_state()}
+                states.save({**state, "torch_rng": torch.get_rng_state(), "done": done, "position": position})
+        return done
 
+    def seconds_per_piece(self, rows: np.ndarray) -> float:
+        """Return how long training takes per word piece, of two batches timed; nothing is learned."""
+        rng, order, seconds = self._rng(self.settings.seed), self._order(rows), 0.0
+        self.model.train()
+        with torch.random.fork_rng():
+            # The first batch is slower than all that follow.
+            for position in (0, 1):
+                start, inputs = time.perf_counter(), self.texts.inputs(rows[order[position]], self.accelerator.device)
+                loss = self._loss(inputs, rng)
+                if loss is not None:
+                    self.accelerator.backward(loss)
+                    self.model.zero_grad()
+                pieces = int(inputs["attention_mask"].sum())
+                if self.accelerator.device.type == "cuda":
+                    torch.cuda.synchronize(self.accelerator.device)
+                seconds = (time.perf_counter() - start) / pieces
+        return seconds
 
-def _masked_loss(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    inputs: dict[str, torch.Tensor],
-    rate: float,
-    rng: torch.Generator,
-    accelerator: Any,
-    reduction: str = "mean",
-) -> torch.Tensor | None:
-    """Return the cross-entropy at masked positions, or None where the draw masked nothing."""
-    masked = draw_mask(inputs, tokenizer, rate, rng)
-    if not masked.any():
-        return None
-    hidden = inputs["input_ids"].masked_fill(masked, tokenizer.mask_token_id)
-    with gathered(model, masked), accelerator.autocast():
-        logits = model(**accepted(model, {**inputs, "input_ids": hidden})).logits[0].float()
-    return F.cross_entropy(logits, inputs["input_ids"][masked], reduction=reduction)
+    @torch.inference_mode()
+    def perplexity(self, rows: np.ndarray) -> float:
+        """Return exp of the mean cross-entropy at masked positions, at the training mask rate."""
+        self.model.eval()
+        rng = self._rng(self.settings.seed + 1)
+        total, count = 0.0, 0
+        for start in range(0, len(rows), 32):
+            inputs = self.texts.inputs(rows[start : start + 32], self.accelerator.device)
+            before = rng.get_state()
+            loss = self._loss(inputs, rng, "sum")
+            rng.set_state(before)
+            count += int(draw_mask(inputs, self.tokenizer, self.settings.mask_rate, rng).sum())
+            total += 0.0 if loss is None else float(loss)
+        return math.exp(total / max(1, count))
 
+    def _loss(self, inputs: Inputs, rng: torch.Generator, reduction: str = "mean") -> torch.Tensor | None:
+        """Return the cross-entropy at masked positions, or None where the draw masked nothing."""
+        masked = draw_mask(inputs, self.tokenizer, self.settings.mask_rate, rng)
+        if not masked.any():
+            return None
+        hidden = inputs["input_ids"].masked_fill(masked, self.tokenizer.mask_token_id)
+        with gathered(self.model, masked), self.accelerator.autocast():
+            logits = self.model(**accepted(self.model, {**inputs, "input_ids": hidden})).logits[0].float()
+        return F.cross_entropy(logits, inputs["input_ids"][masked], reduction=reduction)
 
-@torch.inference_mode()
-def perplexity(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Encoded,
-    rows: np.ndarray,
-    settings: Generator,
-    accelerator: Any,
-) -> float:
-    """Return exp of the mean cross-entropy at masked positions of ``texts[rows]``, at the training mask rate."""
-    model.eval()
-    rng = torch.Generator(accelerator.device).manual_seed(settings.seed + 1)
-    total, count = 0.0, 0
-    for start in range(0, len(rows), 32):
-        inputs = texts.inputs(rows[start : start + 32], accelerator.device)
-        before = rng.get_state()
-        loss = _masked_loss(model, tokenizer, inputs, settings.mask_rate, rng, accelerator, "sum")
-        rng.set_state(before)
-        count += int(draw_mask(inputs, tokenizer, settings.mask_rate, rng).sum())
-        total += 0.0 if loss is None else float(loss)
-    return math.exp(total / max(1, count))
+    def _order(self, rows: np.ndarray) -> TokenBatchOrder:
+        return TokenBatchOrder(self.texts.lengths[rows], self.settings.batch_tokens, self.settings.seed)
+
+    def _rng(self, seed: int) -> torch.Generator:
+        return torch.Generator(self.accelerator.device).manual_seed(seed)
 
 
 def _encode(texts: Sequence[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:

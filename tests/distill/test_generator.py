@@ -12,7 +12,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from bench.distill import generator
 from bench.distill.checkpoint import Checkpoints
-from bench.distill.generator import perplexity, train_generator
+from bench.distill.generator import MaskedLMTraining, train_generator
 from bench.errors import BenchError
 from bench.models.load import build_scratch, content_hash
 from bench.settings import Generator
@@ -51,7 +51,7 @@ def train(cache, notes=None, settings=SETTINGS, model=None, rows=None):
 
 def perplexity_of(model):
     encoded = generator._encode(sorted(set(texts())), tokenizer(), 24)
-    return perplexity(model, tokenizer(), encoded, np.arange(100), SETTINGS, ACCELERATOR)
+    return MaskedLMTraining(model, tokenizer(), encoded, SETTINGS, ACCELERATOR).perplexity(np.arange(100))
 
 
 def test_training_lowers_the_perplexity_and_is_done_once(tmp_path):
@@ -163,7 +163,8 @@ def test_perplexity_is_that_of_the_full_head(family):
     models = make_models(family)
     encoded = generator._encode(sorted(set(texts()))[:40], tokenizer(), 24)
     settings = dataclasses.replace(SETTINGS, mask_rate=1.0)
-    found = perplexity(models.generator, tokenizer(), encoded, np.arange(40), settings, ACCELERATOR)
+    training = MaskedLMTraining(models.generator, tokenizer(), encoded, settings, ACCELERATOR)
+    found = training.perplexity(np.arange(40))
     total, count = 0.0, 0
     for row in range(40):
         inputs = encoded.inputs(np.array([row]))
