@@ -67,7 +67,7 @@ class TaskFile:
             texts=self.texts,
             labels=self.labels,
             metrics=self.metrics or (("accuracy",) if self.labels else SCORE_METRICS),
-            rows=MappingProxyType({"train": None, "dev": None, **({"test": None} if self.files.test else {})}),
+            rows=dict.fromkeys(("train", "dev", "test") if self.files.test else ("train", "dev")),
             label_column=self.label,
             submission_labels=tuple(str(index) for index in range(len(self.labels))) if numbered else self.labels,
             score_range=self.score_range,  # type: ignore[arg-type]  # Task checks that they are two

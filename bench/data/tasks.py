@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -34,12 +34,11 @@ class Example:
 
 @dataclass(frozen=True)
 class Task:
-    """What must be known of a task to train on it, score it and submit it.
+    """What must be known of a task to train on it and score it.
 
     ``labels`` empty means regression; a class is its index into ``labels``. ``metrics`` are names known
     to ``bench.evaluation.metrics``; the first is the main one. ``rows`` maps every split to the official
-    row count (None: no official count). ``submission`` maps a test split to its file in a GLUE
-    submission, and ``submission_labels`` is how each class is written there and in GLUE's own files.
+    row count (None: no official count). ``submission_labels`` is how each class is written in GLUE's own files.
     ``trained_on`` names the task whose model predicts this one (AX is predicted by MNLI's model). ``directed``
     tasks ask whether the second text follows from, or answers, the first.
     """
@@ -52,7 +51,6 @@ class Task:
     rows: Mapping[str, int | None]
     label_column: str = "label"
     about: str = ""
-    submission: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     submission_labels: tuple[str, ...] = ()
     majority_is_hard: bool = False
     trained_on: str | None = None

@@ -185,10 +185,7 @@ class _Worker:
 
 def _pickled(job: Job) -> bytes:
     """Return ``job`` as bytes, behind the strategies' files that its classes may be written in."""
-    task = job.context.task
-    # Task's own defaults are read-only mappings, which cannot be pickled.
-    task = replace(task, rows=dict(task.rows), submission=dict(task.submission))
-    context = replace(job.context, task=task, models=dict(job.context.models), digests=dict(job.context.digests))
+    context = replace(job.context, models=dict(job.context.models), digests=dict(job.context.digests))
     try:
         if type(job.rewriter).__module__ == "__main__":
             raise pickle.PicklingError("its class is in the main script, which they do not run")
