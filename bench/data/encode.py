@@ -150,46 +150,37 @@ class BatchOrder:
         """Return the row numbers of batch ``position`` (0-based, over all epochs)."""
         epoch, index = divmod(position, self.per_epoch)
         if epoch != self._epoch:
-            self._epoch, self._batches = epoch, self._shuffle(epoch)
+            rng = np.random.default_rng([self.seed, epoch])
+            batches = self._batched(rng.permutation(len(self.lengths)))
+            self._epoch, self._batches = epoch, [batches[i] for i in rng.permutation(len(batches))]
         return self._batches[index]
 
-    def _shuffle(self, epoch: int) -> list[np.ndarray]:
-        rng = np.random.default_rng([self.seed, epoch])
-        order = rng.permutation(len(self.lengths))
+    def _batched(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Return the shuffled ``rows`` of an epoch as batches."""
         span = self.batch_size * self.window
-        batches = []
-        for start in range(0, len(order), span):
-            rows = order[start : start + span]
-            rows = rows[np.argsort(self.lengths[rows], kind="stable")]
-            batches += [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
-        return [batches[i] for i in rng.permutation(len(batches))]
+        windows = [self._sorted(rows[start : start + span]) for start in range(0, len(rows), span)]
+        return [part[i : i + self.batch_size] for part in windows for i in range(0, len(part), self.batch_size)]
+
+    def _sorted(self, rows: np.ndarray) -> np.ndarray:
+        return rows[np.argsort(self.lengths[rows], kind="stable")]
 
 
-class TokenBatchOrder:
+class TokenBatchOrder(BatchOrder):
     """As ``BatchOrder``, but with batches of about ``budget`` tokens, padding included, of any number of rows."""
 
     def __init__(self, lengths: np.ndarray, budget: int, seed: int) -> None:
-        self.lengths, self.seed = lengths, seed
-        # The cuts through the sorted lengths are the same in every epoch; which rows fall between them is not.
+        super().__init__(lengths, 1, seed)
+        # The ends of batches in the sorted lengths are the same in every epoch; which rows lie between them is not.
         ordered = np.sort(lengths)
-        self.cuts, start = [], 0
+        self._ends, start = [], 0
         for end in range(1, len(ordered)):
             if (end + 1 - start) * ordered[end] > budget:
-                self.cuts.append(end)
+                self._ends.append(end)
                 start = end
-        self.per_epoch = len(self.cuts) + 1
-        self._epoch, self._batches = -1, [np.empty(0, dtype=np.int64)]
+        self.per_epoch = len(self._ends) + 1
 
-    def __getitem__(self, position: int) -> np.ndarray:
-        """Return the row numbers of batch ``position`` (0-based, over all epochs)."""
-        epoch, index = divmod(position, self.per_epoch)
-        if epoch != self._epoch:
-            rng = np.random.default_rng([self.seed, epoch])
-            shuffled = rng.permutation(len(self.lengths))
-            rows = shuffled[np.argsort(self.lengths[shuffled], kind="stable")]
-            batches = np.split(rows, self.cuts)
-            self._epoch, self._batches = epoch, [batches[i] for i in rng.permutation(len(batches))]
-        return self._batches[index]
+    def _batched(self, rows: np.ndarray) -> list[np.ndarray]:
+        return np.split(self._sorted(rows), self._ends)
 
 
 def by_length(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:

@@ -23,7 +23,7 @@ class Texts(Protocol):
         """Return the training sets that ``rewriter`` makes for ``edition``, with what that cost."""
 
 
-def batch_order(lengths: np.ndarray, recipe: Recipe, seed: int) -> BatchOrder | TokenBatchOrder:
+def batch_order(lengths: np.ndarray, recipe: Recipe, seed: int) -> BatchOrder:
     """Return which of the training rows of ``lengths`` [N] make which batch under ``recipe``."""
     if recipe.batch_tokens is not None:
         return TokenBatchOrder(lengths, recipe.batch_tokens, seed)
