@@ -71,8 +71,8 @@ def _imported(file: Path, digest: str, module: str, own: frozenset[str]) -> froz
             for alias in node.names:
                 # A module of a package, or something that the package itself defines.
                 name = f"{source}.{alias.name}"
-                found = _file_of(name, beside)
-                imported[name if found else source] = found or _file_of(source, beside)
+                module_file = _file_of(name, beside)
+                imported[name if module_file else source] = module_file or _file_of(source, beside)
     return frozenset((path, name) for name, path in imported.items() if path is not None and _counts(path, name, own))
 
 

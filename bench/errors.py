@@ -28,9 +28,9 @@ def quoted(value: object) -> str:
 _FEW = 12
 
 
-def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UsageError:
+def unknown(kind: str, name: str, possible: Iterable[str], hint: str = "") -> UsageError:
     """Return the error for a name nobody knows: says the nearest, or all names where there are few."""
-    names = sorted(set(known))
+    names = sorted(set(possible))
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if near:
         tail = f"did you mean {near[0]!r}?"

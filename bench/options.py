@@ -209,12 +209,12 @@ def build(cls: type[T], given: Mapping[str, Any], where: str) -> T:
 
     Unknown keys are errors with the nearest match; ``where`` prefixes names in messages ("student").
     """
-    known = fields_of(cls)
+    fields = fields_of(cls)
     values: dict[str, Any] = {}
     for key, value in given.items():
-        if key not in known:
-            raise unknown(f"option of {where}:" if where else "key:", key, known)
-        kind = known[key][0]
+        if key not in fields:
+            raise unknown(f"option of {where}:" if where else "key:", key, fields)
+        kind = fields[key][0]
         name = _path(where, key)
         if dataclasses.is_dataclass(kind) and not isinstance(value, typing.cast(type, kind)):
             if not isinstance(value, Mapping):
@@ -222,7 +222,7 @@ def build(cls: type[T], given: Mapping[str, Any], where: str) -> T:
             values[key] = build(typing.cast(type, kind), value, name)
         else:
             values[key] = coerce(value, kind, name)
-    missing = [k for k, (_, default) in known.items() if default is dataclasses.MISSING and k not in values]
+    missing = [k for k, (_, default) in fields.items() if default is dataclasses.MISSING and k not in values]
     if missing:
         raise UsageError(f"{where or 'the file'} lacks {', '.join(missing)}")
     check_bounds(cls, values, where)

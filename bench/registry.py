@@ -74,14 +74,14 @@ def register(name: str, target: str | type | None = None) -> Any:
 
 @cache
 def _installed() -> dict[str, str]:
-    found: dict[str, str] = {}
+    entries: dict[str, str] = {}
     for entry in entry_points(group=GROUP):
-        if found.setdefault(entry.name, entry.value) != entry.value:
+        if entries.setdefault(entry.name, entry.value) != entry.value:
             raise UsageError(
-                f"two installed packages register a strategy {entry.name!r}: {found[entry.name]} and "
+                f"two installed packages register a strategy {entry.name!r}: {entries[entry.name]} and "
                 f"{entry.value}; uninstall one"
             )
-    return found
+    return entries
 
 
 def targets() -> dict[str, str | type]:
@@ -95,7 +95,7 @@ def targets() -> dict[str, str | type]:
 
 def names() -> list[str]:
     """Return every strategy's name, the members of families included."""
-    members = [f"{family}:{member}" for family, found in families().items() for member in found.members()]
+    members = [f"{family}:{member}" for family, each in families().items() for member in each.members()]
     return [*targets(), *members]
 
 
@@ -126,17 +126,17 @@ def load(name: str) -> type[Strategy]:
 
 
 def _named(name: str) -> Any:
-    known = targets()
-    if name in known:
-        target = known[name]
+    registered = targets()
+    if name in registered:
+        target = registered[name]
         return _resolve(name, target) if isinstance(target, str) else target
     family, _, member = name.partition(":")
     if family in _families:
-        found = families()[family]
-        if found.missing is not None:
-            raise UsageError(f"no strategy {name}: {found.missing}")
-        if member in found.members():
-            return found.load(member)
+        of_library = families()[family]
+        if of_library.missing is not None:
+            raise UsageError(f"no strategy {name}: {of_library.missing}")
+        if member in of_library.members():
+            return of_library.load(member)
     if "/" in name or "\\" in name:
         raise UsageError(f"{name!r} names no strategy: write FILE.py:Class, without + , ( ) [ ] in the file's path")
     raise unknown("strategy", name, names(), "(see: bench list strategies)")

@@ -56,11 +56,11 @@ def _number(words: Words, alpha: float) -> int:
 def _replace(words: Words, alpha: float, rng: random.Random) -> None:
     """Replace n different words, each wherever it stands, by one of its synonyms."""
     n = _number(words, alpha)
-    known = list(dict.fromkeys(core(word).lower() for word in words.words))
-    rng.shuffle(known)
-    for word in known:
-        if found := _synonyms(word):
-            synonym = rng.choice(found)
+    distinct = list(dict.fromkeys(core(word).lower() for word in words.words))
+    rng.shuffle(distinct)
+    for word in distinct:
+        if synonyms := _synonyms(word):
+            synonym = rng.choice(synonyms)
             words.words = [in_place_of(w, synonym) if core(w).lower() == word else w for w in words.words]
             n -= 1
         if n == 0:
@@ -69,7 +69,7 @@ def _replace(words: Words, alpha: float, rng: random.Random) -> None:
 
 def _insert(words: Words, alpha: float, rng: random.Random) -> None:
     """Insert n synonyms of words of the text, each at a place of its own."""
-    offers = [found for word in words.words if (found := _synonyms(core(word).lower()))]
+    offers = [synonyms for word in words.words if (synonyms := _synonyms(core(word).lower()))]
     for _ in range(_number(words, alpha) if offers else 0):
         words.insert(rng.randrange(len(words) + 1), rng.choice(rng.choice(offers)))
 

@@ -97,11 +97,11 @@ class TinyBertDA(TextStrategy):
     ) -> str:
         words = Words.of(text)
         for place, number in chosen.items():
-            found: Sequence[str] = offers.get((text, place), ())
+            choices: Sequence[str] = offers.get((text, place), ())
             if len(places.get(place, range(0))) > 1 and self.vectors is not None:
-                found = _neighbours(self.vectors, core(words.words[place]).lower(), self.candidates)
-            if found:
-                words.words[place] = in_place_of(words.words[place], found[int(number * len(found))])
+                choices = _neighbours(self.vectors, core(words.words[place]).lower(), self.candidates)
+            if choices:
+                words.words[place] = in_place_of(words.words[place], choices[int(number * len(choices))])
         return str(words)
 
 

@@ -66,8 +66,8 @@ def augment(
     if file is None and (columns or output or quoting or overwrite):
         raise UsageError("--columns, --quoting, --output and --overwrite are of a FILE; with --task nothing is written")
     spec = StrategySpec.parse(strategy)
-    if lacks := lacking(spec.create()):
-        raise BenchError(f"{spec}: {lacks}")
+    if missing := lacking(spec.create()):
+        raise BenchError(f"{spec}: {missing}")
     settings, source = choices.open()
     if task is not None:
         ((source, names),) = by_source([task], source).items()

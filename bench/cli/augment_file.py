@@ -51,20 +51,20 @@ def augment_file(
             f"{', '.join(text_makers(sampling=False))}"
         )
     table = read_table(file, quoting=quoting)
-    columns, made = augmentation.table(str(spec), rewriters[0], table, asked)
+    columns, rewritten = augmentation.table(str(spec), rewriters[0], table, asked)
     types = column_types(file) if file.suffix == output.suffix == ".parquet" else {}
     write_table(output, columns, {**types, FAILED: "string"}, quoting=quoting)
 
-    rows, forms, fresh = len(made.forms), sum(map(len, made.forms)), len(made.forms) - made.cached
+    rows, forms, fresh = len(rewritten.forms), sum(map(len, rewritten.forms)), len(rewritten.forms) - rewritten.cached
     names = [name for name in table.columns if f"{name}_augmented" in columns]
     changed = sum(
         any(columns[name][row] != columns[f"{name}_augmented"][row] for name in names) for row in range(forms)
     )
-    speed = f" ({fresh / made.seconds:,.0f} a second)" if fresh else ""
+    speed = f" ({fresh / rewritten.seconds:,.0f} a second)" if fresh else ""
     lines = [
-        f"{rows:,} rows of {', '.join(names)} in {made.seconds:.1f} s: "
-        f"{made.cached:,} from the cache, {fresh:,} new{speed}",
-        f"{changed / forms:.1%} of their {forms:,} forms are changed, {len(made.failed):,} rows failed",
+        f"{rows:,} rows of {', '.join(names)} in {rewritten.seconds:.1f} s: "
+        f"{rewritten.cached:,} from the cache, {fresh:,} new{speed}",
+        f"{changed / forms:.1%} of their {forms:,} forms are changed, {len(rewritten.failed):,} rows failed",
     ]
-    lines += [f"  {count:,} x {reason}" for reason, count in Counter(made.failed.values()).most_common(3)]
+    lines += [f"  {count:,} x {reason}" for reason, count in Counter(rewritten.failed.values()).most_common(3)]
     return "\n".join([*lines, f"wrote {output}"])

@@ -36,9 +36,9 @@ def before_and_after(spec: StrategySpec, task: Task, count: int, augmentation: A
             raise UsageError(f"{part} skips {task.name}: {reason}")
         if strategy.rewriters():
             (rewriter,) = strategy.rewriters()
-            made = augmentation.rewrite(str(part), rewriter, examples, task, [row.texts for row in train])
-            before, after, failed = [row.texts for row in examples], made.forms, made.failed
-            asked = _attacks(made)
+            rewritten = augmentation.rewrite(str(part), rewriter, examples, task, [row.texts for row in train])
+            before, after, failed = [row.texts for row in examples], rewritten.forms, rewritten.failed
+            asked = _attacks(rewritten)
         elif "generator" in strategy.needs:
             before, after = augmentation.sampled(strategy, examples, task)
             if strategy.trains_an_adversary():
@@ -118,20 +118,20 @@ def _amounts_to(before: Sequence[tuple[str, ...]], after: Sequence[Forms], dev: 
     from bench.models.sentences import sentence_encoder
     from bench.reporting.quality import MEASURES, printed
 
-    found = {**text_quality(before, after, dev=dev), "similarity": similarity(before, after)}
-    lines = [f"{found['rows']} rows, {found['forms']} forms of them"]
+    quality = {**text_quality(before, after, dev=dev), "similarity": similarity(before, after)}
+    lines = [f"{quality['rows']} rows, {quality['forms']} forms of them"]
     for measure in MEASURES:
-        if found.get(measure.key) is not None:
-            lines.append(f"  {measure.head:<18}{printed(found[measure.key], measure.form):>7}  {measure.about}")
+        if quality.get(measure.key) is not None:
+            lines.append(f"  {measure.head:<18}{printed(quality[measure.key], measure.form):>7}  {measure.about}")
     encoder = sentence_encoder()
-    if found["similarity"] is None and not encoder.ready():
+    if quality["similarity"] is None and not encoder.ready():
         lines.append(f"  no similarity: the {encoder.name} is not here; get it with: {encoder.command}")
     return "\n".join(lines)
 
 
-def _attacks(made: Rewritten) -> str:
+def _attacks(rewritten: Rewritten) -> str:
     """Return a line on how attacks went, empty where there were none."""
-    if not made.outcomes:
+    if not rewritten.outcomes:
         return ""
-    outcomes = ", ".join(f"{count:,} {kind}" for kind, count in made.outcomes.most_common())
-    return f"\n  attacks: {outcomes}; the victim was asked about {made.queries:,} texts"
+    outcomes = ", ".join(f"{count:,} {kind}" for kind, count in rewritten.outcomes.most_common())
+    return f"\n  attacks: {outcomes}; the victim was asked about {rewritten.queries:,} texts"

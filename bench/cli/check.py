@@ -50,7 +50,7 @@ def check(ctx: click.Context, names: tuple[str, ...], explain: bool, form: str) 
     from bench.conformance.suite import examine
 
     transformers_logging.disable_progress_bar()
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for spec in specs:
         findings: list[Finding] = []
         if form == "text":
@@ -61,13 +61,13 @@ def check(ctx: click.Context, names: tuple[str, ...], explain: bool, form: str) 
                 _print_finding(finding)
         if form == "text":
             click.echo(f"  {_summary(findings)}\n")
-        found.append({"strategy": str(spec), "checks": [finding.to_dict() for finding in findings]})
+        results.append({"strategy": str(spec), "checks": [finding.to_dict() for finding in findings]})
     if form == "json":
-        click.echo(json.dumps(found, indent=1))
-    elif len(found) > 1:
-        bad = [entry["strategy"] for entry in found if _failed(entry)]
-        click.echo(f"{len(found)} strategies: " + (f"failed: {', '.join(bad)}" if bad else "all passed"))
-    if any(map(_failed, found)):
+        click.echo(json.dumps(results, indent=1))
+    elif len(results) > 1:
+        bad = [entry["strategy"] for entry in results if _failed(entry)]
+        click.echo(f"{len(results)} strategies: " + (f"failed: {', '.join(bad)}" if bad else "all passed"))
+    if any(map(_failed, results)):
         ctx.exit(1)
 
 
@@ -89,12 +89,12 @@ def chosen(names: Sequence[str]) -> list[StrategySpec]:
         if not re.fullmatch(r"[^\[\]()+]*[*?][^\[\]()+]*", name):
             specs.append(spec.StrategySpec.parse(name))
             continue
-        matching = [known for known in registry.names() if fnmatchcase(known, name)]
-        ready = [known for known in matching if _ready(known)]
+        matching = [each for each in registry.names() if fnmatchcase(each, name)]
+        ready = [each for each in matching if _ready(each)]
         if not ready:
             why = "none of them finds all it needs" if matching else "no strategy has such a name"
             raise UsageError(f"{name!r} matches nothing that can be checked: {why} (see: bench list strategies)")
-        specs += [spec.StrategySpec.parse(known) for known in ready]
+        specs += [spec.StrategySpec.parse(each) for each in ready]
     return list(dict.fromkeys(specs))
 
 

@@ -39,15 +39,15 @@ def overview(done: Sequence[str], jobs: Sequence[Job], results: Path, progress: 
     rows += [view.cell(job) for job in to_run]
     rows += view.models(to_run)
     width = max(len(row.name) for row in rows)
-    known = sum(row.seconds for row in rows if row.seconds is not None)
+    seconds = sum(row.seconds for row in rows if row.seconds is not None)
     rest = " and what is unknown" if any(row.seconds is None for row in rows) else ""
-    total = f"{len(to_run)} cells to run, {len(done)} done: about {clock_time(known)}{rest}"
+    total = f"{len(to_run)} cells to run, {len(done)} done: about {clock_time(seconds)}{rest}"
     lines = [f"{row.name:<{width}}  {row.what}" for row in rows]
     return "\n".join([*lines, f"{total} (this took {time.monotonic() - start:.0f} s)"])
 
 
 def _reason(job: Job) -> str | None:
-    return job.cell.made.supports(job.cell.task) or lacking(job.cell.made) or None
+    return job.cell.instance.supports(job.cell.task) or lacking(job.cell.instance) or None
 
 
 class _View:
@@ -79,7 +79,7 @@ class _View:
         teachers: dict[tuple[Parts, str], None] = {}
         generators: dict[Parts, None] = {}
         for job in jobs:
-            roles = {*job.cell.made.needs, *models_read(job.cell.made), "student"}
+            roles = {*job.cell.instance.needs, *models_read(job.cell.instance), "student"}
             if "teacher" in roles:
                 teachers[job.parts, job.cell.task.name] = None
             if any(job.parts.origin(role) == "generator" for role in roles & {"teacher", "student", "generator"}):

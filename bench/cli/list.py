@@ -50,18 +50,18 @@ def strategies(names: tuple[str, ...], ready: bool, verbose: bool, form: str) ->
     from bench.registry import families
     from bench.spec import described, listing
 
-    found = families()
-    absent = {name: family.missing for name, family in found.items() if family.missing is not None}
+    in_families = families()
+    absent = {name: family.missing for name, family in in_families.items() if family.missing is not None}
     everything = listing()
-    known = [row["name"] for row in everything]
+    listed = [row["name"] for row in everything]
     pages: list[dict[str, Any]] = []
     rows = [] if names else everything
     for name in names:
         members = [row for row in everything if row["name"].startswith(f"{name}:") or fnmatchcase(row["name"], name)]
-        if name in known or not (members or name in absent):
+        if name in listed or not (members or name in absent):
             # A file's or an option's error says more than that there is no such name.
-            if name not in known and not re.search(r"[\[(/+]", name):
-                raise unknown("strategy or family", name, [*known, *found], "(see: bench list strategies)")
+            if name not in listed and not re.search(r"[\[(/+]", name):
+                raise unknown("strategy or family", name, [*listed, *in_families], "(see: bench list strategies)")
             pages.append(described(name))
         rows += [row for row in members if row["name"] != name and row not in rows]
     if verbose:
@@ -75,10 +75,10 @@ def strategies(names: tuple[str, ...], ready: bool, verbose: bool, form: str) ->
         print_json([*pages, *rows])
         return
     parts = ["\n".join(_page(page)) for page in pages]
-    groups: dict[str, list[dict[str, Any]]] = {"": [], **{name: [] for name in found}}
+    groups: dict[str, list[dict[str, Any]]] = {"": [], **{name: [] for name in in_families}}
     for row in rows:
         family = row["name"].partition(":")[0]
-        groups[family if ":" in row["name"] and family in found else ""].append(row)
+        groups[family if ":" in row["name"] and family in in_families else ""].append(row)
     for family, members in groups.items():
         able = sum(not row["missing"] for row in members)
         head = [f"{family}: {able} of {len(members)} ready"] if family else []

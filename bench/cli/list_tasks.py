@@ -65,14 +65,14 @@ def tasks(files: tuple[Path, ...], preset: str, data_dir: Path | None, form: str
         print_entry(row["name"], lines, column(rows))
 
 
-def _rows(found: dict[str, int], official: dict[str, int]) -> str:
+def _rows(rows: dict[str, int], official: dict[str, int]) -> str:
     parts = []
-    for split in {**official, **found}:
-        if split not in found:
+    for split in {**official, **rows}:
+        if split not in rows:
             parts.append(f"no {split}")
             continue
-        of = f" of {official[split]:,}" if found[split] != official.get(split, found[split]) else ""
-        parts.append(f"{split} {found[split]:,}{of}")
+        of = f" of {official[split]:,}" if rows[split] != official.get(split, rows[split]) else ""
+        parts.append(f"{split} {rows[split]:,}{of}")
     return ", ".join(parts)
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     help="Updates of each kind of the plain reference to time; it is slow. 0 leaves it out.",
 )
 @click.option("--random-weights", is_flag=True, help="Models of the preset's shape with random weights, made-up texts.")
-@click.option("--length", default=64, show_default=True, help="Word pieces a text, with --random-weights.")
+@click.option("--length", default=64, show_default=True, help="Word pieces per text, with --random-weights.")
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Output."
 )
@@ -85,7 +85,7 @@ def profile(
     from bench.profiling.shapes import random_models
     from bench.spec import StrategySpec, split_list
 
-    specs, found = [StrategySpec.parse(text) for text in split_list(strategy)], []
+    specs, profiles = [StrategySpec.parse(text) for text in split_list(strategy)], []
     with watching() as progress:
         if random_weights:
             from bench.data.tasks import GLUE
@@ -126,7 +126,7 @@ def profile(
                     adversary_steps=adversary_steps,
                     reference_steps=reference_steps,
                 )
-                found.append(
+                profiles.append(
                     {
                         **measured,
                         "preset": settings.preset,
@@ -137,9 +137,9 @@ def profile(
                     }
                 )
     if form == "json":
-        click.echo(json.dumps(found, indent=1))
+        click.echo(json.dumps(profiles, indent=1))
     else:
-        click.echo("\n\n".join([*map(_text, found), *([_costs(found)] if len(specs) > 1 else [])]))
+        click.echo("\n\n".join([*map(_text, profiles), *([_costs(profiles)] if len(specs) > 1 else [])]))
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

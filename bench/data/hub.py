@@ -53,8 +53,8 @@ class HubSource:
 
     def count(self, task: str) -> dict[str, int]:
         """Return the number of rows of every split."""
-        found = canonical_splits(self._dataset(task), self.tasks[task], f"{self.dataset} {task}")
-        return {split: len(rows) for split, rows in found.items()}
+        splits = canonical_splits(self._dataset(task), self.tasks[task], f"{self.dataset} {task}")
+        return {split: len(rows) for split, rows in splits.items()}
 
     def _dataset(self, task: str) -> Mapping[str, Any]:
         if task not in self.tasks:
@@ -90,17 +90,17 @@ def canonical_splits(data: Mapping[str, Any], task: Task, where: str) -> dict[st
 
     Splits that GLUE does not have are left out.
     """
-    found: dict[str, Any] = {}
+    splits: dict[str, Any] = {}
     for name, rows in data.items():
         split = _SPLITS.get(name)
-        if split in found:
+        if split in splits:
             raise BenchError(f"{where}: two splits are the {split} set; splits found: {', '.join(data)}")
         if split:
-            found[split] = rows
-    missing = [split for split in task.required_splits if split not in found]
+            splits[split] = rows
+    missing = [split for split in task.required_splits if split not in splits]
     if missing:
         raise BenchError(f"{where} has no {missing[0]} split; splits found: {', '.join(data)}")
-    return found
+    return splits
 
 
 def dataset_examples(data: Mapping[str, Any], task: Task, where: str) -> dict[str, list[Example]]:

@@ -48,25 +48,25 @@ class Source(Protocol):
 
 def doubts(data: TaskData) -> list[str]:
     """Return in words what makes scores on ``data`` mean little, though it can be trained on."""
-    found, train = [], data.splits.get("train", [])
+    reasons, train = [], data.splits.get("train", [])
     for split in ("train", "dev"):
         rows = data.splits.get(split, [])
         if len(rows) == 1:
-            found.append(f"{split} has one row")
+            reasons.append(f"{split} has one row")
         elif rows and len({row.label for row in rows}) == 1:
-            found.append(f"every row of {split} has the label {data.task.label_name(rows[0].label)}")
+            reasons.append(f"every row of {split} has the label {data.task.label_name(rows[0].label)}")
     seen = {row.texts for row in train}
     dev = [row.texts in seen for row in data.splits.get("dev", [])]
     if dev and sum(dev) >= len(dev) / 2:
-        found.append(f"the texts of {sum(dev):,} of {len(dev):,} dev rows are also in train: scores say how well they")
-        found[-1] += " are remembered"
-    return found
+        also = f"{sum(dev):,} of {len(dev):,} dev rows are also in train"
+        reasons.append(f"the texts of {also}: scores say how well they are remembered")
+    return reasons
 
 
-def differences(task: Task, found: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-    """Return, for the splits found whose size is not the official one, (found, official)."""
+def differences(task: Task, rows: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Return {split: (number of rows, official number)} of the splits where the two differ."""
     return {
         split: (count, official)
-        for split, count in found.items()
+        for split, count in rows.items()
         if (official := task.rows.get(split)) is not None and official != count
     }

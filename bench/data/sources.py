@@ -38,13 +38,13 @@ def at_hand(source: Source, task: str) -> bool:
 
 
 def describe(source: Source) -> list[dict[str, Any]]:
-    """Return one row a task of ``source``, ready for JSON; ``error`` says why a task cannot be used there."""
+    """Return one row per task of ``source``, ready for JSON; ``error`` says why a task cannot be used there."""
     rows = []
     for name, task in source.tasks.items():
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         error = None
         try:
-            found = source.count(name)
+            counts = source.count(name)
         except BenchError as trouble:
             error = str(trouble)
         rows.append(
@@ -54,9 +54,9 @@ def describe(source: Source) -> list[dict[str, Any]]:
                 "about": task.about,
                 "labels": list(task.labels),
                 "metrics": list(task.metrics),
-                "rows": found,
+                "rows": counts,
                 "official": {split: count for split, count in task.rows.items() if count is not None},
-                "partial": bool(differences(task, found)),
+                "partial": bool(differences(task, counts)),
                 "error": error,
             }
         )

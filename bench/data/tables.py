@@ -34,8 +34,8 @@ class Table:
         if self.columns.count(column) == 1:
             return self.columns.index(column)
         trouble = "occurs more than once" if column in self.columns else "is missing"
-        found = shortened(", ".join(self.columns))
-        raise BenchError(f"{self.source}: column {column!r} {trouble}; columns found: {found}")
+        columns = shortened(", ".join(self.columns))
+        raise BenchError(f"{self.source}: column {column!r} {trouble}; columns found: {columns}")
 
 
 def shortened(text: str, most: int = 300) -> str:
@@ -160,7 +160,7 @@ def read_csv(path: Path, delimiter: str = ",") -> Table:
 
 
 def read_jsonl(path: Path) -> Table:
-    """Return the table of a file with one JSON object a line; its columns are the first object's keys."""
+    """Return the table of a file with one JSON object per line; its columns are the first object's keys."""
     import json
 
     columns: tuple[str, ...] = ()

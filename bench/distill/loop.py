@@ -215,9 +215,9 @@ class StudentUpdates:
         """Return the term of the clean rows: the labels' loss and the distance from the teacher's logits."""
         regression, targets = self.models.task.is_regression, batch.teacher_logits
 
-        def loss(cut: slice, logits: torch.Tensor) -> torch.Tensor:
-            labelled = weights[0] * supervised(logits, batch.labels[cut], regression)
-            return labelled if targets is None else labelled + weights[1] * objective.distance(targets[cut], logits)
+        def loss(rows: slice, logits: torch.Tensor) -> torch.Tensor:
+            labelled = weights[0] * supervised(logits, batch.labels[rows], regression)
+            return labelled if targets is None else labelled + weights[1] * objective.distance(targets[rows], logits)
 
         return _Term(batch.inputs, loss)
 
@@ -225,8 +225,8 @@ class StudentUpdates:
         """Return the term of each of ``views``: its weight times ``share`` times the distance from its target."""
 
         def loss_of(view: View, target: torch.Tensor) -> Callable[[slice, torch.Tensor], torch.Tensor]:
-            return lambda cut, logits: (
-                share * view.weight * objective.distance(target[cut], logits, own_target=view.own_target)
+            return lambda rows, logits: (
+                share * view.weight * objective.distance(target[rows], logits, own_target=view.own_target)
             )
 
         return [_Term(view.student, loss_of(view, self.models.teacher_targets(view, batch))) for view in views]

@@ -76,12 +76,12 @@ def quality_of_views(
 
 def text_views(views: Iterator[View]) -> list[View]:
     """Return the views made of word pieces, up to the first that is made of embeddings."""
-    made = []
+    of_pieces = []
     for view in views:
         if "input_ids" not in view.student:
             break
-        made.append(view)
-    return made
+        of_pieces.append(view)
+    return of_pieces
 
 
 def decoded(ids: list[int], models: Models) -> tuple[str, ...]:

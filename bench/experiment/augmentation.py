@@ -137,22 +137,22 @@ class Augmentation:
                     raise BenchError(f"{table.where(number)}: {name} is not a text but {cell!r}")
         texts = list(zip(*([cell or "" for cell in columns[name]] for name in names), strict=True))
         task = Task("file", "a file", names, labels=(), metrics=(), rows={})
-        made = self.rewrite(name, rewriter, [Example(row, own) for row, own in enumerate(texts)], task, texts)
+        rewritten = self.rewrite(name, rewriter, [Example(row, own) for row, own in enumerate(texts)], task, texts)
 
-        copies = len(made.forms[0])
-        found: dict[str, list[Any]] = {
+        copies = len(rewritten.forms[0])
+        beside: dict[str, list[Any]] = {
             name: [cell for cell in cells for _ in range(copies)] for name, cells in columns.items()
         }
         for side, name in enumerate(names):
-            found[_augmented(name)] = [
+            beside[_augmented(name)] = [
                 None if cell is None else form[side]
-                for cell, forms in zip(columns[name], made.forms, strict=True)
+                for cell, forms in zip(columns[name], rewritten.forms, strict=True)
                 for form in forms
             ]
         if copies > 1:
-            found[FORM] = list(range(1, copies + 1)) * len(rows)
-        found[FAILED] = [made.failed.get(row) for row in range(len(rows)) for _ in range(copies)]
-        return found, made
+            beside[FORM] = list(range(1, copies + 1)) * len(rows)
+        beside[FAILED] = [rewritten.failed.get(row) for row in range(len(rows)) for _ in range(copies)]
+        return beside, rewritten
 
 
 def _augmented(name: str) -> str:

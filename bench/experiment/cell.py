@@ -62,7 +62,7 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dic
         "signature": cell.signature,
     }
     write_json(folder / "spec.json", record | {"status": "started"})
-    reason = cell.made.supports(cell.task) or lacking(cell.made) or None
+    reason = cell.instance.supports(cell.task) or lacking(cell.instance) or None
     if reason is not None:
         record |= {"status": "skipped", "reason": reason}
     else:

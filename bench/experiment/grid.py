@@ -40,7 +40,7 @@ class Cell:
     """Identity of all texts of the source: generators and tokenizers are made on them."""
 
     @cached_property
-    def made(self) -> Strategy:
+    def instance(self) -> Strategy:
         """A strategy object to ask about; runs create their own."""
         return self.strategy.create()
 
@@ -51,8 +51,8 @@ class Cell:
 
     def identity(self) -> dict[str, Any]:
         """Return what the result depends on, strategy and seed apart."""
-        tree, rewriters = self._settings(), self.made.rewriters()
-        used = self._with_origins({*self.made.needs, *models_read(self.made), "student"})
+        tree, rewriters = self._settings(), self.instance.rewriters()
+        used = self._with_origins({*self.instance.needs, *models_read(self.instance), "student"})
         if self._made_of_corpus(used):
             tree["corpus"] = self.corpus
         classes = [cls for rewriter in rewriters for cls in describe(rewriter)[1]]

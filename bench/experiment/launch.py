@@ -65,11 +65,11 @@ def plan(cells: Sequence[Cell], results: Path, *, redo: bool) -> Plan:
         except BenchError:
             record = None  # corrupt: said and set aside before the cell runs again
         # What a cell lacked when it was skipped may be there now; what its strategy does not support stays so.
-        is_settled = record is not None and record["status"] == "skipped" and cell.made.supports(cell.task) is not None
-        if record is None or (record["status"] != "done" and not is_settled):
-            missing.append(cell)
-        else:
+        stays = {"done": True, "skipped": cell.instance.supports(cell.task) is not None}
+        if record is not None and stays.get(record["status"], False):
             done.append((cell, record))
+        else:
+            missing.append(cell)
     return Plan(done, missing)
 
 
@@ -103,11 +103,11 @@ def preflight(cells: Sequence[Cell], parts: Parts, results: Path, progress: Prog
             f"preset {parts.settings.preset} trains tiny models from nothing, which shows how it works and not what "
             f"strategies do to real text: for {', '.join(tasks)} give --preset minilm"
         )
-    runnable = [cell for cell in cells if not missing(cell.made)]
+    runnable = [cell for cell in cells if not missing(cell.instance)]
     for strategy in {str(cell.strategy): cell.strategy for cell in cells}.values():
-        if lacks := lacking(strategy.create()):
-            progress.note(f"{strategy} will be skipped: {lacks}")
-    parts.check({role for cell in runnable for role in (*cell.made.needs, *models_read(cell.made))}, tasks)
+        if reason := lacking(strategy.create()):
+            progress.note(f"{strategy} will be skipped: {reason}")
+    parts.check({role for cell in runnable for role in (*cell.instance.needs, *models_read(cell.instance))}, tasks)
 
 
 def launch(jobs: Sequence[Job], results: Path, progress: Progress, *, redo: bool = False) -> list[dict[str, Any]]:

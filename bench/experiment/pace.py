@@ -76,7 +76,7 @@ class Pace:
         return total + len(unprepared) * statistics.median(self._preparations or [0.0])
 
     def _recorded(self, cell: Cell) -> list[float]:
-        found = []
+        rates = []
         for path in cell.folder(self._results).parent.glob("*/record.json"):
             try:
                 record = read_record(path.parent)
@@ -84,8 +84,8 @@ class Pace:
                 # Said, and set aside, by whoever runs that cell or compares it.
                 continue
             if record is not None and record["status"] == "done" and _is_alike(record, cell):
-                found.append(sum(record["cost"]["seconds"].values()) / record["cost"]["student_updates"])
-        return found
+                rates.append(sum(record["cost"]["seconds"].values()) / record["cost"]["student_updates"])
+        return rates
 
 
 def _place(job: Job) -> tuple[int, str]:

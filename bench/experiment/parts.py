@@ -22,7 +22,6 @@ from bench.data.tasks import Example, Task
 from bench.distill.generator import TrainedGenerator, train_generator
 from bench.distill.teacher import TrainedTeacher, check_better_than_constant, fine_tune, load_finetuned, teacher_logits
 from bench.errors import BenchError, UsageError
-from bench.files import is_whole, whole_folder
 from bench.models.load import (
     build_scratch,
     check_shape,
@@ -38,6 +37,7 @@ from bench.models.load import (
 from bench.models.reshape import chosen_layers, keep_layers
 from bench.models.tokenizer import word_tokenizer
 from bench.observer import Observer
+from bench.rewriting.context import saved
 from bench.settings import Settings
 from bench.strategy import Models
 
@@ -233,12 +233,8 @@ class Parts:
         home = self.generator.home
         if home is not None and home.is_dir():  # trained here, or a folder of the user's own
             return home
-        folder = self.cache / "generators" / f"untrained-{self.generator.card['hash']}"
-        if not is_whole(folder, self.observer):
-            with whole_folder(folder) as part:
-                self.generator.model.save_pretrained(part)
-                self.tokenizer("generator").save_pretrained(part)
-        return folder
+        untrained = self.cache / "generators" / "untrained"
+        return Path(saved(self.generator.model, self.tokenizer("generator"), untrained, self.observer)[0])
 
     def fresh_generator(self) -> PreTrainedModel:
         """Return a copy of the generator that a run may change."""

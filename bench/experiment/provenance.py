@@ -24,7 +24,7 @@ def provenance() -> dict[str, Any]:
         "bench": __version__,
         "git_commit": _git("rev-parse", "HEAD") if is_ours else None,
         "git_dirty": None if changes is None else bool(changes),
-        "packages": {name: found for name in _PACKAGES if (found := version(name))},
+        "packages": {name: installed for name in _PACKAGES if (installed := version(name))},
         "hardware": _hardware(),
         "python": platform.python_version(),
     }

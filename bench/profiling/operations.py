@@ -103,7 +103,7 @@ def counted(action: Callable[[], object]) -> float:
 
 
 def matmul_peak(tokens: int, width: int, inner: int, device: torch.device, dtype: torch.dtype) -> float:
-    """Return the machine's best measured rate, in operations a second, at [tokens, width] x [width, inner]."""
+    """Return the machine's best measured rate, in operations per second, at [tokens, width] x [width, inner]."""
     left = torch.randn(tokens, width, device=device, dtype=dtype)
     right = torch.randn(width, inner, device=device, dtype=dtype)
     best = float("inf")
