@@ -20,6 +20,8 @@ WRITTEN = ("concepts", "tasks", "settings", "results", "own-strategy", "adversar
 
 # A line of a page that stands for what the code says: <!-- options: module:Class prefix -->, or <!-- source: module -->
 _FROM_CODE = re.compile(r"^<!-- (options|fields|source): ([\w.]+):?(\w*) ?(\S*) -->$", re.M)
+# What a page's file says to who reads the file itself.
+_INCOMPLETE = re.compile(r"^_In a repository's file view .*_\n\n", re.M)
 # A field of a dataclass or struct with its meaning on one line: "seed: Count = 0  # seed of the student".
 _FIELD = re.compile(r"^    (\w+): .*?  # (.+)$", re.M)
 
@@ -27,7 +29,7 @@ _FIELD = re.compile(r"^    (\w+): .*?  # (.+)$", re.M)
 def page(topic: str) -> str:
     """Return the page on ``topic``, a written page's name, a strategy (also from a file) or a family, as Markdown."""
     if topic in WRITTEN:
-        return _FROM_CODE.sub(_from_code, (FOLDER / f"{topic}.md").read_text("utf-8"))
+        return _FROM_CODE.sub(_from_code, _INCOMPLETE.sub("", (FOLDER / f"{topic}.md").read_text("utf-8")))
     if topic in families():
         return _family(topic)
     if topic in names() or strategy_file(topic) is not None:
