@@ -60,12 +60,12 @@ class Objective:
         """Return how far the student's logits [B, C] are from ``target`` [B, C], a mean over rows.
 
         The target is the teacher's logits, which annealing and continuation multiply by ``phi``; the student's own
-        (``own_target``) are held to as they are.
+        (``own_target``) are held to as they are, without the margin, which is for what the teacher gets wrong.
         """
         if self.recipe.method == "kd":
             return divergence(target, student, is_regression=self.is_regression, temperature=self.recipe.temperature)
-        phi = 1.0 if own_target else self.phi
+        phi, margin = (1.0, 0.0) if own_target else (self.phi, self.recipe.margin * self.phi)
         squared = (student - phi * target).square()
         if self.recipe.method == "annealing":
             return squared.mean()
-        return (squared.sum(dim=1) - self.recipe.margin * phi).clamp(min=0).mean()
+        return (squared.sum(dim=1) - margin).clamp(min=0).mean()

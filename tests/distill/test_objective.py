@@ -76,6 +76,15 @@ def test_continuation_moves_from_the_teacher_to_the_labels(logits):
     assert not objective.labels_only
 
 
+@pytest.mark.parametrize(("recipe", "per_row"), [(ANNEALING, 1), (CONTINUATION, 3)])
+def test_the_student_s_own_logits_are_neither_scaled_nor_given_a_margin(logits, recipe, per_row):
+    # SMART's views move logits by far less than any margin: with one, they would train nothing.
+    own, moved = logits[0], logits[0] + 0.01
+    for progress in (0.0, 0.4):
+        distance = Objective(recipe, progress, is_regression=False).distance(own, moved, own_target=True)
+        assert float(distance) == pytest.approx(per_row * 0.01**2, rel=1e-3)
+
+
 @pytest.mark.parametrize("recipe", [ANNEALING, CONTINUATION])
 def test_without_a_teacher_every_recipe_is_fine_tuning(recipe):
     for progress in (0.0, 0.3, 0.8):
