@@ -51,7 +51,7 @@ class Pool(Rewriter):
                 pool.forms += attacked.forms
                 pool.queries += attacked.queries
                 outcome[attacked.outcome] += 1
-            if not pools:
+            if not pools or not pools[0].forms:  # no forms at all are refused where rows are checked
                 break
         for pool, outcome in zip(pools, outcomes, strict=True):
             # One success among several attacks of a row is a success.

@@ -12,7 +12,8 @@ from tiny import CLASSES, SCORES, make_models, rows
 
 from bench import Attacked, Batch, Context, Example, Strategy, TextStrategy, View
 from bench.data.tasks import GLUE
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
+from bench.rewriting.engine import rewrite_all
 from bench.spec import StrategySpec
 from strategies.best_of_k import BestOfK
 from strategies.composition import Composition
@@ -130,6 +131,16 @@ def test_a_pool_takes_all_copies_of_what_it_wraps_and_counts_its_attacks():
     pools = rewriter.rewrite(rows, [random.Random(i) for i in range(2)], Context(GLUE["sst2"]))
     assert rewriter.forms == 6
     assert [(len(pool.forms), pool.outcome, pool.queries) for pool in pools] == [(6, "success", 30)] * 2
+
+
+def test_a_pool_around_a_rewriter_without_a_form_ends():
+    class Nothing(Numbered):
+        def rewrite(self, examples, rngs, context):
+            return [[] for _ in examples]
+
+    (rewriter,) = BestOfK(Nothing()).rewriters()
+    with pytest.raises(BenchError, match=r"made \[\] of example 0; every row needs a list of forms"):
+        rewrite_all(rewriter, [Example(0, ("a",))], Context(GLUE["sst2"]))
 
 
 def test_best_of_k_needs_a_strategy_that_makes_texts():
