@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from bench import __version__
 from bench.code import sources, version
 from bench.files import digest
 from bench.rewriter import Context, Rewriter
@@ -19,6 +20,8 @@ def identity(rewriter: Rewriter, context: Context, seed: int, edition: int) -> d
     task = context.task
     return {
         "format": FORMAT,
+        # What rewriters use of this suite, the filler of masks say, counts by its version, as in a run's id.
+        "bench": __version__,
         "rewriter": described,
         "code": sources(classes),
         "libraries": {name: version(name) for name in rewriter.libraries},

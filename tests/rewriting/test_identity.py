@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from rewriting_rows import CONTEXT, OBEDIENT
 
+from bench import __version__
 from bench.data.tasks import GLUE
 from bench.rewriter import Context
 from bench.rewriting.identity import identity
@@ -19,6 +20,7 @@ def test_the_identity_holds_what_rewrites_depend_on(create, tmp_path):
     assert base == identity(create("Library"), CONTEXT, 0, 0) | {"code": base["code"]}
     assert set(base["code"].values()) == {"mine.py", "rewriter.py"}
     assert base["libraries"] == {"pytest": pytest.__version__}
+    assert base["bench"] == __version__
     assert base["rewriter"] == {"class": "Library", "fields": {"log": "", "gate": ""}}
     others = [
         identity(create("Library[gate=x]"), CONTEXT, 0, 0),
