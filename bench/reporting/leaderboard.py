@@ -61,10 +61,15 @@ def _labels(records: Sequence[Record]) -> list[str]:
 
 
 def _options(record: Record) -> dict[str, Any]:
-    """Return a run's options, with the settings of the generator where it trained one."""
-    generator = record.spec.get("generator") if isinstance(record, Done) and record.generator else None
-    settings = generator if isinstance(generator, dict) else {}
-    return record.strategy_options | {f"generator.{key}": value for key, value in settings.items()}
+    """Return a run's options, with the settings of the generator and the seed of rewriting where it had these."""
+    options: dict[str, Any] = dict(record.strategy_options)
+    if isinstance(record, Done):
+        generator, data = record.spec.get("generator"), record.spec.get("data")
+        if record.generator and isinstance(generator, dict):
+            options |= {f"generator.{key}": value for key, value in generator.items()}
+        if record.cost.rewritten and isinstance(data, dict) and "rewrite_seed" in data:
+            options["data.rewrite_seed"] = data["rewrite_seed"]
+    return options
 
 
 def _label(name: str, options: Mapping[str, Any], keys: Iterable[str]) -> str:

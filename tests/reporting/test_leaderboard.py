@@ -93,6 +93,21 @@ def test_runs_of_unlike_settings_are_neither_pooled_nor_compared(kind):
     assert any(note.startswith("† rte [2], signature ") and "in no average" in note for note in table.notes)
 
 
+def test_texts_rewritten_under_another_seed_are_another_row():
+    def eda(rewrite_seed, value):
+        cost, data = {"rewritten": {"rows": 10}}, {"data": {"rewrite_seed": rewrite_seed}}
+        return run(strategy="eda", value=value, cost=cost, spec=data)
+
+    plain = [run(seed=seed, spec={"data": {"rewrite_seed": seed}}) for seed in (0, 1)]
+    frame = leaderboard([*plain, eda(0, 0.6), eda(1, 0.9)])
+    assert dict(zip(frame["strategy"], frame["mean"], strict=True)) == {
+        "none": 0.5,
+        "eda[data.rewrite_seed=0]": 0.6,
+        "eda[data.rewrite_seed=1]": 0.9,
+    }
+    assert list(leaderboard([*plain, eda(1, 0.9)])["strategy"]) == ["eda", "none"]
+
+
 def test_a_note_says_in_what_two_settings_differ():
     records = [run(), run(strategy="eda", signature="bench=0.2.0|data=rte", cost={"student_updates": 7})]
     (note,) = [note for note in grid(records).notes if note.startswith("†")]
