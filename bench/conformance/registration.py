@@ -7,9 +7,11 @@ import pickle
 import subprocess
 import sys
 import time
+from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin
 
-from bench.conformance.subject import Failed, Skipped, Subject
+from bench.conformance import Failed, Skipped
+from bench.conformance.subject import Subject
 from bench.errors import UsageError
 from bench.registry import about, load, strategy_file
 from bench.spec import StrategySpec, missing, options_of
@@ -21,9 +23,9 @@ _ELSEWHERE = """
 import json, sys, time
 from bench.spec import StrategySpec, missing, options_of
 spec = StrategySpec.parse(sys.argv[1])
-made = spec.create()
+strategy = spec.create()
 start = time.perf_counter()
-missing(made)
+missing(strategy)
 seconds = time.perf_counter() - start
 heavy = [name for name in sys.argv[2:] if name in sys.modules]
 print(json.dumps({"spec": str(spec), "options": repr(spec.effective()), "seconds": seconds, "heavy": heavy}))
@@ -31,7 +33,7 @@ print(json.dumps({"spec": str(spec), "options": repr(spec.effective()), "seconds
 
 
 def described(subject: Subject) -> None:
-    """Without a docstring of its own, `bench list strategies` can say nothing of a strategy."""
+    """The class has a docstring of its own. Its first line is all that `bench list strategies` says of it."""
     cls = load(subject.spec.name)
     line = about(cls)
     if not line or line.startswith(f"{cls.__name__}("):
@@ -39,9 +41,9 @@ def described(subject: Subject) -> None:
 
 
 def options(subject: Subject) -> str | None:
-    """Results are filed and worker processes are told what to construct by a text: it must hold every option.
+    """The strategy's text, read back, has the same options, at other values too; one refused raises UsageError.
 
-    Every option is tried at other values too; one that refuses a value says so by a UsageError.
+    Results are filed by that text, and worker processes construct the strategy from it.
     """
     spec, tried = subject.spec, 1
     _spelled(spec)
@@ -85,49 +87,43 @@ def _other_values(kind: Any, default: Any) -> list[Any]:
 
 
 def elsewhere(subject: Subject) -> None:
-    """Worker processes construct the strategy anew from its text: there it must be the same."""
-    found, own = _in_another_process(subject), repr(subject.spec.effective())
-    if (found["spec"], found["options"]) != (str(subject.spec), own):
+    """Another process constructs the strategy from its text with the same options. Worker processes do just that."""
+    other, own = _in_another_process(subject), repr(subject.spec.effective())
+    if (other["spec"], other["options"]) != (str(subject.spec), own):
         raise Failed(
-            f"another process makes {found['spec']} with {found['options']} of it, not {own}: options must not "
+            f"another process makes {other['spec']} with {other['options']} of it, not {own}: options must not "
             f"depend on the process"
         )
 
 
 def quick_to_list(subject: Subject) -> None:
-    """`bench list strategies` loads every strategy and asks what it lacks: nothing heavy may be imported for that."""
-    found = _in_another_process(subject)
-    if found["seconds"] > _SLOW_SECONDS:
-        raise Failed(f"resources() took {found['seconds']:.1f} s to look at: look for files only, import nothing")
+    """Loading it and asking what it lacks imports nothing heavy. `bench list strategies` does that with every one."""
+    other = _in_another_process(subject)
+    if other["seconds"] > _SLOW_SECONDS:
+        raise Failed(f"resources() took {other['seconds']:.1f} s to look at: look for files only, import nothing")
     if any(strategy_file(name) for name in _names(subject.spec)):
         raise Skipped("a strategy from a file is not listed")
-    if found["heavy"]:
-        raise Failed(f"loading it imports {', '.join(found['heavy'])}: import them inside the methods that use them")
+    if other["heavy"]:
+        raise Failed(f"loading it imports {', '.join(other['heavy'])}: import them inside the methods that use them")
 
 
 def _names(spec: StrategySpec) -> list[str]:
     return [spec.name, *(name for inner in spec.inner for name in _names(inner))]
 
 
+@lru_cache(maxsize=1)
 def _in_another_process(subject: Subject) -> dict[str, Any]:
-    def ask() -> dict[str, Any]:
-        heavy = {*HEAVY, *(library for maker in subject.create().rewriters() for library in maker.libraries)}
-        done = subprocess.run(
-            [sys.executable, "-c", _ELSEWHERE, str(subject.spec), *sorted(heavy)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise Failed(f"another process cannot make {subject.spec}: {last}")
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return subject.remember("elsewhere", ask)
+    heavy = {*HEAVY, *(library for rewriter in subject.create().rewriters() for library in rewriter.libraries)}
+    command = [sys.executable, "-c", _ELSEWHERE, str(subject.spec), *sorted(heavy)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise Failed(f"another process cannot make {subject.spec}: {last}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def resources(subject: Subject) -> str | None:
-    """What a strategy needs besides code it must name, with the command that gets it, before anything is trained."""
+    """All that it needs besides code is on this machine. What is missing is named with the command that gets it."""
     start = time.perf_counter()
     lacking = missing(subject.create())
     if lacking:
@@ -138,10 +134,10 @@ def resources(subject: Subject) -> str | None:
 
 
 def tasks(subject: Subject) -> str | None:
-    """A task that a strategy cannot take is left out with a reason, which the tables show."""
+    """supports() returns None, or why the strategy leaves a task out. The tables show the reason."""
     for title, reason in subject.refused.items():
         if not (isinstance(reason, str) and reason.strip()):
             raise Failed(f"supports() returned {reason!r} for the {title}: return None, or the reason as a text")
-    count = len(subject.grounds)
     left_out = "; ".join(f"{title} left out: {reason}" for title, reason in subject.refused.items())
-    return left_out or (None if count > 1 else f"checked on one task only, the {subject.grounds[0].task.title}")
+    one = f"checked on one task only, the {subject.tasks[0].task.title}" if len(subject.tasks) == 1 else None
+    return left_out or one

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.conformance import registration, rewriting, training
-from bench.conformance.subject import Skipped, Subject, told
+from bench.conformance import Skipped, error_line, registration, rewriting, training
+from bench.conformance.subject import Subject
 from bench.spec import StrategySpec
 
 Check = Callable[[Subject], str | None]
@@ -85,4 +85,4 @@ def _outcome(check: Check, subject: Subject) -> tuple[Literal["passed", "failed"
     except Skipped as reason:
         return "skipped", str(reason)
     except Exception as error:  # noqa: BLE001 - what a strategy may raise is not known; it is what the check found
-        return "failed", told(error)
+        return "failed", error_line(error)

@@ -1,21 +1,19 @@
-"""Made tasks, odd rows and tiny random models: what a strategy is checked on, in seconds and without downloads."""
+"""Tiny tasks, odd rows and small random models: what a strategy is checked on, in seconds and without downloads."""
 
 from __future__ import annotations
 
-import copy
-import random
 from collections.abc import Collection, Sequence
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from transformers import PreTrainedModel
 
 from bench.cost import Cost
 from bench.data.encode import Encoded, encode
-from bench.data.tasks import Example, Task
+from bench.data.tasks import GLUE, Example, Task
 from bench.evaluation.predict import predict
 from bench.models.inputs import Role
 from bench.models.load import build_scratch
@@ -24,43 +22,9 @@ from bench.rewriter import Context, Rewriter
 from bench.rewriting.context import context_for, saved
 from bench.strategy import Models
 
-_LENGTH = 32
-_SHAPE: dict[str, Any] = {
-    "model_type": "bert",
-    "hidden_size": 16,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 64,
-    # Large enough for the models' answers to differ from text to text.
-    "initializer_range": 0.3,
-}
-
-SENTENCE = Task(
-    name="made-sentence",
-    title="made sentences",
-    texts=("sentence",),
-    labels=("negative", "positive"),
-    metrics=("accuracy",),
-    rows={},
-)
-PAIR = Task(
-    name="made-pair",
-    title="made pairs",
-    texts=("premise", "hypothesis"),
-    labels=("entailment", "neutral", "contradiction"),
-    metrics=("accuracy",),
-    rows={},
-    directed=True,
-)
-SCORE = Task(
-    name="made-score",
-    title="made scores",
-    texts=("sentence1", "sentence2"),
-    labels=(),
-    metrics=("pearson",),
-    rows={},
-    score_range=(0.0, 5.0),
-)
+SENTENCE = replace(GLUE["sst2"], name="made-sentence", title="made sentences")
+PAIR = replace(GLUE["mnli"], name="made-pair", title="made pairs")
+SCORE = replace(GLUE["stsb"], name="made-score", title="made scores")
 TASKS = (SENTENCE, PAIR, SCORE)
 
 _ORDINARY = (
@@ -103,90 +67,65 @@ def examples(task: Task) -> list[Example]:
     return rows
 
 
-def rngs(rows: Sequence[Example], seed: int) -> list[random.Random]:
-    """Return a random generator for each of ``rows``, a function of its id and ``seed``."""
-    return [random.Random(f"{seed}/{row.id}") for row in rows]
-
-
 class TinyTask:
-    """One made task with its rows and tiny models; ``folder`` is where models are saved for ``Context``.
+    """One tiny task with its rows and models; ``folder`` is where models are saved for ``Context``.
 
-    ``before`` is what the rows were before any strategy saw them.
+    ``short`` are the rows but the one with the endless text, for what is done many times. ``before`` is what the rows
+    were before any strategy saw them.
     """
 
     def __init__(self, task: Task, folder: Path) -> None:
         self.task, self.folder = task, folder
-        self._encoded: dict[Any, Encoded] = {}
-        self._known: dict[int, np.ndarray] = {}
-        self._made: dict[float, dict[Role, PreTrainedModel]] = {}
         self.examples = examples(task)
+        self.short = [row for row in self.examples if ODD[ENDLESS] not in row.texts]
         self.before = [(row.id, row.texts, row.label) for row in self.examples]
-        words = (text for made in TASKS for row in examples(made) for text in row.texts)
-        self.tokenizer = word_tokenizer(words, folder / "tokenizers")
-
-    @cached_property
-    def short(self) -> list[Example]:
-        """The rows but the one with the endless text, for what is done many times."""
-        return [row for row in self.examples if ODD[ENDLESS] not in row.texts]
+        texts = (text for one in TASKS for row in examples(one) for text in row.texts)
+        self.tokenizer = word_tokenizer(texts, folder / "tokenizers")
+        self.accelerator = Accelerator(cpu=True)
 
     def encode(self, rows: Sequence[Example]) -> Encoded:
-        """Return ``rows``, tokenised; the same object for the same texts."""
-        key = tuple((row.id, row.texts) for row in rows)
-        if key not in self._encoded:
-            self._encoded[key] = encode(rows, self.tokenizer, _LENGTH, is_regression=self.task.is_regression)
-        return self._encoded[key]
+        """Return ``rows``, tokenised."""
+        return encode(rows, self.tokenizer, 32, is_regression=self.task.is_regression)
 
-    def splits(self) -> dict[str, Encoded]:
-        """Return the rows as the train and the dev split."""
-        return dict.fromkeys(("train", "dev"), self.encode(self.examples))
+    def teacher_logits(self, rows: Encoded) -> np.ndarray:
+        """Return the teacher's logits [N, C] on ``rows``."""
+        return predict(self.model("teacher"), rows, self.accelerator)
 
-    def _originals(self, dropout: float) -> dict[Role, PreTrainedModel]:
-        """Return the models that copies are made of; their weights are the same at every rate of dropout."""
-        if dropout not in self._made:
-            shape = {**_SHAPE, "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-            one, two = {**shape, "num_hidden_layers": 1}, {**shape, "num_hidden_layers": 2}
-            self._made[dropout] = {
-                "student": build_scratch(one, self.tokenizer, 1, self.task).eval(),
-                "teacher": build_scratch(two, self.tokenizer, 2, self.task).eval().requires_grad_(False),
-                "generator": build_scratch(one, self.tokenizer, 3).eval(),
-            }
-        return self._made[dropout]
-
-    @cached_property
-    def accelerator(self) -> Any:
-        """The accelerate handle, on the CPU, where the same numbers can be asked for."""
-        from accelerate import Accelerator
-
-        return Accelerator(cpu=True)
+    def model(self, role: Role, dropout: float = 0.0) -> PreTrainedModel:
+        """Return a new model for ``role``; its weights are always the same, at every rate of dropout."""
+        shape = {
+            "hidden_size": 16,
+            "num_hidden_layers": 2 if role == "teacher" else 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+            "max_position_embeddings": 64,
+            # Large enough for the models' answers to differ from text to text.
+            "initializer_range": 0.3,
+            "hidden_dropout_prob": dropout,
+            "attention_probs_dropout_prob": dropout,
+        }
+        seed = {"student": 1, "teacher": 2, "generator": 3}[role]
+        model = build_scratch(shape, self.tokenizer, seed, None if role == "generator" else self.task)
+        return model.eval().requires_grad_(role != "teacher")
 
     def models(self, needs: Collection[Role], *, dropout: float = 0.1) -> Models:
-        """Return fresh copies of the models, always the same; those not in ``needs`` are None, as in a run."""
-        made = copy.deepcopy(self._originals(dropout))
+        """Return new models, always the same; those not in ``needs`` are None, as in a run."""
         return Models(
             task=self.task,
             tokenizer=self.tokenizer,
-            student=made["student"],
-            teacher=made["teacher"] if "teacher" in needs else None,
-            generator=made["generator"] if "generator" in needs else None,
+            student=self.model("student", dropout),
+            teacher=self.model("teacher", dropout) if "teacher" in needs else None,
+            generator=self.model("generator", dropout) if "generator" in needs else None,
             rng=torch.Generator().manual_seed(7),
             cost=Cost(),
             accelerator=self.accelerator,
         )
 
-    def teacher_logits(self, rows: Encoded) -> np.ndarray:
-        """Return the teacher's logits [N, C] on ``rows``, which ``encode`` returned."""
-        if id(rows) not in self._known:
-            self._known[id(rows)] = predict(self._originals(0.0)["teacher"], rows, self.accelerator)
-        return self._known[id(rows)]
-
     def context(self, rewriter: Rewriter, student: PreTrainedModel | None = None) -> Context:
         """Return what ``rewriter`` reads; ``student`` replaces the untrained one."""
-        models = dict(self._originals(0.0))
-        if student is not None:
-            models["student"] = student
-        return context_for(
-            rewriter,
-            self.task,
-            lambda role: saved(models[role], self.tokenizer, self.folder / self.task.name / role),
-            texts=tuple(row.texts for row in self.examples),
-        )
+
+        def folder_of(role: Role) -> tuple[str, str]:
+            model = student if role == "student" and student is not None else self.model(role)
+            return saved(model, self.tokenizer, self.folder / self.task.name / role)
+
+        return context_for(rewriter, self.task, folder_of, texts=tuple(row.texts for row in self.examples))

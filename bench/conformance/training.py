@@ -10,22 +10,28 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bench.conformance.subject import Failed, Skipped, Subject, own_global_state, told
+from bench.conformance import Failed, Skipped, error_line
+from bench.conformance.global_state import own_global_state
+from bench.conformance.subject import Subject, TaskRewriter
 from bench.conformance.tiny_tasks import TinyTask
-from bench.conformance.watch import Watch, equal, weights_of
+from bench.conformance.watch import Watch, different
 from bench.distill.feed import Feed
 from bench.distill.loop import Outcome, distil
 from bench.evaluation.selection import selection
+from bench.observer import Silent
+from bench.rewriter import Rewriter
+from bench.rewriting.training_sets import Rewritten, training_sets
 from bench.settings import Recipe
 from bench.strategy import Models, Step, Strategy
 
-# Of a dozen rows: three updates an epoch, six in all.
+# Of a dozen rows: three updates per epoch, six in all.
 RECIPE = Recipe(epochs=2, batch_size=4, lr=1e-3, weight_decay=0.01, checkpoint_seconds=math.inf, device="cpu")
 _SEED = 5
 # Memory is looked at after these many updates; the loop itself keeps up to ten losses it has not yet looked at.
@@ -39,24 +45,29 @@ class _Interrupted(Exception):
 
 
 @dataclass
-class Run:
-    """One run of the training loop: its models, what it returned, whose turns it took, what it told the observer."""
+class Run(Silent):
+    """One run of the training loop: its models, whose turns it took, what the loop said, and how it ended."""
 
     strategy: Strategy
+    rewriters: list[TaskRewriter]
+    tiny: TinyTask
     models: Models
     turns: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     outcome: Outcome | None = None
-
-    def update(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
-        """Nothing to do: the loop itself refuses a loss that is not finite."""
-
-    def evaluated(self, metric: str, value: float) -> None:
-        """Nothing to do: the students are compared by their weights."""
+    watch: Watch | None = None
+    error: str = ""
 
     def note(self, text: str) -> None:
         """Keep what the loop says."""
         self.notes.append(text)
+
+    def rewritten(self, rewriter: Rewriter, edition: int) -> Rewritten:
+        """Return the training sets that ``rewriter`` makes for ``edition``."""
+        place = next(place for place, own in enumerate(self.strategy.rewriters()) if own is rewriter)
+        forms = self.rewriters[place].forms_beside(rewriter, edition, self.models.student)
+        logits = None if self.models.teacher is None else self.tiny.teacher_logits
+        return Rewritten(training_sets(self.tiny.examples, forms, self.tiny.encode, logits))
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the weights of everything that was trained."""
@@ -71,182 +82,165 @@ class Run:
 
 def run(
     subject: Subject,
-    ground: TinyTask,
+    tiny: TinyTask,
     *,
     recipe: Recipe = RECIPE,
     dropout: float = 0.1,
     epochs: float = RECIPE.epochs,
     global_seed: int = 0,
     state_file: Path | None = None,
-    saving: bool = False,
-    watch: Watch | None = None,
+    watched: bool = False,
     before_turn: Callable[[Run], None] | None = None,
 ) -> Run:
     """Train the tiny student by the strategy; ``before_turn`` is called before every update.
 
-    With ``saving``, ``state_file`` is written after each of them.
+    With both, ``state_file`` is written after each of them. A ``watched`` run that fails says so in its ``error``.
     """
     strategy = subject.create()
-    made = Run(strategy, ground.models(strategy.needs, dropout=dropout))
-    splits, turn = ground.splits(), strategy.turn
+    this = Run(strategy, subject.rewriters_on(tiny), tiny, tiny.models(strategy.needs, dropout=dropout))
+    rows, turn = tiny.encode(tiny.examples), strategy.turn
 
-    def counted(step: Step) -> Any:
+    def recorded_turn(step: Step) -> Any:
         if before_turn is not None:
-            before_turn(made)
-        made.turns.append(turn(step))
-        return made.turns[-1]
+            before_turn(this)
+        this.turns.append(turn(step))
+        return this.turns[-1]
 
-    strategy.turn = counted  # type: ignore[method-assign]
-    if watch is not None:
-        watch.put_around(strategy, made.models)
-    with own_global_state(global_seed):
-        made.outcome = distil(
-            made.models,
-            strategy,
-            # Evaluated at the end only.
-            replace(recipe, epochs=epochs, evaluate_every=epochs, checkpoint_seconds=0.0 if saving else math.inf),
-            selection("last"),
-            Feed(
-                splits["train"],
-                ground.teacher_logits(splits["train"]) if "teacher" in strategy.needs else None,
-                rewriters=strategy.rewriters(),
-                texts=subject.texts(strategy, ground, made.models),
-                cost=made.models.cost,
-            ),
-            splits,
-            seed=_SEED,
-            observer=made,
-            state_file=state_file,
-        )
-    return made
-
-
-def _watched(subject: Subject) -> list[tuple[TinyTask, Watch, Run]]:
-    """Return what was seen in a run on each made task; Skipped where the strategy does not get through one."""
-
-    def look() -> list[tuple[TinyTask, Watch, Run]]:
-        found = []
-        for ground in subject.grounds:
-            watch = Watch()
-            try:
-                # Without dropout nothing but a strategy that misuses it draws from the global random state.
-                made = run(subject, ground, dropout=0.0, watch=watch)
-            except Skipped:
-                raise
-            except Exception as error:
-                seen = "".join(f"; before that, {texts[0]}" for texts in watch.problems.values())
-                raise Failed(f"on the {ground.task.title}: {told(error)}{seen}") from error
-            found.append((ground, watch, made))
-        return found
-
-    return subject.remember("watched", look)
+    strategy.turn = recorded_turn  # type: ignore[method-assign]
+    if watched:
+        this.watch = Watch(strategy, this.models)
+    logits = tiny.teacher_logits(rows) if "teacher" in strategy.needs else None
+    saving = state_file is not None and before_turn is not None
+    try:
+        with own_global_state(global_seed):
+            this.outcome = distil(
+                this.models,
+                strategy,
+                # Evaluated at the end only.
+                replace(recipe, epochs=epochs, evaluate_every=epochs, checkpoint_seconds=0.0 if saving else math.inf),
+                selection("last"),
+                Feed(rows, logits, rewriters=strategy.rewriters(), texts=this, cost=this.models.cost),
+                {"train": rows, "dev": rows},
+                seed=_SEED,
+                observer=this,
+                state_file=state_file,
+            )
+    except Skipped:
+        raise
+    except Exception as error:
+        if this.watch is None:
+            raise
+        before = "".join(f"; before that, {texts[0]}" for texts in this.watch.problems.values())
+        this.error = f"on the {tiny.task.title}: {error_line(error)}{before}"
+    return this
 
 
-def _first_problem(subject: Subject, check: str) -> None:
-    for ground, watch, _ in _watched(subject):
-        if found := watch.problems.get(check):
-            raise Failed(f"on the {ground.task.title}: {found[0]}")
+@lru_cache(maxsize=1)
+def _watched(subject: Subject) -> list[Run]:
+    """Return a watched run on each tiny task."""
+    # Without dropout nothing but a strategy that misuses it draws from the global random state.
+    return [run(subject, tiny, dropout=0.0, watched=True) for tiny in subject.tasks]
+
+
+@lru_cache(maxsize=3)
+def _straight(subject: Subject, tiny: TinyTask) -> Run:
+    """Return an uninterrupted run."""
+    return run(subject, tiny, global_seed=1)
+
+
+def _keeps(subject: Subject, check: str) -> list[Run]:
+    """Return the watched runs; Failed if ``check`` saw a problem in one, Skipped if a run did not end well."""
+    runs = _watched(subject)
+    for one in runs:
+        if one.watch is not None and (problems := one.watch.problems.get(check)):
+            raise Failed(f"on the {one.tiny.task.title}: {problems[0]}")
+    if any(one.error for one in runs):
+        raise Skipped("it needs what failed above")
+    return runs
 
 
 def trains(subject: Subject) -> str | None:
-    """Six updates on each made task, odd rows included, end well and with losses that are numbers."""
-    _first_problem(subject, "trains")
-    phases = Counter(turn for *_, made in _watched(subject) for turn in made.turns)
+    """Six updates on each tiny task end well, with losses that are numbers. A run of hours would fail as these do."""
+    for one in _watched(subject):
+        if one.error:
+            raise Failed(one.error)
+    phases = Counter(turn for one in _keeps(subject, "trains") for turn in one.turns)
     return ", ".join(f"{count} {phase} updates" for phase, count in phases.items())
 
 
 def views(subject: Subject) -> str | None:
-    """Every view must hold the batch's rows, be what a model reads, and have a target of the task's shape."""
-    _first_problem(subject, "views")
-    made, batches = (sum(getattr(watch, name) for _, watch, _ in _watched(subject)) for name in ("views", "batches"))
-    return f"{made / max(1, batches):g} per batch" if made else "none: the student sees the clean text alone"
+    """A view holds the batch's rows as a model reads them, and targets of the task's shape. The loss pairs rows."""
+    watches = [one.watch for one in _keeps(subject, "views") if one.watch is not None]
+    count, batches = sum(watch.views for watch in watches), sum(watch.batches for watch in watches)
+    return f"{count / max(1, batches):g} per batch" if count else "none: the student sees the clean text alone"
 
 
 def batch_untouched(subject: Subject) -> None:
-    """The clean batch and its labels train the student too: a view is made of a copy."""
-    _first_problem(subject, "batch_untouched")
+    """The batch's inputs, labels and logits stay as they are. They train the student too: make a view of a copy."""
+    _keeps(subject, "batch_untouched")
 
 
 def teacher_untouched(subject: Subject) -> None:
-    """The teacher is the same for all strategies: nothing trains it, nothing flows into it, it stays in eval mode."""
-    _first_problem(subject, "teacher_untouched")
-    for ground, watch, made in _watched(subject):
-        teacher = made.models.teacher
-        if teacher is None or watch.teacher is None:
-            raise Skipped("it has no teacher")
-        for name, parameter in teacher.named_parameters():
-            if parameter.grad is not None or parameter.requires_grad:
-                raise Failed(
-                    f"on the {ground.task.title}: a gradient flows into the teacher's {name}; leave its parameters as "
-                    f"they are, or ask it under torch.no_grad()"
-                )
-        for name, tensor in weights_of(teacher).items():
-            if not equal(watch.teacher[name], tensor):
-                raise Failed(f"on the {ground.task.title}: the teacher's {name} was changed; work on a copy of it")
+    """The teacher takes no gradient and stays in eval mode. It must be the same for the students of all strategies."""
+    runs = _keeps(subject, "teacher_untouched")
+    if all(one.models.teacher is None for one in runs):
+        raise Skipped("it has no teacher")
 
 
 def student_untouched(subject: Subject) -> None:
-    """All strategies make the same updates of the student: a strategy asks it, and changes nothing about it."""
-    _first_problem(subject, "student_untouched")
+    """The student keeps its weights, its mode and no gradient. All strategies make the same number of updates of it."""
+    _keeps(subject, "student_untouched")
 
 
 def training_keeps_global_state(subject: Subject) -> None:
-    """The student's dropout draws from the global state: a strategy that draws from it changes the student's."""
-    _first_problem(subject, "keeps_global_state")
+    """Random numbers come from models.rng, not from global state. The student's dropout draws from that."""
+    _keeps(subject, "training_keeps_global_state")
 
 
 def counts_its_cost(subject: Subject) -> None:
-    """Strategies are compared at what they cost: every row that a model reads is counted."""
-    _first_problem(subject, "counts_its_cost")
-
-
-def _straight(subject: Subject, ground: TinyTask) -> Run:
-    """Return an uninterrupted run."""
-    _first_problem(subject, "")
-    return subject.remember(f"straight {ground.task.name}", lambda: run(subject, ground, global_seed=1))
+    """Every row that a model reads is counted. Strategies are compared at what they cost."""
+    _keeps(subject, "counts_its_cost")
 
 
 def repeats(subject: Subject) -> None:
-    """Two runs from one seed end in the same student, whatever else the process did before."""
-    for ground in subject.grounds:
-        first, second = _straight(subject, ground), run(subject, ground, global_seed=2)
-        if first.turns != second.turns or (name := _different(first, second)):
+    """Two runs from one seed end in the same student. Otherwise no result can be reproduced."""
+    for one in _keeps(subject, "repeats"):
+        first, second = _straight(subject, one.tiny), run(subject, one.tiny, global_seed=2)
+        if first.turns != second.turns or (name := different(first.weights(), second.weights())):
             raise Failed(
-                f"on the {ground.task.title}: two runs from one seed differ"
+                f"on the {one.tiny.task.title}: two runs from one seed differ"
                 + (f" in {name}" if first.turns == second.turns else " in whose turns they take")
                 + "; draw from models.rng, and keep nothing outside the strategy object"
             )
 
 
 def resumes(subject: Subject) -> str | None:
-    """A run cut off in any phase goes on to the very numbers of one that was not."""
+    """A run cut off in anybody's turn goes on to the numbers of one that was not. Long runs are interrupted."""
     phases: set[str] = set()
-    for ground in subject.grounds:
-        whole = _straight(subject, ground)
+    for tiny in [one.tiny for one in _keeps(subject, "resumes")]:
+        whole = _straight(subject, tiny)
         for phase in dict.fromkeys(whole.turns):
             places = [number for number, turn in enumerate(whole.turns) if turn == phase]
-            cut_at = places[2 * len(places) // 3]
-            file = subject.folder / "states" / ground.task.name / phase / "state.pt"
+            last = places[2 * len(places) // 3]
+            file = subject.folder / "states" / tiny.task.name / phase / "state.pt"
 
-            def stop(made: Run, cut_at: int = cut_at) -> None:
-                if len(made.turns) == cut_at:
+            def stop(this: Run, last: int = last) -> None:
+                if len(this.turns) == last:
                     raise _Interrupted
 
             with suppress(_Interrupted):
-                run(subject, ground, state_file=file, saving=True, before_turn=stop, global_seed=3)
-            resumed = run(subject, ground, state_file=file, global_seed=4)
+                run(subject, tiny, state_file=file, before_turn=stop, global_seed=3)
+            resumed = run(subject, tiny, state_file=file, global_seed=4)
             assert resumed.outcome is not None
+            where = f"on the {tiny.task.title}: a run cut off in the {phase}'s turn (before update {last + 1})"
             if resumed.outcome.resumed != 1:
                 why = "; ".join(resumed.notes) or "nothing was saved"
-                raise Failed(
-                    f"on the {ground.task.title}: a run cut off before update {cut_at + 1} cannot be resumed: {why}; "
-                    f"state_dict() may hold tensors, numbers, texts, lists and dicts"
-                )
-            if name := _different(whole, resumed):
+                remedy = "state_dict() may hold tensors, numbers, texts, lists and dicts"
+                raise Failed(f"{where} cannot be resumed: {why}; {remedy}")
+            if name := different(whole.weights(), resumed.weights()):
                 mode = ", and set the models' train and eval mode yourself in fit_adversary()"
                 raise Failed(
-                    f"on the {ground.task.title}: cut off in the {phase}'s turn (before update {cut_at + 1}) and "
-                    f"resumed, a run ends in another {name}; return all that matters from state_dict()"
+                    f"{where} and resumed ends in another {name}; return all that matters from state_dict()"
                     + (mode if phase == "adversary" else "")
                 )
             phases.add(phase)
@@ -254,37 +248,34 @@ def resumes(subject: Subject) -> str | None:
 
 
 def bounded_memory(subject: Subject) -> None:
-    """A run makes a hundred thousand updates: what is kept of each adds up, in memory and in every checkpoint."""
-    _first_problem(subject, "bounded_memory")
+    """Memory and checkpoints do not grow from update 10 to 40. What is kept of each adds up over a hundred thousand."""
+    tiny = _keeps(subject, "bounded_memory")[0].tiny
     looks: dict[int, tuple[int, int, int]] = {}
 
-    def look(made: Run) -> None:
-        done = made.models.cost.student_updates
+    def look(this: Run) -> None:
+        done = this.models.cost.student_updates
         if done in _LOOKS and done not in looks:
             saved = BytesIO()
-            torch.save(made.strategy.state_dict(), saved)
+            torch.save(this.strategy.state_dict(), saved)
             gc.collect()
             alive = sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
-            looks[done] = (alive, held_bytes(made.strategy), saved.tell())
+            looks[done] = (alive, held_bytes(this.strategy), saved.tell())
 
-    run(subject, subject.grounds[0], epochs=_LOOKS[-1] // 3 + 1, before_turn=look)
-    (tensors, held, state), (tensors_later, held_later, state_later) = (looks[done] for done in _LOOKS)
-    updates = _LOOKS[-1] - _LOOKS[0]
-    if tensors_later - tensors > _LEAKED_TENSORS:
+    run(subject, tiny, epochs=_LOOKS[-1] // 3 + 1, before_turn=look)
+    tensors, held, state = (later - first for first, later in zip(*(looks[done] for done in _LOOKS), strict=True))
+    updates = f"{_LOOKS[-1] - _LOOKS[0]} more updates"
+    if tensors > _LEAKED_TENSORS:
         raise Failed(
-            f"{tensors_later - tensors} more tensors are alive after {updates} more updates; keep no batch, view or "
-            f"loss beyond its update (and no graph: detach() what you keep)"
+            f"{tensors} more tensors are alive after {updates}; keep no batch, view or loss beyond its update "
+            f"(and no graph: detach() what you keep)"
         )
-    if held_later - held > _LEAKED_BYTES:
+    if held > _LEAKED_BYTES:
         raise Failed(
-            f"the strategy, or a variable or cache of its module, grew by {held_later - held:,} bytes in {updates} "
-            f"updates; keep nothing of a batch beyond its update"
+            f"the strategy, or a variable or cache of its module, grew by {held:,} bytes in {updates}; keep nothing of "
+            f"a batch beyond its update"
         )
-    if state_later - state > _LEAKED_BYTES:
-        raise Failed(
-            f"state_dict() grew from {state:,} to {state_later:,} bytes in {updates} updates; keep what is needed to "
-            f"go on, no history"
-        )
+    if state > _LEAKED_BYTES:
+        raise Failed(f"state_dict() grew by {state:,} bytes in {updates}; keep what is needed to go on, no history")
 
 
 def held_bytes(strategy: Strategy) -> int:
@@ -295,7 +286,7 @@ def held_bytes(strategy: Strategy) -> int:
     seen, total = set[int](), 0
     while waiting:
         thing = waiting.pop()
-        if id(thing) in seen or isinstance(thing, _NOT_HELD):
+        if id(thing) in seen or isinstance(thing, (*_CODE, type, torch.nn.Module, Models, Run)):
             continue
         seen.add(id(thing))
         total += sys.getsizeof(thing)
@@ -306,20 +297,5 @@ def held_bytes(strategy: Strategy) -> int:
     return total
 
 
-# Functions lead to everything, and the models are the harness's. Classes count for their modules' data only.
-_NOT_HELD = (
-    torch.nn.Module,
-    Models,
-    Run,
-    type,
-    types.ModuleType,
-    types.FunctionType,
-    types.MethodType,
-    types.BuiltinFunctionType,
-)
-
-
-def _different(one: Run, other: Run) -> str | None:
-    """Return the name of a weight in which the two runs ended differently, or None."""
-    weights = other.weights()
-    return next((name for name, tensor in one.weights().items() if not equal(tensor, weights[name])), None)
+# They lead to everything. Classes, too, count for their modules' data only, and the models are the harness's.
+_CODE = (types.ModuleType, types.FunctionType, types.MethodType, types.BuiltinFunctionType)

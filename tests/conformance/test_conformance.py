@@ -10,9 +10,7 @@ from click.testing import CliRunner
 from bench import registry
 from bench.cli import main
 from bench.cli.check import check, chosen
-from bench.conformance import registration as spelling
-from bench.conformance import rewriting, training
-from bench.conformance import suite as kit
+from bench.conformance import registration, rewriting, suite, training
 from bench.conformance.subject import Subject
 from bench.errors import UsageError
 from bench.spec import StrategySpec, missing, wrapped
@@ -26,24 +24,24 @@ def bad(name):
 
 
 def failures(spec):
-    return {finding.check: finding.detail for finding in kit.examine(spec) if finding.outcome == "failed"}
+    return {finding.check: finding.detail for finding in suite.examine(spec) if finding.outcome == "failed"}
 
 
 OWN = [name for name in registry.targets() if wrapped(registry.load(name)) is None]
 
 
 @pytest.mark.parametrize("name", [*OWN, "best-of-k(aeda)", "aeda+mate-kd"])
-def test_every_strategy_of_this_repository_satisfies_the_kit(name):
+def test_every_strategy_of_this_repository_passes_every_check(name):
     spec = StrategySpec.parse(name)
     if lacking := missing(spec.create()):
         pytest.skip(f"needs {lacking[0].name}: {lacking[0].command}")
     assert failures(spec) == {}
 
 
-def test_a_strategy_that_rewrites_with_a_library_satisfies_the_kit():
+def test_a_strategy_that_rewrites_with_a_library_passes_every_check():
     if "nlpaug:keyboard" not in registry.names():
         pytest.skip("needs nlpaug")
-    findings = {finding.check: finding for finding in kit.examine(StrategySpec.parse("nlpaug:keyboard"))}
+    findings = {finding.check: finding for finding in suite.examine(StrategySpec.parse("nlpaug:keyboard"))}
     assert {name: f.detail for name, f in findings.items() if f.outcome == "failed"} == {}
     assert findings["workers"].outcome == findings["trains"].outcome == "passed"
 
@@ -54,14 +52,14 @@ def test_what_the_bad_ones_are_made_from_is_good(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "breaks", "shown"),
+    ("name", "breaks", "message"),
     [
-        ("Undescribed", spelling.described, "has no docstring"),
-        ("RoundsItsOption", spelling.options, "is read back as"),
-        ("DividesByItsOption", spelling.options, "ZeroDivisionError"),
-        ("FollowsTheProcess", spelling.elsewhere, "another process makes"),
-        ("LacksSomething", spelling.resources, "missing unobtainium: dig for unobtainium"),
-        ("RefusesSilently", spelling.tasks, "supports() returned ''"),
+        ("Undescribed", registration.described, "has no docstring"),
+        ("RoundsItsOption", registration.options, "is read back as"),
+        ("DividesByItsOption", registration.options, "ZeroDivisionError"),
+        ("FollowsTheProcess", registration.elsewhere, "another process makes"),
+        ("LacksSomething", registration.resources, "missing unobtainium: dig for unobtainium"),
+        ("RefusesSilently", registration.tasks, "supports() returned ''"),
         ("OwnRandomness", rewriting.seeded, "another strategy object;"),
         ("Counts", rewriting.seeded, "a second call;"),
         ("OneGeneratorForAll", rewriting.rows_alone, "its row given alone"),
@@ -72,13 +70,13 @@ def test_what_the_bad_ones_are_made_from_is_good(name):
         ("FirstWord", rewriting.odd_texts, "(an empty text) cannot be rewritten: IndexError: list index out of range"),
         ("LosesTheOnlyWord", rewriting.odd_texts, "nothing is left of row 105 (one word)"),
         ("SeedsEverybody", rewriting.rewriting_keeps_global_state, "global random state of random:"),
-        ("OrderOfASet", rewriting.workers, "with a worker process."),
+        ("OrderOfASet", rewriting.workers, "with two worker processes, in reverse."),
         ("Relabels", rewriting.rows_untouched, "changes an example it is given"),
         ("ForgetsTheSide", rewriting.rows_untouched, "text 1 of row 100"),
         ("Relearns", training.batch_untouched, "changes the batch's labels in place"),
         ("ErasesInPlace", training.batch_untouched, "changes the batch's input_ids in place"),
-        ("TrainsTheTeacher", training.teacher_untouched, "a gradient flows into the teacher's"),
-        ("RewritesTheTeacher", training.teacher_untouched, "word_embeddings.weight was changed"),
+        ("TrainsTheTeacher", training.teacher_untouched, "setup() leaves the teacher open to gradients; put it back"),
+        ("RewritesTheTeacher", training.teacher_untouched, "word_embeddings.weight; only the harness trains"),
         ("WakesTheTeacher", training.teacher_untouched, "leaves the teacher in train mode"),
         ("LeavesAGradient", training.student_untouched, "fit_adversary() leaves a gradient in the student's"),
         ("LeavesItFrozen", training.trains, "before that, fit_adversary() leaves the student frozen"),
@@ -88,21 +86,21 @@ def test_what_the_bad_ones_are_made_from_is_good(name):
         ("Uncounted", training.counts_its_cost, "rows through the teacher, of which 0 are counted"),
         ("CountsEverywhere", training.repeats, "two runs from one seed differ in student."),
         ("TrustsTheMode", training.resumes, "set the models' train and eval mode yourself in fit_adversary()"),
-        ("Forgets", training.resumes, "and resumed, a run ends in another student."),
+        ("Forgets", training.resumes, "and resumed ends in another student."),
         ("SavesAnything", training.resumes, "cannot be resumed: nothing was saved; state_dict() may hold"),
         ("Hoards", training.bounded_memory, "more tensors are alive after 30 more updates"),
         ("RemembersRows", training.bounded_memory, "or a variable or cache of its module, grew by"),
         ("KeepsTheGraph", training.bounded_memory, "a loss with its graph"),
-        ("HalfABatch", training.views, "need an attention_mask [4, L], not [2, "),
-        ("OddTargets", training.views, "teacher_logits have shape (4, 1); make it (4, 2)"),
+        ("HalfABatch", training.views, "need an attention_mask [4, L], but one of [2, "),
+        ("OddTargets", training.views, "teacher_logits of shape (4, 1); make it (4, 2)"),
         ("Explodes", training.trains, "the student's loss is nan at its update 1;"),
         ("OneByOneTooHeavy", training.trains, "OneByOneTooHeavy's views sum to 2;"),
     ],
 )
-def test_a_bad_strategy_fails_the_check_of_the_rule_it_breaks(name, breaks, shown, tmp_path):
-    outcome, detail = kit._outcome(breaks, Subject(bad(name), tmp_path))
+def test_a_bad_strategy_fails_the_check_of_the_rule_it_breaks(name, breaks, message, tmp_path):
+    outcome, detail = suite._outcome(breaks, Subject(bad(name), tmp_path))
     assert outcome == "failed", detail
-    assert shown in detail
+    assert message in detail
 
 
 def test_one_bad_text_fails_one_check_and_the_rest_go_on():
@@ -110,7 +108,7 @@ def test_one_bad_text_fails_one_check_and_the_rest_go_on():
 
 
 def test_without_its_resources_nothing_else_is_checked():
-    findings = list(kit.examine(bad("LacksSomething")))
+    findings = list(suite.examine(bad("LacksSomething")))
     assert [finding.outcome for finding in findings].count("failed") == 1
     assert {f.detail for f in findings if f.outcome == "skipped"} == {
         "a strategy from a file is not listed",
@@ -120,12 +118,12 @@ def test_without_its_resources_nothing_else_is_checked():
 
 
 def test_every_check_says_why_it_matters():
-    assert len(set(kit.CHECKS.values())) == len(kit.CHECKS)
-    assert all(len(demand) < 38 for demand in kit.CHECKS.values())
+    assert len(set(suite.CHECKS.values())) == len(suite.CHECKS)
+    assert all(len(demand) < 38 for demand in suite.CHECKS.values())
     done = CliRunner().invoke(check, ["--explain"])
     assert done.exit_code == 0
     blocks = re.split(r"\n(?=\S)", done.output)
-    assert [block.partition("\n")[0] for block in blocks] == list(kit.CHECKS.values())
+    assert [block.partition("\n")[0] for block in blocks] == list(suite.CHECKS.values())
     assert all(len(" ".join(block.split())) > 80 for block in blocks)
 
 
@@ -143,7 +141,7 @@ def test_the_command_prints_a_line_per_check_and_fails_with_the_strategy():
     lines = done.output.splitlines()
     assert lines[0] == f"{TEXTS}:LacksSomething"
     assert "  failed   has all it needs on this machine" in done.output
-    assert sum(line.startswith(("  passed ", "  failed ", "  skipped ")) for line in lines) == len(kit.CHECKS)
+    assert sum(line.startswith(("  passed ", "  failed ", "  skipped ")) for line in lines) == len(suite.CHECKS)
     assert "  3 passed, 1 failed, 20 skipped in " in done.output
 
 
@@ -153,7 +151,7 @@ def test_the_command_s_json_holds_every_finding_of_every_strategy():
     good, lacking = json.loads(done.output)
     assert good["strategy"] == "token-cutoff"
     assert {entry["outcome"] for entry in good["checks"]} == {"passed", "skipped"}
-    assert len(good["checks"]) == len(lacking["checks"]) == len(kit.CHECKS)
+    assert len(good["checks"]) == len(lacking["checks"]) == len(suite.CHECKS)
     assert [entry["outcome"] for entry in lacking["checks"]].count("failed") == 1
 
 

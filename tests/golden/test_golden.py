@@ -73,14 +73,13 @@ def outcome(name: str, folder: Path) -> dict[str, Any]:
     """Return what one run ends in: turns, dev logits, costs, and the sums of the trained weights."""
     strategy, task, changes = RUNS[name]
     subject = Subject(StrategySpec.parse(strategy), folder)
-    ground = TinyTask(TASKS[task], folder)
-    made = run(subject, ground, recipe=replace(RECIPE, **changes))
-    assert made.outcome is not None
-    weights = made.weights()
-    cost = made.models.cost
+    done = run(subject, TinyTask(TASKS[task], folder), recipe=replace(RECIPE, **changes))
+    assert done.outcome is not None
+    weights = done.weights()
+    cost = done.models.cost
     return {
-        "turns": "".join(turn[0] for turn in made.turns),
-        "logits": np.round(made.outcome.logits["dev"].astype(float), 6).tolist(),
+        "turns": "".join(turn[0] for turn in done.turns),
+        "logits": np.round(done.outcome.logits["dev"].astype(float), 6).tolist(),
         "forwards": dict(sorted(cost.forwards.items())),
         "backwards": dict(sorted(cost.backwards.items())),
         "weights": {
