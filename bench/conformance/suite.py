@@ -40,6 +40,7 @@ CHECKS: dict[Check, str] = {
     training.counts_its_cost: "counts what it costs",
     training.repeats: "same seed, same student",
     training.resumes: "resumes exactly where it was cut off",
+    training.climbs: "its adversary climbs",
     training.bounded_memory: "memory does not grow by the update",
 }
 """Every check with what it demands, in the order in which they are made; its docstring says why."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from bench import Strategy, View
+from strategies.mate_kd.strategy import MateKD
 
 
 @dataclass
@@ -264,3 +265,12 @@ class OneByOneTooHeavy(Noise):
         for view in [*super().views(batch, models), *super().views(batch, models)]:
             view.wait = True
             yield view
+
+
+@dataclass
+class Descends(MateKD):
+    """An adversary that learns to agree."""
+
+    def setup(self, models):
+        super().setup(models)
+        self.optimizer.param_groups[0]["maximize"] = True

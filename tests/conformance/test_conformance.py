@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from bench import registry
 from bench.cli import main
 from bench.cli.check import check, chosen
-from bench.conformance import registration, rewriting, suite, training
+from bench.conformance import Skipped, registration, rewriting, suite, training
 from bench.conformance.subject import Subject
 from bench.errors import UsageError
 from bench.spec import StrategySpec, missing, wrapped
@@ -103,6 +103,14 @@ def test_a_bad_strategy_fails_the_check_of_the_rule_it_breaks(name, breaks, mess
     assert message in detail
 
 
+def test_an_adversary_that_descends_is_remarked_on(tmp_path):
+    remark = training.climbs(Subject(bad("Descends"), tmp_path / "down"))
+    assert "fast updates of its adversary bring the divergence of teacher and student from" in remark
+    assert training.climbs(Subject(StrategySpec.parse("mate-kd"), tmp_path / "up")) is None
+    with pytest.raises(Skipped, match="it trains no adversary"):
+        training.climbs(Subject(StrategySpec.parse("none"), tmp_path / "none"))
+
+
 def test_one_bad_text_fails_one_check_and_the_rest_go_on():
     assert list(failures(bad("FirstWord"))) == ["odd texts"]
 
@@ -142,7 +150,7 @@ def test_the_command_prints_a_line_per_check_and_fails_with_the_strategy():
     assert lines[0] == f"{TEXTS}:LacksSomething"
     assert "  failed   has all it needs on this machine" in done.output
     assert sum(line.startswith(("  passed ", "  failed ", "  skipped ")) for line in lines) == len(suite.CHECKS)
-    assert "  3 passed, 1 failed, 20 skipped in " in done.output
+    assert "  3 passed, 1 failed, 21 skipped in " in done.output
 
 
 def test_the_command_s_json_holds_every_finding_of_every_strategy():
