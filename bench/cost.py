@@ -135,14 +135,13 @@ class Work:
 class CostModel:
     """What a strategy says of its own cost, for `bench profile`; all of it optional.
 
-    ``period`` student updates cost the same again; ``cycle`` is how many student and adversary updates take turns.
+    ``period`` student updates cost the same again.
     ``work(update)`` returns the ``Work`` of student update number ``update`` (from 0); None: no formula is known.
     ``departures`` say in words what makes this another algorithm than the published one. ``reference`` makes a
     plain implementation of the published equations to time beside it: see ``Reference``.
     """
 
     period: int = 1
-    cycle: tuple[int, int] = (1, 0)
     work: Callable[[int], Work] | None = None
     departures: tuple[str, ...] = ()
     reference: Callable[[Models], Reference] | None = None

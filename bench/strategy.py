@@ -212,3 +212,14 @@ class Strategy(Options):
 def rescaled(view: View, factor: float) -> View:
     """Return ``view`` with its weight times ``factor``."""
     return dataclasses.replace(view, weight=view.weight * factor)
+
+
+def adversary_updates(strategy: Strategy, updates: int) -> int:
+    """Return how many turns the adversary has while the student has ``updates``."""
+    student = adversary = 0
+    while student < updates:
+        if strategy.turn(Step(student=student, adversary=adversary)) == "adversary":
+            adversary += 1
+        else:
+            student += 1
+    return adversary

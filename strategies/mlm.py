@@ -29,7 +29,7 @@ class MaskedLM(Strategy):
         self._refill = MateKD(rho=self.rho, tau=self.tau, generator_steps=0)
 
     def cost_model(self) -> CostModel:
-        return replace(self._refill.cost_model(), cycle=(1, 0), reference=None)
+        return replace(self._refill.cost_model(), reference=None)
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         yield from self._refill.views(batch, models)

@@ -16,7 +16,7 @@ from bench.experiment.launch import Job
 from bench.experiment.parts import Parts
 from bench.observer import Silent
 from bench.settings import Settings
-from bench.strategy import Step, Strategy
+from bench.strategy import adversary_updates
 
 _UPDATES = 4
 
@@ -98,20 +98,9 @@ class Calibration:
         cost, every = models.cost, max(1, round(recipe.evaluate_every * per_epoch))
         seconds = job.updates * cost.seconds["student"] / cost.student_updates
         if cost.adversary_updates:
-            seconds += _adversary_updates(strategy, job.updates) * cost.seconds["adversary"] / cost.adversary_updates
+            seconds += adversary_updates(strategy, job.updates) * cost.seconds["adversary"] / cost.adversary_updates
         # Dev was predicted twice: after the last update, and for the record.
         return seconds + (math.ceil(job.updates / every) + 1) * cost.seconds["evaluate"] / 2
-
-
-def _adversary_updates(strategy: Strategy, updates: int) -> int:
-    """Return how many turns the adversary has while the student has ``updates``."""
-    student = adversary = 0
-    while student < updates:
-        if strategy.turn(Step(student=student, adversary=adversary)) == "adversary":
-            adversary += 1
-        else:
-            student += 1
-    return adversary
 
 
 def _untrained(parts: Parts) -> Settings:

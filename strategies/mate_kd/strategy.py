@@ -71,7 +71,6 @@ class MateKD(Strategy):
             departures.append(f"objective={self.objective}: the generator climbs that, not the paper's KL")
         return CostModel(
             period=math.ceil(self.reuse / self.share),
-            cycle=(self.student_steps, self.generator_steps),
             work=lambda update: Work(int(self.perturbs(update)), int(self.renews(update)), self.rho),
             departures=tuple(departures),
             # The authors know no other objective than these two.
