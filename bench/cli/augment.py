@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import Choices, choices_options
+from bench.cli.choices import Choices, choices_options
 from bench.errors import BenchError, UsageError
 
 

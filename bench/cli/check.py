@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.choices import format_option
 from bench.cli.entries import paragraph, show
-from bench.cli.options import format_option
 from bench.errors import UsageError
 
 if TYPE_CHECKING:

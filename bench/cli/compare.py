@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.brackets import split_list
-from bench.cli.options import results_option
+from bench.cli.choices import results_option
 from bench.errors import BenchError, UsageError, unknown
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def compare(
     from bench.reporting.averages import averages
     from bench.reporting.leaderboard import PLAIN_KD, failures, leaderboard
     from bench.reporting.records import scan, set_aside
-    from bench.reporting.tables import grids
+    from bench.reporting.wide_table import grids
 
     records, corrupt = scan(results)
     for path, reason in corrupt:

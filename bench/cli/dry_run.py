@@ -14,7 +14,7 @@ from bench.observer import clock_time
 from bench.spec import lacking, models_read
 
 if TYPE_CHECKING:
-    from bench.experiment.launch import Job
+    from bench.experiment.launch import CellJob
     from bench.experiment.parts import Parts
     from bench.experiment.progress import Progress
 
@@ -22,7 +22,7 @@ _TIMED = "a few updates timed"
 
 
 @dataclass(frozen=True)
-class _Row:
+class _Line:
     """A cell or a model, what would become of it, and the seconds of that; None where they are not known."""
 
     name: str
@@ -30,12 +30,12 @@ class _Row:
     seconds: float | None = 0.0
 
 
-def overview(done: Sequence[str], jobs: Sequence[Job], results: Path, progress: Progress) -> str:
+def overview(done: Sequence[str], jobs: Sequence[CellJob], results: Path, progress: Progress) -> str:
     """Return a line per cell (``done``, or of ``jobs``) and per model to train, and the time of all."""
     start, view = time.monotonic(), _View(results, progress)
     to_run = [job for job in jobs if not _reason(job)]
-    rows = [_Row(cell, "done") for cell in done]
-    rows += [_Row(str(job.cell), f"will be skipped: {reason}") for job in jobs if (reason := _reason(job))]
+    rows = [_Line(cell, "done") for cell in done]
+    rows += [_Line(str(job.cell), f"will be skipped: {reason}") for job in jobs if (reason := _reason(job))]
     rows += [view.cell(job) for job in to_run]
     rows += view.models(to_run)
     width = max(len(row.name) for row in rows)
@@ -46,7 +46,7 @@ def overview(done: Sequence[str], jobs: Sequence[Job], results: Path, progress: 
     return "\n".join([*lines, f"{total} (this took {time.monotonic() - start:.0f} s)"])
 
 
-def _reason(job: Job) -> str | None:
+def _reason(job: CellJob) -> str | None:
     return job.cell.instance.supports(job.cell.task) or lacking(job.cell.instance) or None
 
 
@@ -61,7 +61,7 @@ class _View:
         self._calibration = cache(lambda parts: Calibration(parts, results))
         self._timed: dict[tuple[str, str], float | None] = {}
 
-    def cell(self, job: Job) -> _Row:
+    def cell(self, job: CellJob) -> _Line:
         """Return what ``job`` would do, and how long it would take."""
         if rates := self._pace.like(job):
             runs = "1 run" if len(rates) == 1 else f"{len(rates)} runs"
@@ -71,10 +71,10 @@ class _View:
             self._progress.doing(f"timing a few updates of {kind[1]} on {kind[0]}")
             self._timed[kind] = self._calibration(job.parts).cell(job)
         if (seconds := self._timed[kind]) is None:
-            return _Row(str(job.cell), "to run, unknown: it rewrites texts, and no run like it is here", None)
+            return _Line(str(job.cell), "to run, unknown: it rewrites texts, and no run like it is here", None)
         return _to_do(str(job.cell), "to run", seconds, _TIMED)
 
-    def models(self, jobs: Sequence[Job]) -> Iterator[_Row]:
+    def models(self, jobs: Sequence[CellJob]) -> Iterator[_Line]:
         """Yield the teachers and generators that ``jobs`` need, and how long their training would take."""
         teachers: dict[tuple[Parts, str], None] = {}
         generators: dict[Parts, None] = {}
@@ -92,9 +92,9 @@ class _View:
             yield _model("generator", self._calibration(parts).generator())
 
 
-def _to_do(name: str, what: str, seconds: float, basis: str) -> _Row:
-    return _Row(name, f"{what}, about {clock_time(seconds)} ({basis})", seconds)
+def _to_do(name: str, what: str, seconds: float, basis: str) -> _Line:
+    return _Line(name, f"{what}, about {clock_time(seconds)} ({basis})", seconds)
 
 
-def _model(name: str, seconds: float | None) -> _Row:
-    return _Row(name, "there already") if seconds is None else _to_do(name, "to be trained", seconds, _TIMED)
+def _model(name: str, seconds: float | None) -> _Line:
+    return _Line(name, "there already") if seconds is None else _to_do(name, "to be trained", seconds, _TIMED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bench.cli.options import Choices, choices_options
+from bench.cli.choices import Choices, choices_options
 
 
 @click.command(epilog="Example: bench generator --preset minilm --data-dir glue --set generator.tokens=2000000")

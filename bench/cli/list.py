@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
+from bench.cli.choices import format_option
 from bench.cli.entries import cited, column, entry, option_lines, paragraph, print_json, show, width
 from bench.cli.list_presets import presets
 from bench.cli.list_tasks import tasks
-from bench.cli.options import format_option
 from bench.errors import unknown
 
 

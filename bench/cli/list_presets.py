@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from bench.cli.choices import format_option
 from bench.cli.entries import column, option_lines, print_entry, print_json, show
-from bench.cli.options import format_option
 
 
 @click.command(short_help="Models and data; of one, every setting.", epilog="Example: bench list presets mini")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.choices import data_dir_option, format_option, preset_option
 from bench.cli.entries import column, print_entry, print_json, width
-from bench.cli.options import data_dir_option, format_option, preset_option
 
 if TYPE_CHECKING:
     from bench.data.source import TaskData

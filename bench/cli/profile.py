@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import data_dir_option, preset_option, results_option, set_option
+from bench.cli.choices import data_dir_option, preset_option, results_option, set_option
 from bench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def profile(
     from bench.experiment.presets import load_settings, open_data
     from bench.experiment.progress import watching
     from bench.profiling.departures import departures
-    from bench.profiling.profile import profile as measure
+    from bench.profiling.measurement import profile as measure
     from bench.profiling.shapes import random_models
     from bench.spec import StrategySpec, split_list
 

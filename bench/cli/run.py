@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bench.cli.options import Choices, choices_options
+from bench.cli.choices import Choices, choices_options
 from bench.errors import BenchError, UsageError
 
 
@@ -78,7 +78,7 @@ def run(
     done, jobs = [], []
     with watching() as progress:
         # Only now what takes seconds to import: a misspelt name is answered at once.
-        from bench.experiment.launch import Job, launch, plan, preflight
+        from bench.experiment.launch import CellJob, launch, plan, preflight
         from bench.experiment.parts import Parts
 
         progress.doing("reading data")
@@ -89,7 +89,7 @@ def run(
             preflight(cells, parts, choices.results, progress)
             planned = plan(cells, choices.results, redo=redo)
             done += planned.done
-            jobs += [Job(cell, parts) for cell in planned.missing]
+            jobs += [CellJob(cell, parts) for cell in planned.missing]
         if dry_run:
             click.echo(overview([str(cell) for cell, _ in done], jobs, choices.results, progress))
             return
@@ -105,7 +105,7 @@ def _show(records: list[dict[str, Any]], results: Path, ran: int) -> None:
     from bench.reporting.averages import averages
     from bench.reporting.leaderboard import failures, leaderboard
     from bench.reporting.schema import record_of
-    from bench.reporting.tables import grids
+    from bench.reporting.wide_table import grids
 
     cells = list(map(record_of, records))
     frame = leaderboard(cells)

@@ -55,7 +55,7 @@ class FolderSource:
         """Return every split of ``task`` found in the folder; errors name the file and line."""
         folder, spec = self._task_folder(task), self.tasks[task]
         if _is_saved(folder):
-            from bench.data.hub import dataset_examples, read_saved
+            from bench.data.glue_hub import dataset_examples, read_saved
 
             splits = dataset_examples(read_saved(folder), spec, str(folder))
         else:
@@ -87,7 +87,7 @@ class FolderSource:
         """Return the number of rows of every split found."""
         folder, spec = self._task_folder(task), self.tasks[task]
         if _is_saved(folder):
-            from bench.data.hub import canonical_splits, read_saved
+            from bench.data.glue_hub import canonical_splits, read_saved
 
             splits = canonical_splits(read_saved(folder), spec, str(folder))
             return {split: len(rows) for split, rows in splits.items()}

@@ -20,7 +20,7 @@ def open_source(kind: str, data_dir: Path | None = None, seed: int = 0) -> Sourc
     if data_dir is not None:
         raise UsageError(f"a data folder ({data_dir}) was given, but the data source is {kind!r}")
     if kind == "hub":
-        from bench.data.hub import HubSource
+        from bench.data.glue_hub import HubSource
 
         return HubSource()
     from bench.data.mini import MiniSource

@@ -12,7 +12,7 @@ import numpy as np
 from bench.distill.feed import Feed, batch_order
 from bench.distill.loop import distil
 from bench.evaluation.selection import selection
-from bench.experiment.launch import Job
+from bench.experiment.launch import CellJob
 from bench.experiment.parts import Parts
 from bench.observer import Silent
 from bench.settings import Settings
@@ -75,7 +75,7 @@ class Calibration:
                 break
         return None
 
-    def cell(self, job: Job) -> float | None:
+    def cell(self, job: CellJob) -> float | None:
         """Return the seconds of the cell's updates and evaluations; None for those that rewrite texts first."""
         strategy, task, recipe = job.cell.strategy.create(), job.cell.task, job.cell.settings.recipe
         if strategy.rewriters():

@@ -26,7 +26,7 @@ from bench.spec import lacking, missing, models_read
 
 
 @dataclass(frozen=True)
-class Job:
+class CellJob:
     """A cell to run, and what it is assembled from."""
 
     cell: Cell
@@ -110,7 +110,7 @@ def preflight(cells: Sequence[Cell], parts: Parts, results: Path, progress: Prog
     parts.check({role for cell in runnable for role in (*cell.instance.needs, *models_read(cell.instance))}, tasks)
 
 
-def launch(jobs: Sequence[Job], results: Path, progress: Progress, *, redo: bool = False) -> list[dict[str, Any]]:
+def launch(jobs: Sequence[CellJob], results: Path, progress: Progress, *, redo: bool = False) -> list[dict[str, Any]]:
     """Run ``jobs`` one after another and return their records."""
     records, pace = [], Pace(results)
     for number, job in enumerate(jobs, 1):

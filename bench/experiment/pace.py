@@ -14,7 +14,7 @@ from bench.reporting.records import read_record
 
 if TYPE_CHECKING:
     from bench.experiment.grid import Cell
-    from bench.experiment.launch import Job
+    from bench.experiment.launch import CellJob
 
 # What must be equal for an update to take as long, by section of the settings.
 _MODELS = ("model", "layers", "shape")
@@ -36,14 +36,14 @@ class Pace:
         self._preparations: list[float] = []
         self._prepared: set[tuple[int, str]] = set()
 
-    def like(self, job: Job) -> list[float]:
+    def like(self, job: CellJob) -> list[float]:
         """Return the seconds per student update of every run like ``job``: same models, batches and hardware."""
         key = (*_place(job), str(job.cell.strategy))
         if key not in self._measured:
             self._measured[key] = self._recorded(job.cell)
         return self._measured[key]
 
-    def learn(self, job: Job, record: dict[str, Any], seconds: float) -> None:
+    def learn(self, job: CellJob, record: dict[str, Any], seconds: float) -> None:
         """Take in what ``job`` took: ``seconds`` in all, of which the first on a task has a teacher to train."""
         own = sum(record["cost"]["seconds"].values()) if record["status"] == "done" else None
         if own is not None:
@@ -52,7 +52,7 @@ class Pace:
                 self._preparations.append(seconds - own)
         self._prepared.add(_place(job))
 
-    def left(self, jobs: Sequence[Job], at: int, phase: str, left: float, per_step: float) -> float | None:
+    def left(self, jobs: Sequence[CellJob], at: int, phase: str, left: float, per_step: float) -> float | None:
         """Return the seconds left of ``jobs`` where number ``at`` has ``left`` in ``phase``; None while not measured.
 
         A strategy that was not measured on a task counts as on the tasks where it was, and a task's preparation as
@@ -88,7 +88,7 @@ class Pace:
         return rates
 
 
-def _place(job: Job) -> tuple[int, str]:
+def _place(job: CellJob) -> tuple[int, str]:
     return id(job.parts), job.cell.task.name
 
 

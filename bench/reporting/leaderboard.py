@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from bench.data.tasks import GLUE
 from bench.reporting.marks import constant_of, warnings
 from bench.reporting.quality import quality_means
-from bench.reporting.schema import Data, Done, Record, Skipped
+from bench.reporting.schema import DataSection, Done, Record, SkippedRun
 from bench.reporting.setting import Setting, differences
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def leaderboard(records: Iterable[Record], baseline: str = PLAIN_KD) -> pd.DataF
     failed: dict[tuple[str, str, str, str], set[int]] = defaultdict(set)
     for record, label in zip(records, labels, strict=True):
         if not _usable(record):
-            if not isinstance(record, Skipped):
+            if not isinstance(record, SkippedRun):
                 failed[record.preset, record.task, label, record.signature].add(record.seed)
             continue
         setting = Setting.of(record)
@@ -179,7 +179,7 @@ def _row(by_seed: Mapping[int, Done], against: Mapping[int, Done], plain: Mappin
     }
 
 
-def _partial(data: Data) -> str | None:
+def _partial(data: DataSection) -> str | None:
     """Return ``"dev 7600 of 40430"`` and the like for splits that lack official rows, or None."""
     sampled = {"train"} if data.rows.get("train") == data.max_train else set()
     short = [
@@ -232,7 +232,7 @@ def failures(records: Iterable[Record]) -> list[dict[str, Any]]:
             "task": record.task,
             "strategy": label,
             "seed": record.seed,
-            "status": "skipped" if isinstance(record, Skipped) else "failed",
+            "status": "skipped" if isinstance(record, SkippedRun) else "failed",
             "reason": "the score is not a finite number"
             if isinstance(record, Done)
             else record.reason or "no reason recorded",

@@ -34,7 +34,7 @@ class Main(Struct):
     value: float | None  # the score as a fraction; null where it was no finite number
 
 
-class Data(Struct):
+class DataSection(Struct):
     """The rows of the task."""
 
     source: str = ""  # where they come from: mini, folder, hub or file
@@ -45,7 +45,7 @@ class Data(Struct):
     truncated: dict[str, Count] = {}  # rows cut at the maximum length, by split
 
 
-class Teacher(Struct):
+class TeacherSection(Struct):
     """The frozen teacher; null where a strategy does without."""
 
     dev: float | None = None  # its main metric on dev
@@ -59,7 +59,7 @@ class Teacher(Struct):
     effect: str = ""  # what a lower precision does to its answers, in words
 
 
-class Generator(Struct):
+class GeneratorSection(Struct):
     """The masked language model; null where a strategy does without."""
 
     hash: str = ""  # digest of its weights before the run
@@ -70,7 +70,7 @@ class Generator(Struct):
     seconds: Seconds | None = None  # what training it took
 
 
-class Selection(Struct):
+class SelectionSection(Struct):
     """Which of a run's students is reported."""
 
     rule: str  # its name: last, split-dev or best-dev
@@ -78,7 +78,7 @@ class Selection(Struct):
     step: Count = 0  # student updates of the student that was chosen
 
 
-class Cost(Struct):
+class CostSection(Struct):
     """What the run cost."""
 
     student_updates: Count  # the budget, equal for every strategy
@@ -167,13 +167,13 @@ class Record(Struct, kw_only=True, tag_field="status"):
 class Done(Record, kw_only=True, tag="done"):
     """A run with a score."""
 
-    data: Data  # the rows of the task
-    teacher: Teacher | None = None  # the frozen teacher; null where a strategy does without
-    generator: Generator | None = None  # the masked language model; null where a strategy does without
+    data: DataSection  # the rows of the task
+    teacher: TeacherSection | None = None  # the frozen teacher; null where a strategy does without
+    generator: GeneratorSection | None = None  # the masked language model; null where a strategy does without
     main: Main  # the score that tables show
     metrics: dict[str, dict[str, float | None]]  # every metric by split
-    selection: Selection  # which student is reported
-    cost: Cost  # what the run cost
+    selection: SelectionSection  # which student is reported
+    cost: CostSection  # what the run cost
     text_quality: TextQuality | None = None  # what the strategy did to a sample of training texts; null: none
     checks: Checks = msgspec.field(default_factory=Checks)  # what shows that a score means nothing
     resumed: Count = 0  # how often the run was taken up from a checkpoint
@@ -189,15 +189,15 @@ class Done(Record, kw_only=True, tag="done"):
             raise ValueError(f"{counts['failed']} rows of {counts.get('rows', 0)} failed to be rewritten")
 
 
-class Failed(Record, tag="failed"):
+class FailedRun(Record, tag="failed"):
     """A run that something went wrong in; it is tried again."""
 
 
-class Skipped(Record, tag="skipped"):
+class SkippedRun(Record, tag="skipped"):
     """A run that the strategy or this machine does not support."""
 
 
-_decoder = msgspec.json.Decoder(Done | Failed | Skipped)
+_decoder = msgspec.json.Decoder(Done | FailedRun | SkippedRun)
 
 
 def parse(raw: bytes) -> Record:
@@ -210,4 +210,4 @@ def parse(raw: bytes) -> Record:
 
 def record_of(tree: Mapping[str, Any]) -> Record:
     """Return the record that ``tree`` holds, in plain numbers; ValueError says in what it is wrong."""
-    return msgspec.convert(tree, Done | Failed | Skipped)
+    return msgspec.convert(tree, Done | FailedRun | SkippedRun)

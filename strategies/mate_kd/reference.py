@@ -25,14 +25,13 @@ from bench.models.reshape import recompute_activations
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from bench.strategy import Batch as RunBatch
-    from bench.strategy import Models
+    from bench.strategy import Batch, Models
 
-Batch = Mapping[str, Tensor]
+Tensors = Mapping[str, Tensor]
 """input_ids, attention_mask, optionally token_type_ids (all [B, L]), and labels [B]."""
 
 
-def pad_to(batch: Batch, length: int, pad_id: int) -> dict[str, Tensor]:
+def pad_to(batch: Tensors, length: int, pad_id: int) -> dict[str, Tensor]:
     """The batch with every text padded on the right to `length` pieces (the authors' 128 for every text)."""
     missing = length - batch["input_ids"].shape[1]
     if missing < 0:
@@ -93,7 +92,7 @@ class PlainMateKD:
         special = torch.tensor(self.special_ids, dtype=torch.long, device=input_ids.device)
         return (uniform < self.rho) & (attention_mask == 1) & ~torch.isin(input_ids, special)
 
-    def perturb(self, batch: Batch, uniform: Tensor, gumbel: Tensor) -> tuple[Tensor, Tensor]:
+    def perturb(self, batch: Tensors, uniform: Tensor, gumbel: Tensor) -> tuple[Tensor, Tensor]:
         """X' as one-hots [B, L, V] that carry G's gradient, and as ids [B, L].
 
         Equal to X at unmasked positions; a straight-through Gumbel-softmax sample of G(X^m) at masked ones.
@@ -112,18 +111,18 @@ class PlainMateKD:
 
     # --- T(.), S(.), G(.)
 
-    def _logits(self, model: PreTrainedModel, batch: Batch, **text: Tensor) -> Tensor:
+    def _logits(self, model: PreTrainedModel, batch: Tensors, **text: Tensor) -> Tensor:
         """The model's output for input_ids=... or inputs_embeds=..., with token types if it knows them."""
         extra = {"attention_mask": batch["attention_mask"]}
         if "token_type_ids" in batch and "token_type_ids" in inspect.signature(model.forward).parameters:
             extra["token_type_ids"] = batch["token_type_ids"]
         return model(**text, **extra).logits
 
-    def on_text(self, model: PreTrainedModel, batch: Batch) -> Tensor:
+    def on_text(self, model: PreTrainedModel, batch: Tensors) -> Tensor:
         """T(X) or S(X): logits [B, C] of the clean text."""
         return self._logits(model, batch, input_ids=batch["input_ids"])
 
-    def on_one_hot(self, model: PreTrainedModel, batch: Batch, one_hot: Tensor) -> Tensor:
+    def on_one_hot(self, model: PreTrainedModel, batch: Tensors, one_hot: Tensor) -> Tensor:
         """T(X') or S(X'): logits [B, C] of one-hots [B, L, V] times the model's embedding matrix [V, H]."""
         # Only the word embedding: each model adds positions and token types, normalises and projects.
         matrix = model.get_input_embeddings().get_parameter("weight")
@@ -146,14 +145,14 @@ class PlainMateKD:
             return (student_logits[:, 0] - labels).square().mean()
         return F.cross_entropy(student_logits, labels)
 
-    def generator_loss(self, batch: Batch, uniform: Tensor, gumbel: Tensor) -> Tensor:
+    def generator_loss(self, batch: Tensors, uniform: Tensor, gumbel: Tensor) -> Tensor:
         """- D(T(X'), S(X')), to be minimised over G's phi."""
         x, _ = self.perturb(batch, uniform, gumbel)
         teacher = self.on_one_hot(self.teacher, batch, x)
         student = self.on_one_hot(self.student, batch, x)
         return -self.divergence(teacher, student)
 
-    def student_loss(self, batch: Batch, uniform: Tensor, gumbel: Tensor) -> Tensor:
+    def student_loss(self, batch: Tensors, uniform: Tensor, gumbel: Tensor) -> Tensor:
         """w1 CE(y, S(X)) + w2 D(T(X), S(X)) + w3 D(T(X'), S(X')), to be minimised over S's theta."""
         x, _ = self.perturb(batch, uniform, gumbel)
         teacher, student = self.on_text(self.teacher, batch), self.on_text(self.student, batch)
@@ -162,12 +161,12 @@ class PlainMateKD:
         adversarial = self.divergence(self.on_one_hot(self.teacher, batch, x), self.on_one_hot(self.student, batch, x))
         return self.weights[0] * label + self.weights[1] * clean + self.weights[2] * adversarial
 
-    def generator_step(self, batch: Batch, uniform: Tensor, gumbel: Tensor) -> Tensor:
+    def generator_step(self, batch: Tensors, uniform: Tensor, gumbel: Tensor) -> Tensor:
         """One update of G alone; returns the loss before it."""
         loss = self.generator_loss(batch, uniform, gumbel)
         return self._step(self.generator, self.generator_optimizer, loss)
 
-    def student_step(self, batch: Batch, uniform: Tensor, gumbel: Tensor) -> Tensor:
+    def student_step(self, batch: Tensors, uniform: Tensor, gumbel: Tensor) -> Tensor:
         """One update of S alone; returns the loss before it."""
         loss = self.student_loss(batch, uniform, gumbel)
         return self._step(self.student, self.student_optimizer, loss)
@@ -205,7 +204,7 @@ class TimedReference:
         )
         self.pad_id, self.vocabulary = tokenizer.pad_token_id, generator.config.vocab_size
 
-    def update(self, batch: RunBatch, kind: Literal["student", "adversary"], max_length: int) -> None:
+    def update(self, batch: Batch, kind: Literal["student", "adversary"], max_length: int) -> None:
         """Make one update on ``batch``, padded to ``max_length`` pieces."""
         inputs = pad_to({**batch.inputs, "labels": batch.labels}, max_length, self.pad_id)
         shape, device = inputs["input_ids"].shape, batch.labels.device

@@ -38,7 +38,7 @@ class GeneratorTokenizer:
         return getattr(self._tokenizer, name)
 
 
-class Generator:
+class WordGenerator:
     """The run's generator as the library asks a masked LM, of whatever type it is."""
 
     def __init__(self, folder: str, device: str) -> None:
@@ -57,11 +57,11 @@ class Generator:
         """Return the logits, [B, L, V]."""
         return (self.model(**accepted(self.model, inputs)).logits,)
 
-    def to(self, device: torch.device) -> Generator:
+    def to(self, device: torch.device) -> WordGenerator:
         """Return this generator, which is on its device already."""
         return self
 
-    def eval(self) -> Generator:
+    def eval(self) -> WordGenerator:
         """Return this generator, which has no dropout already."""
         return self
 
@@ -76,9 +76,9 @@ class Generator:
 
 
 @functools.lru_cache(maxsize=1)
-def generator(model: Model, device: str) -> Generator:
+def generator(model: Model, device: str) -> WordGenerator:
     """Return the masked LM ``model``, loaded anew where its contents are others."""
-    return Generator(model.folder, device)
+    return WordGenerator(model.folder, device)
 
 
 class SwapInTime(transformations.WordSwapMaskedLM):

@@ -8,7 +8,7 @@ import pytest
 from made_records import failures, leaderboard, run
 
 from bench.reporting import sheet as formats
-from bench.reporting import tables
+from bench.reporting import wide_table
 from bench.reporting.averages import averages
 
 
@@ -21,7 +21,7 @@ def row(frame, **where):
 
 def grid(records, baseline="none"):
     frame = leaderboard(records, baseline)
-    (only,) = tables.grids(frame, averages(frame), failures(records))
+    (only,) = wide_table.grids(frame, averages(frame), failures(records))
     return only
 
 
@@ -251,13 +251,13 @@ def test_the_mark_survives_when_the_baseline_is_not_shown():
     records = [run(t) for t in ("rte", "cola")] + [run("rte", "eda")]
     frame = leaderboard(records)
     means = averages(frame)
-    shown = tables.grids(frame[frame["strategy"] == "eda"], means[means["strategy"] == "eda"], [])
+    shown = wide_table.grids(frame[frame["strategy"] == "eda"], means[means["strategy"] == "eda"], [])
     assert "‡ eda: 'avg, no WNLI' without cola: not comparable with the others" in shown[0].notes
 
 
 def test_a_strategy_shown_alone_keeps_its_notes_though_only_in_an_odd_setting():
     frame = leaderboard([run(), run(strategy="eda", signature="other")])
-    (shown,) = tables.grids(frame[frame["strategy"] == "eda"], averages(frame).iloc[:0], [])
+    (shown,) = wide_table.grids(frame[frame["strategy"] == "eda"], averages(frame).iloc[:0], [])
     assert [line.label for line in shown.rows] == ["rte [2]"]
     assert any("rte [2], signature" in note and "in no average; it has" in note for note in shown.notes)
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from made_records import leaderboard, run
 
-from bench.reporting import tables
+from bench.reporting import wide_table
 from bench.reporting.averages import averages
 
 
 def grid(records):
     frame = leaderboard(records)
-    (only,) = tables.grids(frame, averages(frame), [])
+    (only,) = wide_table.grids(frame, averages(frame), [])
     return only
 
 

@@ -11,7 +11,7 @@ import torch
 from families import CLASSES, END, LENGTH, MASK, PAD, SPECIAL, START, UNK, VOCAB, build, every_family
 from torch import Tensor
 
-from strategies.mate_kd.reference import Batch, PlainMateKD, pad_to
+from strategies.mate_kd.reference import PlainMateKD, Tensors, pad_to
 
 
 def make_batch(family: str = "bert", labels: int = CLASSES) -> dict[str, Tensor]:
@@ -69,17 +69,17 @@ def weights_of(model: Any) -> Tensor:
     return flat([p.detach().clone() for p in model.parameters()])
 
 
-def on_ids(model: Any, batch: Batch, ids: Tensor) -> Tensor:
+def on_ids(model: Any, batch: Tensors, ids: Tensor) -> Tensor:
     """The ordinary forward, by ids."""
     return model(input_ids=ids, **beside(model, batch)).logits
 
 
-def on_mixture(model: Any, batch: Batch, mixture: Tensor) -> Tensor:
+def on_mixture(model: Any, batch: Tensors, mixture: Tensor) -> Tensor:
     """The forward of weighted mixtures [B, L, V] of word embeddings."""
     return model(inputs_embeds=mixture @ embedding(model), **beside(model, batch)).logits
 
 
-def beside(model: Any, batch: Batch) -> dict[str, Tensor]:
+def beside(model: Any, batch: Tensors) -> dict[str, Tensor]:
     untyped = model.config.model_type in ("distilbert", "mpnet")
     return {k: batch[k] for k in ("attention_mask", *(() if untyped else ("token_type_ids",)))}
 
@@ -213,7 +213,7 @@ def test_tau_sharpens_the_gradient_and_leaves_the_sample() -> None:
 # --- the generator's step
 
 
-def soft_sample(game: PlainMateKD, batch: Batch, uniform: Tensor, gumbel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def soft_sample(game: PlainMateKD, batch: Tensors, uniform: Tensor, gumbel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The Gumbel-softmax, its hard choice and where it applies, written a second time."""
     ids = batch["input_ids"]
     masked = (uniform < game.rho) & (batch["attention_mask"] == 1) & ~torch.isin(ids, torch.tensor(SPECIAL))
@@ -222,7 +222,7 @@ def soft_sample(game: PlainMateKD, batch: Batch, uniform: Tensor, gumbel: Tensor
     return (scores / game.tau).softmax(-1), torch.nn.functional.one_hot(scores.argmax(-1), VOCAB), masked
 
 
-def relaxed_divergence(game: PlainMateKD, batch: Batch, uniform: Tensor, gumbel: Tensor, anchor: Tensor) -> Tensor:
+def relaxed_divergence(game: PlainMateKD, batch: Tensors, uniform: Tensor, gumbel: Tensor, anchor: Tensor) -> Tensor:
     """KL at hard + (soft(phi) - anchor), whose true slope where soft = anchor is the straight-through one."""
     soft, hard, masked = soft_sample(game, batch, uniform, gumbel)
     original = torch.nn.functional.one_hot(batch["input_ids"], VOCAB).double()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench.data.glue import FolderSource
-from bench.data.hub import HubSource, dataset_examples
+from bench.data.glue_hub import HubSource, dataset_examples
 from bench.data.source import TaskData, differences
 from bench.data.tasks import GLUE
 from bench.errors import BenchError

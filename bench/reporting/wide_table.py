@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Cell(NamedTuple):
+class Score(NamedTuple):
     """One score as it is printed: percent-like points, its sd, and the difference to the baseline."""
 
     mean: str = ""
@@ -35,7 +35,7 @@ class Cell(NamedTuple):
     difference: str = ""
 
 
-MISSING = Cell("–")
+MISSING = Score("–")
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Row:
 
     label: str
     teacher: str
-    cells: list[Cell]
+    cells: list[Score]
     summary: bool = False
 
 
@@ -104,13 +104,13 @@ def _grid(
                 row = by_strategy[strategy]
                 cells.append(_score(row, _signs(ON_SCORES, [row])))
             else:
-                cells.append(Cell(lost.get((task, strategy), "–")) if first["main"] else MISSING)
+                cells.append(Score(lost.get((task, strategy), "–")) if first["main"] else MISSING)
         teachers = [row["teacher"] for row in by_strategy.values() if row["teacher"] is not None]
         teacher = _points(sum(teachers) / len(teachers)) if teachers else "–"
         table.append(Row(line_name(first) + marks, teacher + _signs(ON_TEACHERS, by_strategy.values()), cells))
         second = {s: row["metrics"].get(f"{SECOND_DEV}.{row['metric']}") for s, row in by_strategy.items()}
         if any(value is not None for value in second.values()):
-            cells = [MISSING if second.get(s) is None else Cell(_points(second[s])) for s in strategies]
+            cells = [MISSING if second.get(s) is None else Score(_points(second[s])) for s in strategies]
             table.append(Row(line_name(first | {"task": f"{task}-mm"}) + marks, "–", cells))
     table += _summary(averages, strategies, len({row["task"] for row in rows if row["main"]}))
     return Grid(preset, strategies, table, notes(rows, averages, failures))
@@ -125,11 +125,11 @@ def _points(fraction: float) -> str:
     return f"{100 * fraction:.1f}"
 
 
-def _score(row: Mapping[str, Any], marks: str = "") -> Cell:
+def _score(row: Mapping[str, Any], marks: str = "") -> Score:
     difference = ""
     if row["strategy"] != row["baseline"] and row["difference"] is not None:
         difference = f"{100 * row['difference']:+.1f}" + (ONE_SEED if row["n_paired"] == 1 else "")
-    return Cell(_points(row["mean"]) + marks, "" if row["sd"] is None else f"± {_points(row['sd'])}", difference)
+    return Score(_points(row["mean"]) + marks, "" if row["sd"] is None else f"± {_points(row['sd'])}", difference)
 
 
 def _summary(averages: list[dict[str, Any]], strategies: list[str], n_tasks: int) -> list[Row]:
@@ -146,7 +146,7 @@ def _summary(averages: list[dict[str, Any]], strategies: list[str], n_tasks: int
         if average is None or average["cost_ratio"] is None:
             cells.append(MISSING)
         else:
-            cells.append(Cell(f"{average['cost_ratio']:.2f}×" + ("" if average["same_tasks"] else OTHER_TASKS)))
+            cells.append(Score(f"{average['cost_ratio']:.2f}×" + ("" if average["same_tasks"] else OTHER_TASKS)))
     return [*rows, Row("cost", "", cells, summary=True)] if any(cell != MISSING for cell in cells) else rows
 
 
@@ -154,7 +154,7 @@ def _unlike(average: Mapping[str, Any]) -> str:
     return ("" if average["same_tasks"] else OTHER_TASKS) + ("" if average["same_seeds"] else OTHER_SEEDS)
 
 
-def _column(cells: list[Cell]) -> list[str]:
+def _column(cells: list[Score]) -> list[str]:
     """Return the cells of one column with means, sds and differences each below one another."""
     widths = [max(map(len, part), default=0) for part in zip(*cells, strict=True)]
     lines = []

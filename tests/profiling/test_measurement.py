@@ -13,6 +13,7 @@ from tiny import make_models, rows
 
 from bench.cli import main
 from bench.profiling.departures import departures
+from bench.profiling.measurement import _spread, profile
 from bench.profiling.operations import (
     counted,
     encoder_forward,
@@ -21,7 +22,6 @@ from bench.profiling.operations import (
     necessary_generator_step,
     necessary_student_step,
 )
-from bench.profiling.profile import _spread, profile
 from bench.settings import Generator, Recipe, Settings, Teacher
 from bench.spec import StrategySpec
 from strategies.mate_kd.strategy import MateKD
