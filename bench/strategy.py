@@ -10,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from bench.cost import Cost, CostModel
 from bench.models.inputs import Inputs, Role, accepted, portions, rows_of, share_of
 from bench.options import Options
 from bench.rewriter import Rewriter
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from bench.cost import Cost, CostModel
     from bench.data.tasks import Task
     from bench.resources import Resource
 
@@ -76,7 +76,7 @@ class Step:
     adversary: int
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Models:
     """What a strategy may work with. ``logits`` and ``backward`` run a model in the run's precision and count it.
 
@@ -87,11 +87,11 @@ class Models:
     task: Task
     tokenizer: PreTrainedTokenizerBase
     student: PreTrainedModel
-    teacher: PreTrainedModel | None
-    generator: PreTrainedModel | None
     rng: torch.Generator
-    cost: Cost
     accelerator: Any
+    teacher: PreTrainedModel | None = None
+    generator: PreTrainedModel | None = None
+    cost: Cost = field(default_factory=Cost)
     accumulate: int = 1
     training: bool = True
 
@@ -192,8 +192,6 @@ class Strategy(Options):
 
     def cost_model(self) -> CostModel:
         """Return what `bench profile` cannot see from outside; by default that there is nothing to say."""
-        from bench.cost import CostModel
-
         return CostModel()
 
     def state_dict(self) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
-from bench.cost import Cost
 from bench.data.encode import Encoded
 from bench.data.tasks import Task
 from bench.distill.feed import Feed
@@ -104,10 +103,7 @@ def _fine_tune(
         task=task,
         tokenizer=tokenizer,
         student=model.to(accelerator.device),
-        teacher=None,
-        generator=None,
         rng=torch.Generator(accelerator.device),
-        cost=Cost(),
         accelerator=accelerator,
     )
     labelled = {name: splits[name] for name in ("train", "dev")}

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.cost import Cost
 from bench.data.encode import Encoded, encode
 from bench.data.tasks import Example, Task
 from bench.errors import UsageError
@@ -37,17 +36,14 @@ def random_models(settings: Settings, task: Task, length: int, accelerator: Any,
         role: {k: v for k, v in getattr(settings, role).shape.items() if k != "vocab_size"}
         for role in ("teacher", "student", "generator")
     }
+    teacher = build_scratch(shapes["teacher"], tokenizer, 0, task)
     models = Models(
         task=task,
         tokenizer=tokenizer,
         student=build_scratch(shapes["student"], tokenizer, 0, task).to(accelerator.device),
-        teacher=build_scratch(shapes["teacher"], tokenizer, 0, task)
-        .to(accelerator.device)
-        .eval()
-        .requires_grad_(False),
+        teacher=teacher.to(accelerator.device).eval().requires_grad_(False),
         generator=build_scratch(shapes["generator"], tokenizer, 0).to(accelerator.device),
         rng=torch.Generator(accelerator.device),
-        cost=Cost(),
         accelerator=accelerator,
     )
     return models, encode(examples, tokenizer, length, is_regression=task.is_regression)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from bench.cost import Cost
 from bench.data.encode import Encoded
 from bench.distill.feed import Feed
 from bench.distill.loop import StudentUpdates, prepare
@@ -66,14 +65,13 @@ class Phases:
                 hook.remove()
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _TimedModels(Models):
     """Models whose forwards are timed by role."""
 
-    phases: Phases | None = None
+    phases: Phases
 
     def logits(self, role: Role, inputs: Inputs) -> torch.Tensor:
-        assert self.phases is not None
         with self.phases.timed(f"{role} forward"):
             return super().logits(role, inputs)
 
@@ -121,7 +119,6 @@ class TimedUpdates:
             teacher=models.teacher,
             generator=copy.deepcopy(models.generator) if "generator" in self.strategy.needs else None,
             rng=torch.Generator(models.accelerator.device).manual_seed(0),
-            cost=Cost(),
             accelerator=_TimedAccelerator(models.accelerator, self.phases),
             phases=self.phases,
         )
