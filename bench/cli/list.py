@@ -50,8 +50,8 @@ def strategies(names: tuple[str, ...], ready: bool, verbose: bool, form: str) ->
     from bench.registry import families
     from bench.spec import described, listing
 
-    in_families = families()
-    absent = {name: family.missing for name, family in in_families.items() if family.missing is not None}
+    by_family = families()
+    absent = {name: family.missing for name, family in by_family.items() if family.missing is not None}
     everything = listing()
     listed = [row["name"] for row in everything]
     pages: list[dict[str, Any]] = []
@@ -61,7 +61,7 @@ def strategies(names: tuple[str, ...], ready: bool, verbose: bool, form: str) ->
         if name in listed or not (members or name in absent):
             # A file's or an option's error says more than that there is no such name.
             if name not in listed and not re.search(r"[\[(/+]", name):
-                raise unknown("strategy or family", name, [*listed, *in_families], "(see: bench list strategies)")
+                raise unknown("strategy or family", name, [*listed, *by_family], "(see: bench list strategies)")
             pages.append(described(name))
         rows += [row for row in members if row["name"] != name and row not in rows]
     if verbose:
@@ -75,10 +75,10 @@ def strategies(names: tuple[str, ...], ready: bool, verbose: bool, form: str) ->
         print_json([*pages, *rows])
         return
     parts = ["\n".join(_page(page)) for page in pages]
-    groups: dict[str, list[dict[str, Any]]] = {"": [], **{name: [] for name in in_families}}
+    groups: dict[str, list[dict[str, Any]]] = {"": [], **{name: [] for name in by_family}}
     for row in rows:
         family = row["name"].partition(":")[0]
-        groups[family if ":" in row["name"] and family in in_families else ""].append(row)
+        groups[family if ":" in row["name"] and family in by_family else ""].append(row)
     for family, members in groups.items():
         able = sum(not row["missing"] for row in members)
         head = [f"{family}: {able} of {len(members)} ready"] if family else []

@@ -237,16 +237,16 @@ class StudentUpdates:
         rows = [len(term.inputs["attention_mask"]) for term in terms]
         # A view made of embeddings carries a graph that the backward of every micro-batch goes through.
         has_graph = any(tensor.requires_grad for term in terms for tensor in term.inputs.values())
-        cuts = list(zip(*(portions(n, min(self.recipe.accumulate, *rows)) for n in rows), strict=True))
+        slices = list(zip(*(portions(n, min(self.recipe.accumulate, *rows)) for n in rows), strict=True))
         losses = []
-        for number, pieces in enumerate(cuts, 1):
-            parts = [rows_of(term.inputs, cut) for term, cut in zip(terms, pieces, strict=True)]
+        for number, pieces in enumerate(slices, 1):
+            parts = [rows_of(term.inputs, piece) for term, piece in zip(terms, pieces, strict=True)]
             loss = sum(
-                share_of(cut, n) * term.loss(cut, logits)
-                for term, cut, n, logits in zip(terms, pieces, rows, self._logits(parts), strict=True)
+                share_of(piece, n) * term.loss(piece, logits)
+                for term, piece, n, logits in zip(terms, pieces, rows, self._logits(parts), strict=True)
             )
             assert isinstance(loss, torch.Tensor)
-            keep = {"retain_graph": True} if has_graph and number < len(cuts) else {}
+            keep = {"retain_graph": True} if has_graph and number < len(slices) else {}
             models.accelerator.backward(loss, **keep)
             losses.append(loss.detach())
         models.cost.backwards["student"] += sum(rows)

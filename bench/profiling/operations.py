@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 def encoder_forward(model: PreTrainedModel, lengths: torch.Tensor) -> float:
     """Return the operations of one forward of ``model``'s encoder over rows of ``lengths`` [B] real pieces.
 
-    Every linear layer once a piece (a pooler or classification head once a row), and in each layer
+    Every linear layer counts once per piece (a pooler or classification head once per row), and in each layer
     attention's two products, 4·l²·H for a row of l pieces.
     """
     tokens, rows = float(lengths.sum()), len(lengths)

@@ -27,22 +27,22 @@ def warnings(runs: Sequence[Done], quality: dict[str, float] | None) -> dict[str
 
     ``quality`` are the means of what the strategy did to the texts.
     """
-    found = {}
+    figures = {}
     if empty := sum(map(_is_constant, runs)):
-        found["constant"] = f"{empty} of {len(runs)} seeds"
+        figures["constant"] = f"{empty} of {len(runs)} seeds"
     if quality and quality.get("changed", 1.0) < _UNCHANGED:
-        found["unchanged"] = f"{quality['changed']:.1%}"
+        figures["unchanged"] = f"{quality['changed']:.1%}"
     if quality and quality.get("failed", 0.0) > _FAILED_ROWS:
-        found["rewriting"] = f"{quality['failed']:.1%} of the rows"
+        figures["rewriting"] = f"{quality['failed']:.1%} of the rows"
     for run in runs:
         rows, teacher, constant = run.data.rows.get("dev", 0), run.teacher, constant_of(run)
         if (run.checks.dev_in_train or 0) > _DEV_IN_TRAIN * rows:
-            found["dev"] = f"{run.checks.dev_in_train} of {rows} rows"
+            figures["dev"] = f"{run.checks.dev_in_train} of {rows} rows"
         if teacher is None or teacher.dev is None or constant is None:
             continue
         if teacher.dev - constant <= 2 * teacher.standard_error:
-            found["teacher"] = f"{100 * teacher.dev:.1f} against {100 * constant:.1f}"
-    return found
+            figures["teacher"] = f"{100 * teacher.dev:.1f} against {100 * constant:.1f}"
+    return figures
 
 
 def constant_of(run: Done) -> float | None:

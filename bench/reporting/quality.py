@@ -43,7 +43,7 @@ MEASURES = (
     Measure("truncated", "truncated", "texts cut at the maximum length"),
     Measure("failed", "failed", "rows that could not be rewritten and stayed as they were"),
     Measure("attack_success", "attacked", "of the rows an adversary tried, those on which it fooled its victim"),
-    Measure("queries_per_row", "queries", "texts an adversary asked its victim about, a row", "count"),
+    Measure("queries_per_row", "queries", "texts per row that an adversary asked its victim about", "count"),
 )
 
 

@@ -188,15 +188,15 @@ class Reserved(WordLevel):
 
     def library_class(self) -> Any:
         phrases = sorted({word for group in self.groups() for word in group if " " in word}, key=lambda p: (-len(p), p))
-        found = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, phrases))})(?!\w)", re.IGNORECASE)
-        exact = re.compile(found.pattern)
+        any_case = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, phrases))})(?!\w)", re.IGNORECASE)
+        exact = re.compile(any_case.pattern)
 
         class ReservedAug(super().library_class()):  # type: ignore[misc]
             # What joins the words of a phrase while the library works is "nnnnn", which real texts contain.
             CONNECT_TOKEN = "\ue000"
 
             def preprocess(self, data: str) -> str:
-                pattern = exact if self.case_sensitive else found
+                pattern = exact if self.case_sensitive else any_case
                 return pattern.sub(lambda m: m[0].replace(" ", self.CONNECT_TOKEN), data) if phrases else data
 
         return ReservedAug

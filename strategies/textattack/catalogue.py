@@ -37,7 +37,7 @@ MEANINGS = Path(__file__).with_name("meanings.toml")
 def entries() -> dict[str, dict[str, Any]]:
     """Return what the catalogue says of the installed library: its attack recipes, then its augmenters."""
     names = {target.rpartition(".")[2]: name for name, target in ATTACK_RECIPE_NAMES.items()}
-    found = {
+    by_name = {
         _kebab(names.get(cls.__name__) or cls.__name__.removesuffix("Recipe")): _entry(cls, "attack", cls.build)
         for cls in _classes(attack_recipes, AttackRecipe)
     }
@@ -45,8 +45,8 @@ def entries() -> dict[str, dict[str, Any]]:
     for cls in _classes(recipes, Augmenter):
         name = _kebab(names.get(cls.__name__) or cls.__name__.removesuffix("Augmenter"))
         entry = _entry(cls, "augmenter", Augmenter.__init__, cls.__init__)
-        found[f"{name}-augmenter" if name in found else name] = entry
-    return found
+        by_name[f"{name}-augmenter" if name in by_name else name] = entry
+    return by_name
 
 
 def _classes(module: ModuleType, base: type) -> list[Any]:
@@ -99,15 +99,15 @@ def _parts_of(function: Any) -> set[str]:
             if isinstance(constant, CodeType):
                 yield from names_in(constant)
 
-    found: set[str] = set()
+    parts: set[str] = set()
     for name in set(names_in(function.__code__)):
         # Recipes import classes at the top of their module, augmenters inside the function.
         part = function.__globals__.get(name, getattr(transformations, name, getattr(semantics, name, None)))
         if inspect.isclass(part) and issubclass(part, _PARTS):
-            found.add(name)
+            parts.add(name)
         elif inspect.isclass(part) and issubclass(part, Augmenter):  # EDA is made of other augmenters
-            found |= _parts_of(part.__init__)
-    return found
+            parts |= _parts_of(part.__init__)
+    return parts
 
 
 if __name__ == "__main__":
