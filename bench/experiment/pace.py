@@ -45,7 +45,7 @@ class Pace:
 
     def learn(self, job: CellJob, record: dict[str, Any], seconds: float) -> None:
         """Take in what ``job`` took: ``seconds`` in all, of which the first on a task has a teacher to train."""
-        own = sum(record["cost"]["seconds"].values()) if record["status"] == "done" else None
+        own = _seconds(record) if record["status"] == "done" else None
         if own is not None:
             self.like(job).append(own / record["cost"]["student_updates"])
             if _place(job) not in self._prepared:
@@ -84,12 +84,17 @@ class Pace:
                 # Said, and set aside, by whoever runs that cell or compares it.
                 continue
             if record is not None and record["status"] == "done" and _is_alike(record, cell):
-                rates.append(sum(record["cost"]["seconds"].values()) / record["cost"]["student_updates"])
+                rates.append(_seconds(record) / record["cost"]["student_updates"])
         return rates
 
 
 def _place(job: CellJob) -> tuple[int, str]:
     return id(job.parts), job.cell.task.name
+
+
+def _seconds(record: dict[str, Any]) -> float:
+    # The work of rewriting was done beside the run or before it; waiting for it is a phase of its own.
+    return sum(seconds for phase, seconds in record["cost"]["seconds"].items() if phase != "rewrite")
 
 
 def _is_alike(record: dict[str, Any], cell: Cell) -> bool:
