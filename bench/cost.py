@@ -24,8 +24,8 @@ class Cost:
     """Counters of one run. ``forwards`` and ``backwards`` count rows by model; ``seconds`` by phase.
 
     ``examples`` are the clean rows of all student updates, ``tokens`` their word pieces, ``padding`` what was added.
-    ``rewritten`` counts rows and forms made offline, those from the cache, failed and truncated ones, and the
-    outcomes of attacks; ``attack_queries`` the texts that attacks asked their victim about.
+    ``rewritten`` counts rows and forms made offline, failed and truncated ones, and the outcomes of attacks;
+    ``attack_queries`` the texts that attacks asked their victim about.
     """
 
     student_updates: int = 0

@@ -33,8 +33,8 @@ def batch_order(lengths: np.ndarray, recipe: Recipe, seed: int) -> BatchOrder:
 class Feed:
     """Makes the batches of one run from its N training rows, ``teacher_logits`` [N, C] and rewritten texts.
 
-    The rewritten sets are those of the epoch last asked for; ``cost`` is charged once for each rewriter and edition,
-    however often a run is cut off and resumed.
+    The rewritten sets are those of ``epoch``, the one last asked for; ``cost`` is charged once for each rewriter and
+    edition, however often a run is cut off and resumed.
     """
 
     def __init__(
@@ -49,22 +49,22 @@ class Feed:
     ) -> None:
         self.train, self.teacher_logits, self.device = train, teacher_logits, device
         self.rewriters, self.texts, self.cost = tuple(rewriters), texts, cost or Cost()
+        self.epoch = 0
         self._sets: dict[int, tuple[int, list[TrainingSet]]] = {}
         self._charged: set[tuple[int, int]] = set()
 
-    def batch(self, rows: np.ndarray, epoch: int = 0) -> Batch:
-        """Return the clean batch of ``rows`` with what was rewritten of them for ``epoch``."""
+    def batch(self, rows: np.ndarray, epoch: int | None = 0) -> Batch:
+        """Return the clean batch of ``rows`` with what was rewritten of them for ``epoch``; None: without."""
         logits = None if self.teacher_logits is None else self._tensor(self.teacher_logits[rows])
-        return Batch(
-            rows,
-            self.train.inputs(rows, self.device),
-            self._tensor(self.train.labels[rows]),
-            logits,
-            [
+        labels = self._tensor(self.train.labels[rows])
+        batch = Batch(rows, self.train.inputs(rows, self.device), labels, logits)
+        if epoch is not None:
+            self.epoch = epoch
+            batch.rewrites = [
                 (rewriter, [self._view(one, rows) for one in self._of(number, rewriter.edition(epoch))])
                 for number, rewriter in enumerate(self.rewriters)
-            ],
-        )
+            ]
+        return batch
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device)
@@ -93,10 +93,11 @@ class Feed:
             for number, (edition, sets) in self._sets.items()
             if "student" in self.rewriters[number].reads()
         }
-        return {"kept": kept, "charged": sorted(map(list, self._charged))}
+        return {"epoch": self.epoch, "kept": kept, "charged": sorted(map(list, self._charged))}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what ``state_dict`` returned."""
+        self.epoch = state["epoch"]
         self._charged = {(number, edition) for number, edition in state["charged"]}
         self._sets = {
             int(number): (kept["edition"], [TrainingSet.from_state(one) for one in kept["sets"]])

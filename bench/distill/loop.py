@@ -111,16 +111,17 @@ def distil(
         observer.update(trains, cost.student_updates, total)
         while (done := cost.student_updates) < total:
             objective = Objective(recipe, done / total, models.task.is_regression)
-            # In a phase without views an adversary would learn for nothing.
+            # In a phase without views an adversary would learn, and texts be rewritten, for nothing.
             turn = "student" if objective.labels_only else strategy.turn(Step(done, cost.adversary_updates))
+            epoch = None if objective.labels_only else done // per_epoch
             with cost.timed(turn):
                 if turn == "adversary":
-                    batch = feed.batch(adversary_batches[cost.adversary_updates], done // per_epoch)
+                    batch = feed.batch(adversary_batches[cost.adversary_updates], epoch)
                     loss = strategy.fit_adversary(batch, models)
                     cost.adversary_updates += 1
                     losses.add(turn, cost.adversary_updates, batch, loss, done)
                 else:
-                    batch = feed.batch(student_batches[done], done // per_epoch)
+                    batch = feed.batch(student_batches[done], epoch)
                     loss = student.update(batch, objective, recipe.lr * learning_rate(done, total, recipe.warmup))
                     cost.student_updates += 1
                     cost.served(feed.train.lengths[batch.rows], batch.inputs["attention_mask"].shape[1])

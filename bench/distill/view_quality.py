@@ -12,7 +12,7 @@ import torch
 
 from bench.cost import Cost
 from bench.data.encode import Encoded
-from bench.distill.feed import Feed, batch_order
+from bench.distill.feed import Feed
 from bench.evaluation.text_quality import label_quality, similarity, text_quality
 from bench.settings import Recipe
 from bench.strategy import Models, Strategy, View
@@ -26,14 +26,13 @@ def quality_of_views(
 ) -> dict[str, Any] | None:
     """Return the text quality of what ``strategy`` shows the student; None where that is no text.
 
-    Views of a fixed sample of ``feed``'s rows, as in the last epoch, are judged by the final student, the teacher
-    and a sentence encoder.
+    Views of a fixed sample of ``feed``'s rows, as in the last epoch with views, are judged by the final student, the
+    teacher and a sentence encoder.
     """
     if feed.teacher_logits is None:
         return None
     rows = np.sort(np.random.default_rng(0).permutation(len(feed.train))[:_JUDGED])
     size, updates = recipe.batch_size, models.cost.student_updates
-    epoch = max(0, updates - 1) // batch_order(feed.train.lengths, recipe, 0).per_epoch
     rewriting = dict(models.cost.rewritten)
     # What judging costs is no cost of the run.
     models = dataclasses.replace(models, cost=Cost(student_updates=updates), training=False)
@@ -44,7 +43,7 @@ def quality_of_views(
     origin: list[np.ndarray] = []
     changed: list[bool] = []
     for start in range(0, len(rows), size):
-        batch = feed.batch(rows[start : start + size], epoch)
+        batch = feed.batch(rows[start : start + size], feed.epoch)
         views = text_views(strategy.views(batch, models))
         if not views:
             return None
@@ -75,12 +74,13 @@ def quality_of_views(
 
 
 def text_views(views: Iterator[View]) -> list[View]:
-    """Return the views made of word pieces, up to the first that is made of embeddings."""
+    """Return the views made of word pieces, up to the first made of embeddings that is waited for."""
     of_pieces = []
     for view in views:
-        if "input_ids" not in view.student:
+        if "input_ids" in view.student:
+            of_pieces.append(view)
+        elif view.wait:  # what comes next asks for its gradient
             break
-        of_pieces.append(view)
     return of_pieces
 
 

@@ -91,7 +91,7 @@ class CostSection(Struct):
     forwards: dict[str, Count] = {}  # rows by model
     backwards: dict[str, Count] = {}  # rows by model
     seconds: dict[str, float] = {}  # wall-clock seconds by phase
-    rewritten: dict[str, Count] = {}  # rows and forms of rewriting: all, failed, cached, outcomes of attacks
+    rewritten: dict[str, Count] = {}  # rows and forms of rewriting: all, failed, truncated; outcomes of attacks
     peak_memory_mb: dict[str, Count] = {}  # highest resident memory of the process, and of the GPU where there is one
 
 

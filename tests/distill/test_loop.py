@@ -17,6 +17,7 @@ from bench.data.encode import BatchOrder
 from bench.distill.checkpoint import Checkpoints
 from bench.distill.feed import Feed
 from bench.distill.loop import concatenate, distil, learning_rate, total_updates
+from bench.distill.view_quality import quality_of_views, text_views
 from bench.errors import BenchError
 from bench.evaluation.metrics import score
 from bench.evaluation.predict import predict
@@ -495,6 +496,25 @@ def test_rewritten_texts_are_asked_for_when_they_are_due_and_are_the_batch_s_own
     assert models.cost.seconds["student"] > 0
     assert models.cost.train_seconds > 2.0 * len(editions)
     assert models.cost.attack_queries == 7 * len(editions)
+
+
+def test_no_texts_are_rewritten_for_updates_without_views():
+    # Annealing: of three epochs, the labels alone from the last quarter of the first on.
+    recipe = dataclasses.replace(RECIPE, method="annealing", first_phase=0.25)
+    strategy, models = Rewrites(refresh=1), make_models()
+    texts = Texts([TrainingSet(rows(40, seed=8), None)])
+    feed = Feed(SPLITS["train"], np.zeros((40, 3), np.float32), rewriters=(strategy,), texts=texts, cost=models.cost)
+    distil(models, strategy, recipe, selection("last"), feed, SPLITS, seed=5, observer=Notes())
+    quality_of_views(strategy, models, feed, recipe, SPLITS["dev"])
+    assert texts.asked == [0]
+    assert models.cost.attack_queries == 7
+
+
+def test_texts_are_judged_beside_views_of_embeddings():
+    views = [View({"inputs_embeds": torch.zeros(1, 1, 1)}), View({"input_ids": torch.zeros(1, 1)})]
+    assert text_views(iter(views)) == views[1:]
+    waiting = dataclasses.replace(views[0], wait=True)
+    assert text_views(iter([views[1], waiting, views[1]])) == views[1:]
 
 
 def test_a_run_that_is_cut_off_is_charged_for_its_texts_once(tmp_path):
