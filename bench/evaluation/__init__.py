@@ -1,1 +1,1 @@
-"""What a student is worth: predictions, metrics, out-of-domain sets, robustness and text quality."""
+"""What a student is worth: its predictions, the metrics, which student is reported, and the quality of texts."""

@@ -136,7 +136,7 @@ def soft_inputs(
     """Return ``inputs`` with the sampled tokens in place, as embeddings the generator gets gradients through.
 
     ``probabilities`` [M, V] is the relaxed (Gumbel-softmax) sample and ``ids`` [M] its arg-max; the straight-
-    through one-hot of the two is multiplied with ``model``'s own word embeddings (section 1, "how X' enters").
+    through one-hot of the two is multiplied with ``model``'s own word embeddings.
     """
     matrix = model.get_input_embeddings().get_parameter("weight").detach()
     vocabulary = probabilities.shape[1]
