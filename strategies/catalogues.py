@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from bench.options import option
+from bench.registry import rebuilt
 
 if TYPE_CHECKING:
     from bench.strategy import Strategy
@@ -93,6 +94,17 @@ class Catalogue:
             f"{self.library} {self.version} is what this suite knows, and {installed} is installed; type: "
             f"pip install {self.library}=={self.version}"
         )
+
+
+class Member:
+    """Base of the classes that a family makes of its entries; ``name`` is what a member is registered as."""
+
+    name: ClassVar[str]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Its class is in no module: another process makes it anew.
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return rebuilt, (self.name, values)
 
 
 class CatalogueFamily(ABC):

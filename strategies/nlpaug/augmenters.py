@@ -7,17 +7,16 @@ import inspect
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from bench import Context, TextStrategy, option
 from bench.errors import BenchError, UsageError
-from bench.registry import rebuilt
 from bench.resources import Resource, file, nltk_data, python_package
 from bench.rewriter import Reads
-from strategies.catalogues import Catalogue, Entry
+from strategies.catalogues import Catalogue, Entry, Member
 from strategies.nlpaug.spacing import Spacing
 from strategies.wordnet import wordnet
 
@@ -26,20 +25,15 @@ _TAGGER = nltk_data("taggers/averaged_perceptron_tagger_eng")
 
 
 @dataclass(kw_only=True)
-class Nlpaug(TextStrategy):
+class Nlpaug(Member, TextStrategy):
     """Rewrites texts by one of nlpaug's augmenters, built once per process and seeded for every text.
 
     The family makes a subclass for each, whose options are the entry's. A field below that has a default keeps it.
     """
 
-    name: ClassVar[str]
     entry: ClassVar[Entry]
     catalogue: ClassVar[Catalogue]
     libraries: ClassVar[tuple[str, ...]] = ("nlpaug",)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Its class is in no module: another process makes it anew.
-        return rebuilt, (self.name, {field.name: getattr(self, field.name) for field in fields(self)})
 
     def options(self) -> dict[str, Any]:
         """Return the options as the library takes them."""

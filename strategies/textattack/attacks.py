@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from bench.options import option
 from bench.rewriter import Attacked, Context, Reads
 from bench.text_strategy import Side, changeable
-from strategies.textattack.requirements import Member, Model
+from strategies.textattack.requirements import Model, TextAttackMember
 
 if TYPE_CHECKING:
     from bench.data.tasks import Example, Task
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class Attack(Member):
+class Attack(TextAttackMember):
     """Base of the recipes, whose own arguments are fields of the classes made from this one.
 
     Rows that are not attacked, and rows without a word, come back as they were ("left out"). A row is attacked where

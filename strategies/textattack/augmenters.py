@@ -9,11 +9,11 @@ from dataclasses import dataclass, fields
 from bench.options import option
 from bench.rewriter import Context
 from bench.text_strategy import TextStrategy
-from strategies.textattack.requirements import Member
+from strategies.textattack.requirements import TextAttackMember
 
 
 @dataclass(kw_only=True)
-class TextAttackAugmenter(Member, TextStrategy):
+class TextAttackAugmenter(TextAttackMember, TextStrategy):
     """Base of the augmenters, whose own arguments are fields of the classes made from this one.
 
     A text in which nothing can change comes back as it was. Of a text longer than ``max_words`` the beginning is

@@ -19,7 +19,7 @@ from bench.rewriter import Context
 from strategies.catalogues import Catalogue
 from strategies.textattack.library import textattack
 from strategies.textattack.masked_words import generator
-from strategies.textattack.requirements import CATALOGUE, HOMOGLYPHS, MINILM, Member, Model, cache_folder
+from strategies.textattack.requirements import CATALOGUE, HOMOGLYPHS, MINILM, Model, TextAttackMember, cache_folder
 from strategies.textattack.similarity import Anything, LocalEncoder, word_vectors
 from strategies.textattack.victim import RowAttack, victim
 
@@ -37,7 +37,7 @@ class Local:
     device: str
 
     @classmethod
-    def of(cls, member: Member, context: Context) -> Local:
+    def of(cls, member: TextAttackMember, context: Context) -> Local:
         """Return what ``member`` is to be built of."""
         model = Model.of(context, "generator") if member.masked_lm() else None
         vectors = getattr(member, "vectors", None)

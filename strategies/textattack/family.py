@@ -12,9 +12,9 @@ from bench.options import option
 from strategies.catalogues import CatalogueFamily, Entry
 from strategies.textattack.attacks import Attack
 from strategies.textattack.augmenters import TextAttackAugmenter
-from strategies.textattack.requirements import CATALOGUE, ENCODERS, MINILM, VECTORS, Member, notes
+from strategies.textattack.requirements import CATALOGUE, ENCODERS, MINILM, VECTORS, TextAttackMember, notes
 
-_BASES: dict[str, type[Member]] = {"attack": Attack, "augmenter": TextAttackAugmenter}
+_BASES: dict[str, type[TextAttackMember]] = {"attack": Attack, "augmenter": TextAttackAugmenter}
 
 
 class TextAttack(CatalogueFamily):
@@ -40,7 +40,7 @@ class TextAttack(CatalogueFamily):
             return f"TextAttack's flair cannot be imported beside transformers {transformers}; {remedy}"
         return None
 
-    def strategy(self, name: str, entry: Entry) -> type[Member]:
+    def strategy(self, name: str, entry: Entry) -> type[TextAttackMember]:
         fields: list[Any] = entry.fields()
         if entry.uses & VECTORS:
             fields.append(("vectors", str | None, option(None, "the word vectors; none: those in TextAttack's cache")))
@@ -51,7 +51,7 @@ class TextAttack(CatalogueFamily):
         namespace = {
             "__doc__": "\n\n".join([first, *notes(entry.uses), *([docstring] if docstring else [])]),
             "__module__": __name__,
-            "registered": f"textattack:{name}",
+            "name": f"textattack:{name}",
             "target": entry.target,
             "uses": tuple(sorted(entry.uses)),
             "language": entry.language,

@@ -1,6 +1,6 @@
 """The library's transformations that ask a masked language model (BAE, BERT-Attack, A2T, CLARE), asking a local one.
 
-What they override of the library is not public, so ``requirements.Member.supports`` asks for a tested version.
+What they override of the library is not public, so ``TextAttackMember.supports`` asks for a version it was tested with.
 """
 
 from __future__ import annotations

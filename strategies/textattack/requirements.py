@@ -5,7 +5,6 @@ A part is named by its class in the library. Nothing here imports it.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -16,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.errors import BenchError
-from bench.registry import rebuilt
 from bench.resources import Resource, file, hub_model, nltk_data, python_package
 from bench.rewriter import Context, Reads, Rewriter
 from bench.strategy import Strategy
 from bench.toml import read_entries
+from strategies.catalogues import Member
 
 if TYPE_CHECKING:
     from bench.data.tasks import Task
@@ -101,14 +100,13 @@ class Model:
 
 
 @dataclass(kw_only=True)
-class Member(Strategy, Rewriter):
+class TextAttackMember(Member, Strategy, Rewriter):
     """What augmenters and recipes of TextAttack have in common.
 
     ``target`` is the library's "module:Class", ``uses`` the library's names that its code uses, ``language`` the
     language whose words it changes, where that is not English.
     """
 
-    registered: ClassVar[str] = ""
     target: ClassVar[str] = ""
     uses: ClassVar[tuple[str, ...]] = ()
     language: ClassVar[str] = ""
@@ -129,11 +127,6 @@ class Member(Strategy, Rewriter):
         if self.masked_lm() and (installed := version("textattack")) not in TESTED:
             return f"it was tested with TextAttack {', '.join(TESTED)} alone, and {installed} is installed"
         return next(iter(_said("cannot", self.uses)), None)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Its class is in no module: another process makes it anew.
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return rebuilt, (self.registered, fields)
 
     def reads(self) -> tuple[Reads, ...]:
         return ("generator",) if self.masked_lm() else ()
