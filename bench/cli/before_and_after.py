@@ -113,7 +113,7 @@ def _mark(words: str, left: str, right: str, **style: Any) -> str:
 
 
 def _amounts_to(before: Sequence[tuple[str, ...]], after: Sequence[Forms], dev: Sequence[tuple[str, ...]]) -> str:
-    """Return the quality numbers of the rows shown, one a line."""
+    """Return the quality numbers of the rows shown, one per line."""
     from bench.evaluation.text_quality import similarity, text_quality
     from bench.models.sentences import sentence_encoder
     from bench.reporting.quality import MEASURES, printed

@@ -265,7 +265,9 @@ def teacher_logits(
     """Return the teacher's logits [N, C] on ``data``, memory-mapped from ``cache``; the first call writes them."""
     home = cache / "logits" / digest(teacher.card["hash"], data_hash(data), accelerator.mixed_precision)
     if not is_whole(home, observer):
-        logits = predict(teacher.model, data, accelerator, told=functools.partial(observer.update, "teacher's answers"))
+        logits = predict(
+            teacher.model, data, accelerator, progress=functools.partial(observer.update, "teacher's answers")
+        )
         with whole_folder(home) as part:
             np.save(part / "logits.npy", logits)
     return np.load(home / "logits.npy", mmap_mode="r")

@@ -18,7 +18,7 @@ MODULE = Path(__file__).with_name("glue_metrics") / "glue_metrics.py"
 """The ``evaluate`` module: ``evaluate.load(str(MODULE), "classes")`` or ``"scores"``."""
 
 Labels: TypeAlias = "Sequence[int | float | None] | np.ndarray"
-"""The labels of a split, one a row."""
+"""The labels of a split, one per row."""
 
 
 def score(task: Task, logits: np.ndarray, labels: Labels) -> dict[str, float]:
@@ -51,10 +51,10 @@ def compute(task: Task, predictions: np.ndarray, labels: Labels) -> dict[str, fl
         raise BenchError(f"{task.name}: {sizes} cannot be scored")
     # Rows without a label are None in examples, -1 or nan in tokenised splits; None becomes nan here.
     references = np.asarray(labels, np.float64)
-    known = np.isfinite(references) if task.is_regression else np.isin(references, range(len(task.labels)))
-    if not known.all():
+    scored = np.isfinite(references) if task.is_regression else np.isin(references, range(len(task.labels)))
+    if not scored.all():
         raise BenchError(
-            f"{task.name}: {int((~known).sum())} of {len(labels)} rows have no label to score against (a test split?)"
+            f"{task.name}: {int((~scored).sum())} of {len(labels)} rows have no label to score against (a test split?)"
         )
     kind = np.float64 if task.is_regression else np.int64
     result: dict[str, float] = _module("scores" if task.is_regression else "classes").compute(

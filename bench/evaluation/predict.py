@@ -19,11 +19,11 @@ def predict(
     data: Encoded,
     accelerator: Any,
     batch_size: int = 128,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
     """Return the logits [N, C] (fp32) of ``model`` in eval mode for the N rows of ``data``, in their order.
 
-    ``told`` is called after each batch with the number of rows done and N.
+    ``progress`` is called after each batch with the number of rows done and N.
     """
     done = 0
     was_training = model.training
@@ -34,6 +34,6 @@ def predict(
         with accelerator.autocast():
             logits[rows] = model(**inputs).logits.float().cpu().numpy()
         done += len(rows)
-        told(done, len(data))
+        progress(done, len(data))
     model.train(was_training)
     return logits

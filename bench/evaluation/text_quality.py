@@ -43,7 +43,7 @@ def text_quality(
     if not pairs:
         raise ValueError("text_quality needs at least one form")
     changed = [form for texts, form in pairs if form != texts]
-    known = {_folded(texts) for texts in dev}
+    in_dev = {_folded(texts) for texts in dev}
     times = Counter(form for _, form in pairs)
     numbers = range(max(map(len, after)))
     distinct = [_distinct(forms[number] for forms in after if number < len(forms)) for number in numbers]
@@ -59,7 +59,7 @@ def text_quality(
         "distinct_1_before": one_before,
         "distinct_2_before": two_before,
         "duplicates": sum(count for count in times.values() if count > 1) / len(pairs),
-        "dev_overlap": sum(_folded(form) in known for form in changed) / max(1, len(changed)),
+        "dev_overlap": sum(_folded(form) in in_dev for form in changed) / max(1, len(changed)),
     }
 
 

@@ -26,11 +26,11 @@ def _parameters(forward: Any) -> frozenset[str]:
 
 def accepted(model: PreTrainedModel, inputs: Inputs) -> Inputs:
     """Return ``inputs`` without the keys that this family's forward does not take."""
-    known = _parameters(type(model).forward)
+    accepts = _parameters(type(model).forward)
     if getattr(model.config, "type_vocab_size", 2) < 2:
         # RoBERTa takes token types but knows a single one.
-        known = known - {"token_type_ids"}
-    return {key: value for key, value in inputs.items() if key in known}
+        accepts = accepts - {"token_type_ids"}
+    return {key: value for key, value in inputs.items() if key in accepts}
 
 
 def longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

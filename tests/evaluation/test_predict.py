@@ -15,9 +15,9 @@ def test_logits_come_in_the_rows_order_whatever_the_batches(family):
     models = make_models(family, dropout=0.5)
     data = rows(11)
     student = models.student.train()
-    told: list[tuple[int, int]] = []
-    logits = predict(student, data, models.accelerator, batch_size=4, told=lambda *counts: told.append(counts))
-    assert told == [(4, 11), (8, 11), (11, 11)]
+    counts: list[tuple[int, int]] = []
+    logits = predict(student, data, models.accelerator, batch_size=4, progress=lambda *done: counts.append(done))
+    assert counts == [(4, 11), (8, 11), (11, 11)]
     assert student.training
     assert logits.shape == (11, 3)
     assert logits.dtype == np.float32
