@@ -8,6 +8,7 @@ import re
 import shutil
 import textwrap
 from collections.abc import Sequence
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def check(ctx: click.Context, names: tuple[str, ...], explain: bool, form: str) 
                 _print_finding(finding)
         if form == "text":
             click.echo(f"  {_summary(findings)}\n")
-        results.append({"strategy": str(spec), "checks": [finding.to_dict() for finding in findings]})
+        results.append({"strategy": str(spec), "checks": [asdict(finding) for finding in findings]})
     if form == "json":
         click.echo(json.dumps(results, indent=1))
     elif len(results) > 1:

@@ -60,7 +60,7 @@ def varied(subject: Subject) -> str | None:
 def rows_alone(subject: Subject) -> None:
     """A row's texts depend on no other row. Rows are rewritten in groups of any size, and some come from a cache."""
     for one in _in_this_process(subject, "two worker processes are given other groups in reverse order instead"):
-        alone = [forms for row in one.rows if not isinstance(forms := one.alone[row.id], Exception)]
+        alone = [forms for row in one.rows if not isinstance(forms := one.results[row.id], str)]
         backwards = one.rewrite(one.rows[::-1])[::-1]
         rule = "a row's texts may depend on nothing but the row"
         _same(one.together, alone, f"its row given alone; {rule}", one.rows)

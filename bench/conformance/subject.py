@@ -116,17 +116,26 @@ class TaskRewriter:
         return [one.forms if isinstance(one, Attacked) else one for one in rewrites]
 
     @once
-    def alone(self) -> dict[int, Forms | Exception]:
-        """What becomes of each row, by its id, when a fresh rewriter is given it alone, in this process."""
-        results: dict[int, Forms | Exception] = {}
+    def results(self) -> dict[int, Forms | str]:
+        """The forms of each row, by its id, or why it cannot be rewritten: from the engine if there are libraries.
+
+        Otherwise a fresh rewriter is given each row alone, in this process.
+        """
+        if self.subject.has_libraries:
+            results: dict[int, Forms | str] = {
+                row.id: self.engine.failed.get(number, forms)
+                for number, (row, forms) in enumerate(zip(self.tiny.examples, self.engine.forms, strict=True))
+            }
+            return results
+        results = {}
         for row in self.tiny.examples:
             try:
                 (results[row.id],) = self.rewrite([row])
             except Exception as error:  # noqa: BLE001 - what a strategy may raise is not known; it is reported
-                results[row.id] = error
-        errors = [error for error in results.values() if isinstance(error, Exception)]
-        if len(errors) == len(results):
-            raise Failed(f"no row of the {self.tiny.task.title} can be rewritten: {error_line(errors[0])}")
+                results[row.id] = error_line(error)
+        reasons = [reason for reason in results.values() if isinstance(reason, str)]
+        if len(reasons) == len(results):
+            raise Failed(f"no row of the {self.tiny.task.title} can be rewritten: {reasons[0]}")
         return results
 
     @once
@@ -156,9 +165,7 @@ class TaskRewriter:
     @cached_property
     def crashes(self) -> dict[int, str]:
         """The rows, by id, that cannot be rewritten, and why."""
-        if self.subject.has_libraries:
-            return {self.tiny.examples[row].id: why for row, why in self.engine.failed.items()}
-        return {row: error_line(error) for row, error in self.alone.items() if isinstance(error, Exception)}
+        return {row: reason for row, reason in self.results.items() if isinstance(reason, str)}
 
     @property
     def rows(self) -> list[Example]:
@@ -168,9 +175,7 @@ class TaskRewriter:
     @once
     def forms(self) -> list[Forms]:
         """The forms of every row; as in a run, a row that cannot be rewritten stays as it is."""
-        if self.subject.has_libraries:
-            return self.engine.forms
-        return self._complete({row: forms for row, forms in self.alone.items() if not isinstance(forms, Exception)})
+        return self._complete({row: forms for row, forms in self.results.items() if not isinstance(forms, str)})
 
     def forms_beside(self, rewriter: Rewriter, edition: int, student: PreTrainedModel) -> list[Forms]:
         """Return the forms that ``rewriter``, of a strategy in training, makes for ``edition`` beside ``student``."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from bench.conformance import Skipped, error_line, registration, rewriting, training
 from bench.conformance.subject import Subject
@@ -58,10 +58,6 @@ class Finding:
     outcome: Literal["passed", "failed", "skipped"]
     detail: str
     seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the finding as plain values."""
-        return asdict(self)
 
 
 def examine(spec: StrategySpec) -> Iterator[Finding]:

@@ -90,8 +90,6 @@ def run(
     tiny: TinyTask,
     *,
     recipe: Recipe = RECIPE,
-    dropout: float = 0.1,
-    epochs: float = RECIPE.epochs,
     global_seed: int = 0,
     state_file: Path | None = None,
     watched: bool = False,
@@ -99,10 +97,11 @@ def run(
 ) -> Run:
     """Train the tiny student by the strategy; ``before_turn`` is called before every update.
 
-    With both, ``state_file`` is written after each of them. A ``watched`` run that fails says so in its ``error``.
+    With both, ``state_file`` is written after each of them. A ``watched`` run that fails says so in its ``error``; it
+    has no dropout, so that nothing but a strategy that misuses it draws from the global random state.
     """
     strategy = subject.create()
-    this = Run(strategy, subject.rewriters_on(tiny), tiny, tiny.models(strategy.needs, dropout=dropout))
+    this = Run(strategy, subject.rewriters_on(tiny), tiny, tiny.models(strategy.needs, dropout=0.0 if watched else 0.1))
     rows, turn = tiny.encode(tiny.examples), strategy.turn
 
     def recorded_turn(step: Step) -> Any:
@@ -115,14 +114,14 @@ def run(
     if watched:
         this.watch = Watch(strategy, this.models)
     logits = tiny.teacher_logits(rows) if "teacher" in strategy.needs else None
-    saving = state_file is not None and before_turn is not None
+    # Evaluated at the end only.
+    recipe = replace(recipe, evaluate_every=recipe.epochs, checkpoint_seconds=0.0 if before_turn else math.inf)
     try:
         with own_global_state(global_seed):
             this.outcome = distil(
                 this.models,
                 strategy,
-                # Evaluated at the end only.
-                replace(recipe, epochs=epochs, evaluate_every=epochs, checkpoint_seconds=0.0 if saving else math.inf),
+                recipe,
                 selection("last"),
                 Feed(rows, logits, rewriters=strategy.rewriters(), texts=this, cost=this.models.cost),
                 {"train": rows, "dev": rows},
@@ -143,8 +142,7 @@ def run(
 @lru_cache(maxsize=1)
 def _watched(subject: Subject) -> list[Run]:
     """Return a watched run on each tiny task."""
-    # Without dropout nothing but a strategy that misuses it draws from the global random state.
-    return [run(subject, tiny, dropout=0.0, watched=True) for tiny in subject.tasks]
+    return [run(subject, tiny, watched=True) for tiny in subject.tasks]
 
 
 @lru_cache(maxsize=3)
@@ -307,7 +305,7 @@ def bounded_memory(subject: Subject) -> None:
             alive = sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
             looks[done] = (alive, held_bytes(this.strategy), saved.tell())
 
-    run(subject, tiny, epochs=_LOOKS[-1] // 3 + 1, before_turn=look)
+    run(subject, tiny, recipe=replace(RECIPE, epochs=_LOOKS[-1] // 3 + 1), before_turn=look)
     tensors, held, state = (later - first for first, later in zip(*(looks[done] for done in _LOOKS), strict=True))
     updates = f"{_LOOKS[-1] - _LOOKS[0]} more updates"
     if tensors > _LEAKED_TENSORS:
