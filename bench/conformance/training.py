@@ -40,8 +40,9 @@ _SEED = 5
 _LOOKS = (10, 40)
 _LEAKED_TENSORS = 15
 _LEAKED_BYTES = 500
-# An adversary makes so many updates at this learning rate; MATE-KD's then changes the divergence by 10% to 30%.
-_CLIMB, _FAST = 20, 1e-2
+# An adversary makes so many updates at this rate; the same noise is drawn before and after. MATE-KD's and the sample's
+# raise the divergence of the tiny sentences by 21% and 26%; with a wrong sign they lower it by 27% and 15%.
+_CLIMB, _FAST = 20, 0.1
 _DRAWS, _NOISE = 16, 0.05
 
 
@@ -251,9 +252,9 @@ def resumes(subject: Subject) -> str | None:
 
 
 def climbs(subject: Subject) -> str | None:
-    """An adversary should drive teacher and student apart on its views; a remark says where it does not.
+    """Fast updates on one batch do not bring teacher and student together on the adversary's views; else it remarks so.
 
-    With its loss's sign wrong it brings them together. It learns fast, on one batch, and draws the same noise after.
+    With the wrong sign of its loss an adversary trains, repeats and resumes, and helps nobody.
     """
     first, strategy = _keeps(subject, "climbs")[0], subject.create()
     if "adversary" not in first.turns:

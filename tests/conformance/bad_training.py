@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from bench import Strategy, View
+from bench.skeletons.learned_shift import LearnedShift
 from strategies.mate_kd.strategy import MateKD
 
 
@@ -270,6 +271,15 @@ class OneByOneTooHeavy(Noise):
 @dataclass
 class Descends(MateKD):
     """An adversary that learns to agree."""
+
+    def setup(self, models):
+        super().setup(models)
+        self.optimizer.param_groups[0]["maximize"] = True
+
+
+@dataclass
+class ShiftsBack(LearnedShift):
+    """The skeleton's shift, towards the teacher."""
 
     def setup(self, models):
         super().setup(models)

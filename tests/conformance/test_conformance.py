@@ -13,9 +13,12 @@ from bench.cli.check import check, chosen
 from bench.conformance import Skipped, registration, rewriting, suite, training
 from bench.conformance.subject import Subject
 from bench.errors import UsageError
+from bench.skeletons import learned_shift
 from bench.spec import StrategySpec, missing, wrapped
 
 TEXTS, TRAINING = (Path(__file__).with_name(f"bad_{part}.py") for part in ("texts", "training"))
+
+SHIFT = Path(learned_shift.__file__)
 
 
 def bad(name):
@@ -104,9 +107,11 @@ def test_a_bad_strategy_fails_the_check_of_the_rule_it_breaks(name, breaks, mess
 
 
 def test_an_adversary_that_descends_is_remarked_on(tmp_path):
-    remark = training.climbs(Subject(bad("Descends"), tmp_path / "down"))
-    assert "fast updates of its adversary bring the divergence of teacher and student from" in remark
-    assert training.climbs(Subject(StrategySpec.parse("mate-kd"), tmp_path / "up")) is None
+    for place, name in enumerate(("Descends", "ShiftsBack")):
+        remark = training.climbs(Subject(bad(name), tmp_path / f"down {place}"))
+        assert "fast updates of its adversary bring the divergence of teacher and student from" in remark
+    for place, name in enumerate(("mate-kd", f"{SHIFT}:LearnedShift")):
+        assert training.climbs(Subject(StrategySpec.parse(name), tmp_path / f"up {place}")) is None
     with pytest.raises(Skipped, match="it trains no adversary"):
         training.climbs(Subject(StrategySpec.parse("none"), tmp_path / "none"))
 
