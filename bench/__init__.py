@@ -53,3 +53,8 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(_HOME.get(name, "bench.strategy")), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, which a notebook offers to complete."""
+    return [*__all__, "__version__"]

@@ -98,3 +98,9 @@ def test_no_file_names_a_folder_of_one_machine():
         if b"\0" not in content:
             found += [f"{name}: {match[0]}" for match in ELSEWHERE.finditer(content.decode("utf-8"))]
     assert found == []
+
+
+def test_the_public_names_are_offered_and_each_is_there():
+    assert set(bench.__all__) < set(dir(bench))
+    for name in bench.__all__:
+        assert getattr(bench, name).__module__.startswith("bench.")
