@@ -11,7 +11,6 @@ import torch
 from accelerate import Accelerator
 from transformers import PreTrainedModel
 
-from bench.cost import Cost
 from bench.data.encode import Encoded, encode
 from bench.data.tasks import GLUE, Example, Task
 from bench.evaluation.predict import predict
@@ -117,7 +116,6 @@ class TinyTask:
             teacher=self.model("teacher", dropout) if "teacher" in needs else None,
             generator=self.model("generator", dropout) if "generator" in needs else None,
             rng=torch.Generator().manual_seed(7),
-            cost=Cost(),
             accelerator=self.accelerator,
         )
 
