@@ -92,13 +92,13 @@ def run(
     *,
     recipe: Recipe = RECIPE,
     global_seed: int = 0,
-    state_file: Path | None = None,
+    checkpoints: Path | None = None,
     watched: bool = False,
     before_turn: Callable[[Run], None] | None = None,
 ) -> Run:
     """Train the tiny student by the strategy; ``before_turn`` is called before every update.
 
-    With both, ``state_file`` is written after each of them. A ``watched`` run that fails says so in its ``error``; it
+    With both, ``checkpoints`` is written after each of them. A ``watched`` run that fails says so in its ``error``; it
     has no dropout, so that nothing but a strategy that misuses it draws from the global random state.
     """
     strategy = subject.create()
@@ -128,7 +128,7 @@ def run(
                 {"train": rows, "dev": rows},
                 seed=_SEED,
                 observer=this,
-                state_file=state_file,
+                checkpoints=checkpoints,
             )
     except Skipped:
         raise
@@ -233,8 +233,8 @@ def resumes(subject: Subject) -> str | None:
                     raise _Interrupted
 
             with suppress(_Interrupted):
-                run(subject, tiny, state_file=file, before_turn=stop, global_seed=3)
-            resumed = run(subject, tiny, state_file=file, global_seed=4)
+                run(subject, tiny, checkpoints=file, before_turn=stop, global_seed=3)
+            resumed = run(subject, tiny, checkpoints=file, global_seed=4)
             assert resumed.outcome is not None
             where = f"on the {tiny.task.title}: a run cut off in the {phase}'s turn (before update {last + 1})"
             if resumed.outcome.resumed != 1:

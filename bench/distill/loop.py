@@ -73,13 +73,13 @@ def distil(
     *,
     seed: int,
     observer: Observer,
-    state_file: Path | None = None,
+    checkpoints: Path | None = None,
     trains: str = "student",
 ) -> Outcome:
     """Train ``models.student`` on what ``feed`` serves, choose a student by ``splits["dev"]``, predict all ``splits``.
 
     ``trains`` is what messages call the model in training (the teacher, when it is). The run resumes from
-    ``state_file`` (a folder of two states) and, on the CPU, goes on to the numbers of an uninterrupted one.
+    the folder ``checkpoints`` and, on the CPU, goes on to the numbers of an uninterrupted one.
 
     Raises BenchError when the loss is no longer finite, naming the update and the batch's example ids.
     """
@@ -99,10 +99,10 @@ def distil(
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        states = None if state_file is None else Checkpoints(state_file, observer)
+        states = None if checkpoints is None else Checkpoints(checkpoints, observer)
         state = None if states is None else states.load(student=models.student.state_dict())
         if state is not None and state["device"] != models.accelerator.device.type:
-            observer.note(f"{state_file} was written on another kind of device: starting over")
+            observer.note(f"{checkpoints} was written on another kind of device: starting over")
         elif state is not None:
             student.load_state_dict(state)
             feed.load_state_dict(state["feed"])

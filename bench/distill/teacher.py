@@ -117,7 +117,7 @@ def _fine_tune(
         labelled,
         seed=0,
         observer=observer,
-        state_file=states,
+        checkpoints=states,
         trains="teacher",
     )
     card = _card(model, task, splits, outcome.logits["dev"])

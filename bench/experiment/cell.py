@@ -131,7 +131,7 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         splits,
         seed=cell.seed,
         observer=observer,
-        state_file=folder / "checkpoint" / "states",
+        checkpoints=folder / "checkpoint" / "states",
     )
     # A follower's rows (AX, predicted by MNLI's model) carry no labels in GLUE and are only predicted.
     labelled = {name: split for name, split in splits.items() if name in outcome.logits and _has_labels(split)}

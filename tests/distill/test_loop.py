@@ -188,10 +188,10 @@ def test_a_run_cut_off_twice_ends_bitwise_like_one_that_was_not(strategy, cuts, 
     state = tmp_path / "states"
     for number, cut in enumerate(cuts):
         with pytest.raises(Cut):
-            train(make_models(dropout=0.1), cut_at(strategy(), cut), often, rule=rule, state_file=state)
+            train(make_models(dropout=0.1), cut_at(strategy(), cut), often, rule=rule, checkpoints=state)
         assert Checkpoints(state, Notes()).load()["resumed"] == number
     resumed = make_models(dropout=0.1)
-    outcome = train(resumed, strategy(), often, rule=rule, state_file=state)
+    outcome = train(resumed, strategy(), often, rule=rule, checkpoints=state)
 
     assert outcome.resumed == len(cuts)
     assert same_weights(resumed.student, straight.student)
@@ -212,14 +212,14 @@ def test_a_spoiled_checkpoint_is_set_aside_and_the_run_goes_on_from_the_one_befo
     often = dataclasses.replace(RECIPE, checkpoint_seconds=0.0)
     states = tmp_path / "states"
     with pytest.raises(Cut):
-        train(make_models(), cut_at(PlainDistillation(), 4), often, state_file=states)
+        train(make_models(), cut_at(PlainDistillation(), 4), often, checkpoints=states)
     folders = sorted(states.iterdir())
     assert len(folders) == 2
     for folder in folders[-spoiled:]:
         (folder / "tensors.safetensors").write_bytes(b"")
 
     notes, models, straight = Notes(), make_models(), make_models()
-    outcome = train(models, PlainDistillation(), RECIPE, observer=notes, state_file=states)
+    outcome = train(models, PlainDistillation(), RECIPE, observer=notes, checkpoints=states)
     assert len(notes.notes) == spoiled
     assert f"{folders[-1]}.corrupt-1" in notes.notes[0]
     assert outcome.resumed == 2 - spoiled
@@ -233,11 +233,11 @@ def test_the_state_of_another_student_is_set_aside(tmp_path):
         make_models(student=build("bert", "classifier", seed=2, layers=2, labels=3)),
         PlainDistillation(),
         often,
-        state_file=tmp_path / "states",
+        checkpoints=tmp_path / "states",
     )
     notes = Notes()
     assert (
-        train(make_models(), PlainDistillation(), RECIPE, observer=notes, state_file=tmp_path / "states").resumed == 0
+        train(make_models(), PlainDistillation(), RECIPE, observer=notes, checkpoints=tmp_path / "states").resumed == 0
     )
     assert ["another student" in note for note in notes.notes] == [True, True]
 
@@ -246,7 +246,7 @@ def test_a_checkpoint_that_cannot_be_written_ends_no_run(tmp_path):
     (tmp_path / "states").write_text("in the way")
     notes, models, straight = Notes(), make_models(), make_models()
     often = dataclasses.replace(RECIPE, checkpoint_seconds=0.0)
-    train(models, PlainDistillation(), often, observer=notes, state_file=tmp_path / "states")
+    train(models, PlainDistillation(), often, observer=notes, checkpoints=tmp_path / "states")
     (note,) = notes.notes
     assert "no checkpoint can be written; if this run is cut off, it starts over (cannot write" in note
     train(straight, PlainDistillation())
@@ -292,7 +292,7 @@ def test_weights_that_are_no_numbers_are_noticed_before_anything_is_saved(tmp_pa
     row_of = np.searchsorted(SPLITS["train"].offsets, np.flatnonzero(train_ids == 10), side="right") - 1
     first = min(i for i in range(5) if set(train_rows[i]) & set(row_of))
     with pytest.raises(BenchError, match=f"student's loss is nan at its update {first + 1};"):
-        train(models, PlainDistillation(), often, state_file=tmp_path / "states")
+        train(models, PlainDistillation(), often, checkpoints=tmp_path / "states")
     saved = Checkpoints(tmp_path / "states", Notes()).load()
     assert (0 if saved is None else saved["cost"]["student_updates"]) == first
 
@@ -529,9 +529,9 @@ def test_a_run_that_is_cut_off_is_charged_for_its_texts_once(tmp_path):
         whole = make_models()
         train(whole, strategy, recipe, texts=texts)
         with pytest.raises(KeyboardInterrupt):
-            train(make_models(), strategy, recipe, texts=texts, state_file=file, observer=Stop())
+            train(make_models(), strategy, recipe, texts=texts, checkpoints=file, observer=Stop())
         resumed = make_models()
-        assert train(resumed, strategy, recipe, texts=texts, state_file=file).resumed == 1
+        assert train(resumed, strategy, recipe, texts=texts, checkpoints=file).resumed == 1
         assert without_seconds(resumed.cost) == without_seconds(whole.cost)
         assert resumed.cost.seconds["rewrite"] == whole.cost.seconds["rewrite"]
 
@@ -607,10 +607,10 @@ def test_views_share_the_weight_there_is():
 
 def test_a_checkpoint_of_another_kind_of_device_is_not_gone_on_from(tmp_path):
     file, notes = tmp_path / "states", Notes()
-    train(make_models(), PlainDistillation(), dataclasses.replace(RECIPE, checkpoint_seconds=0.0), state_file=file)
+    train(make_models(), PlainDistillation(), dataclasses.replace(RECIPE, checkpoint_seconds=0.0), checkpoints=file)
     states = Checkpoints(file, Notes())
     states.save({**states.load(), "device": "cuda"})
-    outcome = train(make_models(), PlainDistillation(), state_file=file, observer=notes)
+    outcome = train(make_models(), PlainDistillation(), checkpoints=file, observer=notes)
     assert outcome.resumed == 0
     assert any("another kind of device" in note for note in notes.notes)
 
@@ -647,7 +647,7 @@ def test_rewrites_made_with_an_earlier_student_are_resumed_not_made_again(tmp_pa
     cut = make_models()
     often = dataclasses.replace(recipe, evaluate_every=1.4)
     with pytest.raises(KeyboardInterrupt):
-        run(cut, often, state_file=file, observer=Stop())
+        run(cut, often, checkpoints=file, observer=Stop())
     resumed = make_models()
-    run(resumed, recipe, state_file=file)
+    run(resumed, recipe, checkpoints=file)
     assert same_weights(whole.student, resumed.student)
