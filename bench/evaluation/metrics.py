@@ -69,17 +69,30 @@ def compute(task: Task, predictions: np.ndarray, labels: Labels) -> dict[str, fl
 def against_constant(task: Task, logits: np.ndarray, labels: Labels) -> dict[str, float]:
     """Return what the best constant answer scores ("constant"), and the standard error of the gain over it.
 
-    ``logits`` [n, n_outputs] are a model's. Of accuracy, and of F1 as near to it, the "standard_error" is that of the
-    mean paired difference: on which rows the model is right and the constant is not, less the reverse. Correlations
-    are 0 for any constant, and have a standard error of 1/sqrt(n) where answers and labels are independent.
+    ``logits`` [n, n_outputs] are a model's. Of accuracy and F1 the "standard_error" is that of the mean paired
+    difference of what each row contributes. Correlations are 0 for any constant, and have a standard error of
+    1/sqrt(n) where answers and labels are independent.
     """
     n, values = len(labels), np.asarray(labels)
     if task.main_metric not in ("accuracy", "f1"):
         return {"constant": 0.0, "standard_error": n**-0.5}
     scores = [compute(task, np.full(n, answer), labels)[task.main_metric] for answer in range(len(task.labels))]
     best = int(np.argmax(scores))
-    gains = (np.asarray(logits).argmax(axis=1) == values).astype(float) - (values == best)
+    answers = np.asarray(logits).argmax(axis=1), np.full(n, best)
+    gains = np.subtract(*(_contributions(task, given, values) for given in answers))
     return {"constant": scores[best], "standard_error": float(gains.std() * n**-0.5)}
+
+
+def _contributions(task: Task, answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return what each row contributes to the main metric, [n]: of a ratio like F1 to first order (delta method)."""
+    if task.main_metric == "accuracy":
+        return (answers == labels).astype(float)
+    rows = []
+    for label in [1] if len(task.labels) == 2 else range(len(task.labels)):
+        answered, right = (answers == label).astype(float), labels == label
+        either, both = answered + right, 2 * answered * right
+        rows.append((both - both.sum() / max(1.0, either.sum()) * either) / max(1 / len(labels), either.mean()))
+    return np.mean(rows, axis=0)
 
 
 @functools.cache

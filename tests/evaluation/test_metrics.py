@@ -86,6 +86,31 @@ def test_the_standard_error_is_of_the_paired_gain():
         assert against_constant(GLUE[task], answer, labels)["standard_error"] == pytest.approx(10**-0.5)
 
 
+def test_the_standard_error_of_f1_is_that_of_f1_s_gain_and_not_of_accuracy_s():
+    rng = np.random.default_rng(0)
+    labels = (rng.random(400) < 0.68).astype(int)
+    answers = np.where(labels == 1, rng.random(400) < 0.93, rng.random(400) < 0.7).astype(int)
+
+    def gain(rows):
+        right, there = labels[rows], answers[rows]
+        return 2 * (right & there).sum() / (right.sum() + there.sum()) - 2 * right.sum() / (right.sum() + len(rows))
+
+    drawn = [gain(rng.integers(0, 400, 400)) for _ in range(2000)]
+    error = against_constant(GLUE["mrpc"], logits(*answers), labels)["standard_error"]
+    assert error == pytest.approx(np.std(drawn), rel=0.08)
+    assert 1.4 * error < against_constant(GLUE["rte"], logits(*answers), labels)["standard_error"]
+    four = rng.integers(4, size=400)
+    answers, best = np.where(rng.random(400) < 0.4, four, rng.integers(4, size=400)), np.bincount(four).argmax()
+
+    def macro(rows):
+        one, other = (f1_score(four[rows], given[rows], average="macro") for given in (answers, np.full(400, best)))
+        return one - other
+
+    drawn = [macro(rng.integers(0, 400, 400)) for _ in range(500)]
+    error = against_constant(MANY, logits(*answers, outputs=4), four)["standard_error"]
+    assert error == pytest.approx(np.std(drawn), rel=0.12)
+
+
 def test_what_cannot_be_scored_is_refused():
     rte, stsb = GLUE["rte"], GLUE["stsb"]
     with pytest.raises(BenchError, match=r"rte: logits have shape \(3, 3\), but \(3, 2\) was expected"):
