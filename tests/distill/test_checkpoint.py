@@ -115,7 +115,7 @@ def test_no_mutation_of_the_files_escapes_as_an_error_or_as_another_state(tmp_pa
         assert len(states.observer.notes) == changed
 
 
-@pytest.mark.parametrize("rest", ["[]", "5", "{}", '{"format": 1}', '{"format": 2, "state": {}}', "null", "[" * 9999])
+@pytest.mark.parametrize("rest", ["[]", "5", "{}", '{"format": 1}', '{"format": 3, "state": {}}', "null", "[" * 9999])
 def test_a_state_that_is_whole_but_none_of_ours_is_set_aside(tmp_path, rest):
     """As another version may have left it, with the right checksums."""
     from bench.files import whole_folder
