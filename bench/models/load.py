@@ -129,20 +129,24 @@ def explained(where: str) -> Iterator[str]:
 def load_tokenizer(where: str) -> PreTrainedTokenizerBase:
     """Return the tokenizer at ``where``."""
     with explained(where) as source:
-        return AutoTokenizer.from_pretrained(source)
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
 
 
 def load_config(where: str) -> PretrainedConfig:
     """Return the configuration of the model at ``where``."""
     with explained(where) as source:
-        return AutoConfig.from_pretrained(source)
+        return AutoConfig.from_pretrained(source, trust_remote_code=False)
 
 
 def load_classifier(where: str, task: Task, seed: int, layers: int | tuple[int, ...] = 0) -> PreTrainedModel:
     """Return the encoder at ``where`` with a head for ``task``; a new head depends on ``seed`` alone."""
     with explained(where) as source, seeded(seed):
         model = AutoModelForSequenceClassification.from_pretrained(
-            source, num_labels=task.n_outputs, **_label_names(task), ignore_mismatched_sizes=True
+            source,
+            num_labels=task.n_outputs,
+            **_label_names(task),
+            ignore_mismatched_sizes=True,
+            trust_remote_code=False,
         )
     return keep_layers(model.float(), layers)
 
@@ -156,7 +160,7 @@ def _label_names(task: Task) -> dict[str, Any]:
 def load_masked_lm(where: str, seed: int, layers: int | tuple[int, ...] = 0) -> tuple[PreTrainedModel, bool]:
     """Return the masked LM at ``where`` and whether its head is trained, not freshly initialised."""
     with explained(where) as source, seeded(seed):
-        model, report = AutoModelForMaskedLM.from_pretrained(source, output_loading_info=True)
+        model, report = AutoModelForMaskedLM.from_pretrained(source, output_loading_info=True, trust_remote_code=False)
     tied = set(getattr(model, "_tied_weights_keys", None) or ())
     base = f"{model.base_model_prefix}."
     fresh = [key for key in report["missing_keys"] if key not in tied and not key.startswith(base)]
