@@ -70,8 +70,9 @@ def against_constant(task: Task, logits: np.ndarray, labels: Labels) -> dict[str
     """Return what the best constant answer scores ("constant"), and the standard error of the gain over it.
 
     ``logits`` [n, n_outputs] are a model's. Of accuracy and F1 the "standard_error" is that of the mean paired
-    difference of what each row contributes. Correlations are 0 for any constant, and have a standard error of
-    1/sqrt(n) where answers and labels are independent.
+    difference of what each row contributes, with one more row that differs: two answers that differ on a single
+    row do not differ by more than a standard error. Correlations are 0 for any constant, and have a standard error
+    of 1/sqrt(n) where answers and labels are independent.
     """
     n, values = len(labels), np.asarray(labels)
     if task.main_metric not in ("accuracy", "f1"):
@@ -80,7 +81,7 @@ def against_constant(task: Task, logits: np.ndarray, labels: Labels) -> dict[str
     best = int(np.argmax(scores))
     answers = np.asarray(logits).argmax(axis=1), np.full(n, best)
     gains = np.subtract(*(_contributions(task, given, values) for given in answers))
-    return {"constant": scores[best], "standard_error": float(gains.std() * n**-0.5)}
+    return {"constant": scores[best], "standard_error": float(((gains.var() + 1 / n) / n) ** 0.5)}
 
 
 def _contributions(task: Task, answers: np.ndarray, labels: np.ndarray) -> np.ndarray:

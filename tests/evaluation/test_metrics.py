@@ -80,10 +80,19 @@ def test_the_standard_error_is_of_the_paired_gain():
     # Right where the constant is wrong on 2 rows, wrong where it is right on 1, alike on the other 7: mean 0.1.
     labels, answers = [0] * 6 + [1] * 4, [1] + [0] * 5 + [1, 1] + [0, 0]
     found = against_constant(GLUE["rte"], logits(*answers), labels)
-    assert found["standard_error"] == pytest.approx(math.sqrt((0.3 - 0.1**2) / 10))
-    assert against_constant(GLUE["rte"], logits(*[0] * 10), labels)["standard_error"] == 0
+    assert found["standard_error"] == pytest.approx(math.sqrt((0.3 - 0.1**2 + 0.1) / 10))
     for task, answer in (("cola", logits(*answers)), ("stsb", np.arange(10.0)[:, None])):
         assert against_constant(GLUE[task], answer, labels)["standard_error"] == pytest.approx(10**-0.5)
+
+
+@pytest.mark.parametrize(("rows", "enough"), [(0, False), (1, False), (2, True)])
+def test_one_row_better_than_the_constant_is_within_a_standard_error(rows, enough):
+    labels = [0] * 390 + [1] * 236
+    answers = [0] * 390 + [1] * rows + [0] * (236 - rows)
+    found = against_constant(GLUE["rte"], logits(*answers), labels)
+    assert (
+        score(GLUE["rte"], logits(*answers), labels)["accuracy"] - found["constant"] > found["standard_error"]
+    ) == enough
 
 
 def test_the_standard_error_of_f1_is_that_of_f1_s_gain_and_not_of_accuracy_s():
