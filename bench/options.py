@@ -167,7 +167,10 @@ def _first_that_fits(value: Any, kinds: tuple[Any, ...], where: str) -> Any:
 
 def fields_of(cls: type) -> dict[str, tuple[Any, Any]]:
     """Return {field: (type, default)} of a dataclass; the default is MISSING where there is none."""
-    hints = typing.get_type_hints(cls)
+    try:
+        hints = typing.get_type_hints(cls)
+    except NameError as error:
+        raise UsageError(f"{cls.__name__}: the type of an option cannot be read where it runs: {error}") from error
     return {
         f.name: (
             hints[f.name],
@@ -228,9 +231,13 @@ def build(cls: type[T], given: Mapping[str, Any], where: str) -> T:
     check_bounds(cls, values, where)
     try:
         return cls(**values)
+    except UsageError:
+        raise
     except (TypeError, ValueError) as error:
         # How a class written elsewhere refuses a value.
         raise UsageError(f"{where}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{where} cannot be constructed: {type(error).__name__}: {error}") from error
 
 
 def put(tree: dict[str, Any], dotted: str, value: Any) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args
 
 from bench.errors import UsageError, unknown
 
@@ -107,6 +107,7 @@ def strategy_file(name: str) -> Path | None:
 
 def load(name: str) -> type[Strategy]:
     """Return the strategy class called ``name``, or the class in ``path/to/file.py:Class``."""
+    from bench.models.inputs import Role
     from bench.strategy import Strategy
 
     if (path := strategy_file(name)) is not None:
@@ -122,6 +123,8 @@ def load(name: str) -> type[Strategy]:
     # Not is_dataclass: a class that lacks the decorator inherits Strategy's, and its options would be lost.
     if not (isinstance(cls, type) and issubclass(cls, Strategy) and "__dataclass_fields__" in vars(cls)):
         raise UsageError(f"{name} is not a dataclass derived from bench.Strategy")
+    if not isinstance(cls.needs, tuple) or not set(cls.needs) <= set(get_args(Role)):
+        raise UsageError(f"{name}: needs is a tuple of {', '.join(map(repr, get_args(Role)))}, not {cls.needs!r}")
     return cls
 
 

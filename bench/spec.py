@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args, get_origin
@@ -61,6 +62,11 @@ class StrategySpec:
             raise UsageError(f"{text!r}: {name} goes around one strategy (of several, write {name}(a+b))")
         spec = cls(name, tuple(given.items()), (cls.parse(inside[1:-1]),) if inside is not None else ())
         strategy = spec.create()
+        for key in options_of(type(strategy)):
+            try:
+                json.dumps(value := getattr(strategy, key))
+            except (TypeError, ValueError) as error:
+                raise UsageError(f"{name}.{key} is {value!r}, which no record can hold: use numbers, texts") from error
         changed = {
             key: getattr(strategy, key)
             for key, (_, default) in options_of(type(strategy)).items()

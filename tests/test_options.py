@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -204,6 +205,26 @@ def test_a_class_s_own_check_runs_after_the_bounds_and_cannot_lose_them():
 
     with pytest.raises(UsageError, match=r"Careless\.copies .*at least 1, not 0"):
         Careless(copies=0)
+
+
+@pytest.mark.parametrize("call", [lambda: {}[1], lambda: sys.exit(3), lambda: 1 / 0])
+def test_a_class_that_fails_on_its_options_is_an_error_in_a_line(call):
+    @dataclass
+    class Fails(Strategy):
+        def __post_init__(self):
+            call()
+
+    with pytest.raises(UsageError, match=r"fails cannot be constructed: (KeyError: 1|SystemExit: 3|ZeroDivisionE.*)"):
+        build(Fails, {}, "fails")
+
+
+def test_an_option_s_type_that_is_not_imported_is_named():
+    @dataclass
+    class Vague(Strategy):
+        size: Nowhere = 1  # noqa: F821
+
+    with pytest.raises(UsageError, match=r"Vague: the type of an option cannot be read .*'Nowhere' is not defined"):
+        build(Vague, {}, "vague")
 
 
 def test_a_default_that_can_change_is_each_object_s_own():

@@ -81,6 +81,22 @@ def test_a_file_that_ends_the_program_is_an_error(call, tmp_path):
         load(f"{tmp_path / 'ends.py'}:X")
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("needs = ('techer',)", r"needs is a tuple of 'student', 'teacher', 'generator', not \('techer',\)"),
+        ("needs = 'teacher'", "needs is a tuple of .*, not 'teacher'"),
+        ("words: bytes = b'a'", r"odd\.py:Odd\.words is b'a', which no record can hold"),
+        ("words: frozenset = frozenset()", r"words is frozenset\(\), which no record can hold"),
+    ],
+)
+def test_what_no_strategy_can_have_is_refused_at_once(line, words, tmp_path):
+    lines = ["from dataclasses import dataclass", "from bench import Strategy", "@dataclass", "class Odd(Strategy):"]
+    (tmp_path / "odd.py").write_text("\n".join([*lines, f"    {line}", ""]))
+    with pytest.raises(UsageError, match=words):
+        StrategySpec.parse(f"{tmp_path / 'odd.py'}:Odd")
+
+
 def test_very_long_names_are_only_wrong_names(tmp_path):
     for text in ("n" * 300, f"./{'n' * 300}.py:X", f"aeda[{'n' * 300}=1]", f"aeda[ratio={'n' * 300}]"):
         with pytest.raises(UsageError) as caught:
