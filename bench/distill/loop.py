@@ -113,6 +113,8 @@ def distil(
             objective = Objective(recipe, done / total, models.task.is_regression)
             # In a phase without views an adversary would learn, and texts be rewritten, for nothing.
             turn = "student" if objective.labels_only else strategy.turn(Step(done, cost.adversary_updates))
+            if turn not in ("student", "adversary"):
+                raise BenchError(f"{type(strategy).__name__}.turn() returned {turn!r}, not 'student' or 'adversary'")
             epoch = None if objective.labels_only else done // per_epoch
             with cost.timed(turn):
                 if turn == "adversary":

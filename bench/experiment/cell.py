@@ -62,19 +62,18 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dic
         "signature": cell.signature,
     }
     write_json(folder / "spec.json", record | {"status": "started"})
-    reason = cell.instance.supports(cell.task) or lacking(cell.instance) or None
-    if reason is not None:
-        record |= {"status": "skipped", "reason": reason}
-    else:
-        try:
+    try:
+        if reason := cell.instance.supports(cell.task) or lacking(cell.instance):
+            record |= {"status": "skipped", "reason": str(reason)}
+        else:
             record |= _train(cell, parts, folder, observer)
-        except Exception as error:  # noqa: BLE001 - recorded and shown; the next cell may be fine
-            try:
-                (folder / "error.txt").write_text(traceback.format_exc())
-            except OSError as unwritten:  # a full disk, say: the record may still fit, and the next cells
-                observer.note(f"cannot write {folder / 'error.txt'}: {unwritten.strerror}")
-            reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
-            record |= {"status": "failed", "reason": reason}
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded and shown; the next cell may be fine
+        try:
+            (folder / "error.txt").write_text(traceback.format_exc(), "utf-8", "backslashreplace")
+        except OSError as unwritten:  # a full disk, say: the record may still fit, and the next cells
+            observer.note(f"cannot write {folder / 'error.txt'}: {unwritten.strerror}")
+        reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+        record |= {"status": "failed", "reason": reason.encode(errors="backslashreplace").decode()}
     record["provenance"] = {
         **provenance(),
         "started": started,

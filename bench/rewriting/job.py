@@ -56,7 +56,7 @@ class Job:
             rewrites = list(self.rewriter.rewrite(examples, rngs, self.context))
         except BenchError:
             raise
-        except Exception as error:  # noqa: BLE001 - recorded with the row and shown; the next row may be fine
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded with the row and shown; the next row may be fine
             if len(examples) == 1:
                 # Memory, disk and the like may be there the next time.
                 final = not isinstance(error, MemoryError | OSError)

@@ -264,6 +264,39 @@ def test_a_cell_that_fails_is_recorded_the_others_go_on_and_it_is_tried_again(re
     assert "2 cells run, 2 were there already" in again.output
 
 
+def test_whatever_a_strategy_does_its_cell_fails_and_the_next_one_runs(results, tmp_path):
+    body = """
+    import sys
+    @dataclass
+    class Leaves(Strategy):
+        def views(self, batch, models):
+            sys.exit(0)
+    @dataclass
+    class LeavesRewriting(Strategy, Rewriter):
+        def rewrite(self, examples, rngs, context):
+            sys.exit(4)
+    @dataclass
+    class Mumbles(Strategy):
+        def views(self, batch, models):
+            raise RuntimeError("half of \\ud83d")
+    @dataclass
+    class Turns(Strategy):
+        def turn(self, step):
+            return "adversery"
+    """
+    file = write_strategy(tmp_path, body, "odd.py")
+    names = ("Leaves", "LeavesRewriting", "Mumbles", "Turns")
+    strategies = ",".join(f"{file}:{name}" for name in names)
+    done = bench("--strategy", f"{strategies},none", "--tasks", "rte", results=results)
+    assert done.exit_code == 1, done.output
+    reasons = {record["strategy"].rpartition(":")[2]: record["reason"] for record in records(results)}
+    assert reasons["Leaves"] == "SystemExit: 0"
+    assert "SystemExit: 4" in reasons["LeavesRewriting"]
+    assert reasons["Mumbles"] == r"RuntimeError: half of \ud83d"
+    assert reasons["Turns"] == "Turns.turn() returned 'adversery', not 'student' or 'adversary'"
+    assert reasons["none"] is None
+
+
 def test_a_run_that_is_interrupted_goes_on_where_it_was(results, tmp_path):
     switch = tmp_path / "interrupt"
     body = f"""
