@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.experiment.provenance import provenance
 from bench.reporting.records import read_record
+from bench.reporting.schema import Done, record_of
 
 if TYPE_CHECKING:
     from bench.experiment.grid import Cell
@@ -45,7 +46,7 @@ class Pace:
 
     def learn(self, job: CellJob, record: dict[str, Any], seconds: float) -> None:
         """Take in what ``job`` took: ``seconds`` in all, of which the first on a task has a teacher to train."""
-        own = _seconds(record) if record["status"] == "done" else None
+        own = _seconds(record["cost"]["seconds"]) if record["status"] == "done" else None
         if own is not None:
             self.like(job).append(own / record["cost"]["student_updates"])
             if _place(job) not in self._prepared:
@@ -83,8 +84,9 @@ class Pace:
             except BenchError:
                 # Said, and set aside, by whoever runs that cell or compares it.
                 continue
-            if record is not None and record["status"] == "done" and _is_alike(record, cell):
-                rates.append(_seconds(record) / record["cost"]["student_updates"])
+            run = None if record is None else record_of(record)
+            if isinstance(run, Done) and run.cost.student_updates and _is_alike(run, cell):
+                rates.append(_seconds(run.cost.seconds) / run.cost.student_updates)
         return rates
 
 
@@ -92,17 +94,17 @@ def _place(job: CellJob) -> tuple[int, str]:
     return id(job.parts), job.cell.task.name
 
 
-def _seconds(record: dict[str, Any]) -> float:
+def _seconds(phases: Mapping[str, float]) -> float:
     # The work of rewriting was done beside the run or before it; waiting for it is a phase of its own.
-    return sum(seconds for phase, seconds in record["cost"]["seconds"].items() if phase != "rewrite")
+    return sum(seconds for phase, seconds in phases.items() if phase != "rewrite")
 
 
-def _is_alike(record: dict[str, Any], cell: Cell) -> bool:
-    if record["provenance"]["hardware"] != provenance()["hardware"]:
+def _is_alike(run: Done, cell: Cell) -> bool:
+    if run.provenance.hardware != provenance()["hardware"]:
         return False
     # As JSON has it: a tuple is a list there.
     asked = json.loads(json.dumps(cell.settings.to_dict()))
-    had = record["spec"]
+    had = {section: settings for section, settings in run.spec.items() if isinstance(settings, dict)}
     return all(
         had.get(section, {}).get(key) == asked[section].get(key) for section, keys in _ALIKE.items() for key in keys
     )

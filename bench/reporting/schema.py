@@ -90,7 +90,7 @@ class CostSection(Struct):
     examples: Count = 0  # clean rows of all student updates
     forwards: dict[str, Count] = {}  # rows by model
     backwards: dict[str, Count] = {}  # rows by model
-    seconds: dict[str, float] = {}  # wall-clock seconds by phase
+    seconds: dict[str, Annotated[float, Meta(ge=-1e10, le=1e10)]] = {}  # wall-clock seconds by phase
     rewritten: dict[str, Count] = {}  # rows and forms of rewriting: all, failed, truncated; outcomes of attacks
     peak_memory_mb: dict[str, Count] = {}  # highest resident memory of the process, and of the GPU where there is one
 

@@ -88,6 +88,25 @@ def test_like_runs_have_the_same_models_batches_and_hardware(tmp_path, jobs, cha
     assert Pace(tmp_path).like(job("rte", "none", None, "recipe.epochs=9", seed=8)) == expected
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record.pop("provenance"),
+        lambda record: record["spec"].update(teacher=None),
+        lambda record: record["cost"].pop("seconds"),
+        lambda record: record["cost"].update(student_updates=0),
+        lambda record: record["cost"].update(seconds={"student": 1e308, "evaluate": 1e308}),
+    ],
+)
+def test_a_record_that_lacks_what_is_asked_for_measures_nothing(tmp_path, jobs, change):
+    write(tmp_path, jobs[0].cell)
+    (path,) = tmp_path.rglob("record.json")
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+    assert sum(Pace(tmp_path).like(jobs[0])) == 0
+
+
 def test_a_corrupt_record_is_no_measurement(tmp_path, jobs):
     write(tmp_path, jobs[0].cell)
     (path,) = tmp_path.rglob("record.json")
