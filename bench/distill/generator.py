@@ -64,7 +64,7 @@ def train_generator(
         encoded = _encode(texts, tokenizer, max_length)
         MaskedLMTraining(model.to(accelerator.device), tokenizer, encoded, settings, accelerator).run(home, observer)
     with explained(str(home)):
-        trained = AutoModelForMaskedLM.from_pretrained(home).float()
+        trained = AutoModelForMaskedLM.from_pretrained(home, trust_remote_code=False).float()
     return TrainedGenerator(trained, home, json.loads((home / "card.json").read_text()))
 
 

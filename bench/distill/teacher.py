@@ -82,7 +82,7 @@ def fine_tune(
     if not is_whole(home, observer):
         _fine_tune(model, tokenizer, task, splits, plan, accelerator, home, observer)
     with explained(str(home)):
-        trained = AutoModelForSequenceClassification.from_pretrained(home).float()
+        trained = AutoModelForSequenceClassification.from_pretrained(home, trust_remote_code=False).float()
     teacher = TrainedTeacher(_frozen(trained, accelerator), json.loads((home / "card.json").read_text()))
     return _in_precision(teacher, settings, task, splits, accelerator, observer)
 
@@ -182,7 +182,9 @@ def load_finetuned(
     another order than the checkpoint names (or fails to name).
     """
     with explained(locate(where)) as source:
-        model, report = AutoModelForSequenceClassification.from_pretrained(source, output_loading_info=True)
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            source, output_loading_info=True, trust_remote_code=False
+        )
     model = model.float()
     if report["missing_keys"]:
         raise UsageError(

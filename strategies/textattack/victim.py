@@ -23,7 +23,7 @@ class Victim(textattack.models.wrappers.ModelWrapper):
 
     def __init__(self, folder: str, device: str) -> None:
         with explained(folder):
-            model = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
+            model = transformers.AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=False)
         self.model = model.float().eval().requires_grad_(False).to(device)
         self.tokenizer = load_tokenizer(folder)
         self.max_length = longest(model, self.tokenizer)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import shutil
 import sys
 
@@ -23,6 +24,7 @@ from bench.models.load import (
     check_vocabularies,
     content_hash,
     load_classifier,
+    load_config,
     load_masked_lm,
     load_tokenizer,
     locate,
@@ -298,3 +300,16 @@ def test_seeded_is_reproducible_and_leaves_no_trace():
     with seeded(3):
         assert torch.equal(torch.rand(3), first)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_code_in_a_model_s_folder_is_neither_run_nor_asked_about(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("builtins.input", asked.append)
+    code = {"AutoConfig": "theirs.Config", "AutoModelForMaskedLM": "theirs.Model", "AutoTokenizer": ["theirs.T"] * 2}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "theirs", "auto_map": code}))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "T", "auto_map": code}))
+    (tmp_path / "theirs.py").write_text("raise AssertionError('was run')")
+    for load in (load_tokenizer, load_config, lambda folder: load_masked_lm(folder, 0)):
+        with pytest.raises(BenchError, match="cannot load"):
+            load(str(tmp_path))
+    assert not asked
