@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from bench.errors import BenchError
 from bench.options import option
 from bench.rewriter import Attacked, Context, Forms, Rewriter
 from bench.strategy import Batch, Models, Strategy, View
@@ -65,7 +66,13 @@ class TextStrategy(Strategy, Rewriter):
                         texts.append(example.texts[side])
                         seeds.append(random.Random(seed))
                         places.append((row, copy, side))
-        for (row, copy, side), text in zip(places, self.rewrite_texts(texts, seeds, context), strict=True):
+        rewritten = self.rewrite_texts(texts, seeds, context)
+        if len(rewritten) != len(texts):
+            raise BenchError(
+                f"{type(self).__name__}.rewrite_texts() returned {len(rewritten)} texts of {len(texts)}; "
+                "return a rewrite of each, in order"
+            )
+        for (row, copy, side), text in zip(places, rewritten, strict=True):
             form = list(forms[row][copy])
             form[side] = text
             forms[row][copy] = tuple(form)

@@ -9,7 +9,7 @@ import torch
 
 from bench import Batch, Context, Example, TextStrategy, View
 from bench.data.tasks import GLUE
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 from bench.rewriter import Writer
 from bench.rewriting.context import context_for
 from bench.rewriting.engine import rewrite_all
@@ -58,6 +58,16 @@ def test_copies_differ_and_do_not_depend_on_the_rows_beside():
     assert beside[1] == three
     with pytest.raises(UsageError, match="at least 1, not 0"):
         Marked(copies=0)
+
+
+def test_a_rewrite_too_few_is_said_in_words():
+    @dataclass
+    class Short(Marked):
+        def rewrite_texts(self, texts, rngs, context):
+            return super().rewrite_texts(texts, rngs, context)[1:]
+
+    with pytest.raises(BenchError, match=r"Short.rewrite_texts\(\) returned 0 texts of 1; return a rewrite of each"):
+        rewrite(Short(), ("one",), "sst2")
 
 
 def views_of(lengths, widths):

@@ -96,7 +96,10 @@ def run(
         fresh = launch(jobs, choices.results, progress, redo=redo)
     _show([*(record for _, record in done), *fresh], choices.results, len(fresh))
     if failed := sum(record["status"] == "failed" for record in fresh):
-        raise BenchError(f"{failed} of {len(done) + len(fresh)} cells failed; the same command tries them again")
+        raise BenchError(
+            f"{failed} of {len(done) + len(fresh)} cells failed (error.txt in its folder says where); "
+            "the same command tries them again"
+        )
 
 
 def _show(records: list[dict[str, Any]], results: Path, ran: int) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.errors import BenchError
-from bench.rewriting.job import in_a_line
 
 T = TypeVar("T")
 
@@ -34,14 +31,6 @@ def once(method: Callable[[Any], T]) -> cached_property[T]:
 
     compute.__doc__ = method.__doc__
     return cached_property(compute)
-
-
-def error_line(error: Exception) -> str:
-    """Return ``error`` in a line, with the place in the code that raised it where it is no message for people."""
-    if isinstance(error, BenchError):
-        return str(error)
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{in_a_line(error)} ({Path(last.filename).name}:{last.lineno})"
 
 
 def shortened(text: str, most: int = 160) -> str:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
-from bench.conformance import Failed, Skipped, error_line, once, shortened
+from bench.conformance import Failed, Skipped, once, shortened
 from bench.conformance.global_state import changed_since, global_states, own_global_state
 from bench.conformance.tiny_tasks import ODD, PAIR, TASKS, TinyTask
 from bench.data.tasks import Example
 from bench.rewriter import Attacked, Forms, Rewriter
 from bench.rewriting.engine import Rewritten, rewrite_all
-from bench.rewriting.job import Job, RowResult
+from bench.rewriting.job import Job, RowResult, in_a_line
 from bench.rewriting.workers import in_workers
 from bench.spec import StrategySpec
 from bench.strategy import Strategy
@@ -132,7 +132,7 @@ class TaskRewriter:
             try:
                 (results[row.id],) = self.rewrite([row])
             except Exception as error:  # noqa: BLE001 - what a strategy may raise is not known; it is reported
-                results[row.id] = error_line(error)
+                results[row.id] = in_a_line(error)
         reasons = [reason for reason in results.values() if isinstance(reason, str)]
         if len(reasons) == len(results):
             raise Failed(f"no row of the {self.tiny.task.title} can be rewritten: {reasons[0]}")

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.conformance import Skipped, error_line, registration, rewriting, training
+from bench.conformance import Skipped, registration, rewriting, training
 from bench.conformance.subject import Subject
+from bench.rewriting.job import in_a_line
 from bench.spec import StrategySpec
 
 Check = Callable[[Subject], str | None]
@@ -82,4 +83,4 @@ def _outcome(check: Check, subject: Subject) -> tuple[Literal["passed", "failed"
     except Skipped as reason:
         return "skipped", str(reason)
     except Exception as error:  # noqa: BLE001 - what a strategy may raise is not known; it is what the check found
-        return "failed", error_line(error)
+        return "failed", in_a_line(error)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.conformance import Failed, Skipped, error_line
+from bench.conformance import Failed, Skipped
 from bench.conformance.global_state import own_global_state
 from bench.conformance.subject import Subject, TaskRewriter
 from bench.conformance.tiny_tasks import TinyTask
@@ -29,6 +29,7 @@ from bench.distill.losses import divergence
 from bench.evaluation.selection import selection
 from bench.observer import Silent
 from bench.rewriter import Rewriter
+from bench.rewriting.job import in_a_line
 from bench.rewriting.training_sets import Rewritten, training_sets
 from bench.settings import Recipe
 from bench.strategy import Models, Step, Strategy
@@ -136,7 +137,7 @@ def run(
         if this.watch is None:
             raise
         before = "".join(f"; before that, {texts[0]}" for texts in this.watch.problems.values())
-        this.error = f"on the {tiny.task.title}: {error_line(error)}{before}"
+        this.error = f"on the {tiny.task.title}: {in_a_line(error)}{before}"
     return this
 
 

@@ -21,7 +21,6 @@ from bench.data.tasks import Example, Task
 from bench.distill.feed import Feed
 from bench.distill.loop import distil
 from bench.distill.view_quality import quality_of_views
-from bench.errors import BenchError
 from bench.evaluation.metrics import against_constant, score
 from bench.evaluation.selection import Selection, selection
 from bench.experiment.grid import Cell
@@ -33,6 +32,7 @@ from bench.observer import Observer
 from bench.reporting.records import read_record
 from bench.reporting.schema import SCHEMA
 from bench.rewriting.context import saved
+from bench.rewriting.job import in_a_line
 from bench.rewriting.training_sets import RewrittenTexts
 from bench.spec import lacking
 from bench.strategy import Models
@@ -72,8 +72,7 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dic
             (folder / "error.txt").write_text(traceback.format_exc(), "utf-8", "backslashreplace")
         except OSError as unwritten:  # a full disk, say: the record may still fit, and the next cells
             observer.note(f"cannot write {folder / 'error.txt'}: {unwritten.strerror}")
-        reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
-        record |= {"status": "failed", "reason": reason.encode(errors="backslashreplace").decode()}
+        record |= {"status": "failed", "reason": in_a_line(error).encode(errors="backslashreplace").decode()}
     record["provenance"] = {
         **provenance(),
         "started": started,

@@ -6,8 +6,10 @@ import json
 import random
 import re
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bench.data.tasks import Example
@@ -87,8 +89,9 @@ class Job:
 
 
 def in_a_line(error: BaseException) -> str:
-    """Return type and message of ``error`` in one line."""
+    """Return ``error`` in one line, with the place in the code that raised it where it is no message for people."""
     if isinstance(error, BenchError):
         return str(error)
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text:.300}" if text else type(error).__name__
+    text, frames = " ".join(str(error).split()), traceback.extract_tb(error.__traceback__)
+    what = f"{type(error).__name__}: {text:.300}" if text else type(error).__name__
+    return f"{what} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else what
