@@ -62,7 +62,7 @@ def augment(
     from bench.spec import StrategySpec, lacking
 
     if (file is None) == (task is None):
-        raise UsageError("give a FILE to rewrite, or --task NAME to see what the strategy does to that task's rows")
+        raise UsageError("give one of both: a FILE to rewrite, or --task NAME to see what becomes of that task's rows")
     if file is None and (columns or output or quoting or overwrite):
         raise UsageError("--columns, --quoting, --output and --overwrite are of a FILE; with --task nothing is written")
     spec = StrategySpec.parse(strategy)

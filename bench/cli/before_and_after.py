@@ -119,7 +119,7 @@ def _amounts_to(before: Sequence[tuple[str, ...]], after: Sequence[Forms], dev: 
     from bench.reporting.quality import MEASURES, printed
 
     quality = {**text_quality(before, after, dev=dev), "similarity": similarity(before, after)}
-    lines = [f"{quality['rows']} rows, {quality['forms']} forms of them"]
+    lines = [f"{quality['rows']} rows, {quality['forms']} rewrites"]
     for measure in MEASURES:
         if quality.get(measure.key) is not None:
             lines.append(f"  {measure.head:<18}{printed(quality[measure.key], measure.form):>7}  {measure.about}")

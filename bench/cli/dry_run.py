@@ -40,7 +40,7 @@ def overview(done: Sequence[str], jobs: Sequence[CellJob], results: Path, progre
     rows += view.models(to_run)
     width = max(len(row.name) for row in rows)
     seconds = sum(row.seconds for row in rows if row.seconds is not None)
-    rest = " and what is unknown" if any(row.seconds is None for row in rows) else ""
+    rest = ", plus the cells of unknown time" if any(row.seconds is None for row in rows) else ""
     total = f"{len(to_run)} cells to run, {len(done)} done: about {clock_time(seconds)}{rest}"
     lines = [f"{row.name:<{width}}  {row.what}" for row in rows]
     return "\n".join([*lines, f"{total} (this took {time.monotonic() - start:.0f} s)"])
@@ -71,7 +71,7 @@ class _View:
             self._progress.doing(f"timing a few updates of {kind[1]} on {kind[0]}")
             self._timed[kind] = self._calibration(job.parts).cell(job)
         if (seconds := self._timed[kind]) is None:
-            return _Line(str(job.cell), "to run, unknown: it rewrites texts, and no run like it is here", None)
+            return _Line(str(job.cell), "to run, time unknown until it has run once: it rewrites texts", None)
         return _to_do(str(job.cell), "to run", seconds, _TIMED)
 
     def models(self, jobs: Sequence[CellJob]) -> Iterator[_Line]:
@@ -85,10 +85,10 @@ class _View:
             if any(job.parts.origin(role) == "generator" for role in roles & {"teacher", "student", "generator"}):
                 generators[job.parts] = None
         for parts, task in teachers:
-            self._progress.doing(f"looking for the teacher of {task}")
+            self._progress.doing(f"timing a few updates of the teacher of {task}")
             yield _model(f"teacher of {task}", self._calibration(parts).teacher(task))
         for parts in generators:
-            self._progress.doing("looking for the generator")
+            self._progress.doing("timing a few updates of the generator")
             yield _model("generator", self._calibration(parts).generator())
 
 

@@ -87,7 +87,7 @@ def strategies(names: tuple[str, ...], ready: bool, verbose: bool, form: str) ->
             parts.append("\n".join([*head, *(_brief(row, indent, whole=not family) for row in members)]))
     parts += [f"{name}: {why}" for name, why in absent.items()]
     if any(row["missing"] for row in rows):
-        parts.append("what is missing: bench prefetch --strategy NAME gets it where it can; bench list strategies NAME")
+        parts.append("get what is missing: bench prefetch --strategy NAME; all about it: bench list strategies NAME")
     show("\n\n".join(parts))
 
 

@@ -64,6 +64,6 @@ def _fetched(resource: Resource) -> str | None:
     try:
         resource.fetch()
     except Exception as error:  # noqa: BLE001 - a downloader may raise anything; it is shown, and the next one goes on
-        return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return str(error) or type(error).__name__
     importlib.invalidate_caches()  # a package may be among what was fetched
     return None if resource.ready() else "it was fetched, but is not found where it is looked for"

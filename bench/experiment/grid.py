@@ -133,7 +133,7 @@ def choose_tasks(wanted: Sequence[str], source: Source) -> tuple[list[Task], lis
         is_glob = pattern == "all" or any(c in pattern for c in "*?[")
         names = fnmatch.filter(source.tasks, "*" if pattern == "all" else pattern) if is_glob else [pattern]
         if not names or names[0] not in source.tasks:
-            raise unknown("task", pattern, source.tasks, "(see: bench list tasks)")
+            raise unknown("task", pattern, source.tasks, "(see: bench list tasks; your own: ./FILE.toml)")
         for name in names:
             task = source.tasks[name]
             if task.trained_on is not None:

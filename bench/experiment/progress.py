@@ -66,7 +66,7 @@ class Progress:
             self._parts["left"] = f"{clock_time(left)} left"
             grid = None if self._left is None else self._left(model, left, seconds / steps)
             if grid is not None:
-                self._parts["left"] += f", grid {clock_time(grid)}"
+                self._parts["left"] += f", all {clock_time(grid)}"
         if self._live is None and self._clock() - self._last_line > _LINE_EVERY_SECONDS:
             self._last_line = self._clock()
             self.note(_GAP.join(filter(None, self._parts.values())))

@@ -124,7 +124,7 @@ def test_a_strategy_is_ready_or_says_what_it_lacks():
         "",
         "circus: package circus is not installed: pip install circus",
         "",
-        "what is missing: bench prefetch --strategy NAME gets it where it can; bench list strategies NAME",
+        "get what is missing: bench prefetch --strategy NAME; all about it: bench list strategies NAME",
     ]
 
 

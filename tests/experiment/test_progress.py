@@ -53,14 +53,14 @@ def test_wide_there_is_all(progress):
     assert found.startswith("[13/64] wnli · ./sentence_shuffle.py:SentenceShuffle · seed 0  ")
     assert "━" in found
     assert found.endswith(
-        "generator 100,000/1,800,000  loss 4.477  dev accuracy 0.750  10,000.0/s  2:50 left, grid 2:10:05"
+        "generator 100,000/1,800,000  loss 4.477  dev accuracy 0.750  10,000.0/s  2:50 left, all 2:10:05"
     )
 
 
 @pytest.mark.parametrize("width", [30, 40, 60, 80, 100, 120, 160])
 def test_the_time_left_is_the_last_to_go(progress, width):
     found = line(progress, width)
-    assert found.endswith("2:50 left, grid 2:10:05")
+    assert found.endswith("2:50 left, all 2:10:05")
     assert ("generator 100,000/1,800,000" in found) == (width >= 60)
     assert found.startswith("[13/64]") == (width >= 80)
     # In the order in which they go, what is there has all after it beside it.
