@@ -290,9 +290,9 @@ def test_whatever_a_strategy_does_its_cell_fails_and_the_next_one_runs(results, 
     done = bench("--strategy", f"{strategies},none", "--tasks", "rte", results=results)
     assert done.exit_code == 1, done.output
     reasons = {record["strategy"].rpartition(":")[2]: record["reason"] for record in records(results)}
-    assert reasons["Leaves"] == "SystemExit: 0"
+    assert reasons["Leaves"].startswith("SystemExit: 0 (")
     assert "SystemExit: 4" in reasons["LeavesRewriting"]
-    assert reasons["Mumbles"] == r"RuntimeError: half of \ud83d"
+    assert reasons["Mumbles"].startswith(r"RuntimeError: half of \ud83d (odd.py:")
     assert reasons["Turns"] == "Turns.turn() returned 'adversery', not 'student' or 'adversary'"
     assert reasons["none"] is None
 
