@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.data.tasks import Example
 from bench.errors import BenchError
 from bench.files import digest
-from bench.observer import Observer
+from bench.observer import Observer, Silent
 from bench.rewriter import Context, Forms, Rewriter
 from bench.rewriting.identity import identity
 from bench.rewriting.job import Job, RowResult
@@ -74,6 +74,7 @@ def rewrite_all(
     the example, where a rewriter returns another number of forms or texts.
     """
     started = time.perf_counter()
+    observer = observer or Silent()
     job = Job(rewriter, context, seed, edition, name or type(rewriter).__name__)
     # All that a row's rewrite may depend on: an attack also asks for its label.
     keys = [digest(*example.texts, repr(example.label)) for example in examples]
@@ -107,7 +108,7 @@ def rewrite_all(
             if store is not None:
                 store.add(key, result)
             done += repeats[key]
-            if observer is not None and (time.monotonic() > reported + _REPORT_SECONDS or done == len(keys)):
+            if time.monotonic() > reported + _REPORT_SECONDS or done == len(keys):
                 observer.update("rewrite", done, len(keys))
                 reported = time.monotonic()
             if not count and len(results) >= _GIVE_UP_AFTER:
@@ -118,12 +119,11 @@ def rewrite_all(
         reason = f"the first is example {examples[first].id}: {failed[first]}"
         if 2 * len(failed) > done:
             raise BenchError(f"{job.name} could not rewrite {len(failed):,} of {done:,} rows; {reason}")
-        if observer is not None:
-            again = sum(not results[keys[row]].final for row in failed)
-            observer.note(
-                f"{job.name}: {len(failed):,} of {done:,} rows failed and stay as they are; {reason}"
-                + (f" (the next command tries {again:,} of them again)" if again else "")
-            )
+        again = sum(not results[keys[row]].final for row in failed)
+        observer.note(
+            f"{job.name}: {len(failed):,} of {done:,} rows failed and stay as they are; {reason}"
+            + (f" (the next command tries {again:,} of them again)" if again else "")
+        )
     times = [result.seconds for result in results.values() if result.seconds is not None]
     return Rewritten(
         forms=[

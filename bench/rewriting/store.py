@@ -29,7 +29,7 @@ class Store:
     their content.
     """
 
-    def __init__(self, cache: Path, identity: dict[str, Any], task: Task, observer: Observer | None) -> None:
+    def __init__(self, cache: Path, identity: dict[str, Any], task: Task, observer: Observer) -> None:
         self._folder = cache / "rewrites" / digest(identity)
         self._texts = [f"text_{side}" for side in range(len(task.texts))]
         self._observer = observer
@@ -49,9 +49,8 @@ class Store:
             except (pa.ArrowException, OSError, ValueError) as error:
                 with contextlib.suppress(OSError):
                     os.replace(part, part.with_suffix(".corrupt"))
-                if self._observer is not None:
-                    reason = " ".join(str(error).split())
-                    self._observer.note(f"damaged rewrites set aside, to be made again: {part} ({reason:.200})")
+                reason = " ".join(str(error).split())
+                self._observer.note(f"damaged rewrites set aside, to be made again: {part} ({reason:.200})")
                 continue
             # Where two processes rewrote one row and only one succeeded, that counts.
             results |= {
