@@ -81,7 +81,8 @@ def test_neither_starting_nor_loading_counts_against_a_row_or_as_its_work(create
 
 
 def test_a_worker_that_cannot_start_is_one_error(create):
-    with pytest.raises(BenchError, match=r"cannot start in a worker process: LookupError: no corpora/stopwords$"):
+    reason = r"cannot start in a worker process: LookupError: no corpora/stopwords \(obedient\.py:\d+\)$"
+    with pytest.raises(BenchError, match=reason):
         rewrite_all(create("Loads[how=raise]"), sentences(5), CONTEXT)
     with pytest.raises(BenchError, match=r"cannot start in a worker process: .* died \(exit code 5\)"):
         rewrite_all(create("Loads[how=exit]"), sentences(5), CONTEXT)
