@@ -55,12 +55,12 @@ def options(subject: Subject) -> str | None:
             changed = StrategySpec(spec.name, tuple(sorted({**given, name: value}.items())), spec.inner)
             try:
                 parsed = StrategySpec.parse(str(changed))
-            except UsageError:
-                continue
-            except Exception as error:
+            except UsageError as error:
+                if isinstance(error.__cause__, None | UsageError | TypeError | ValueError):
+                    continue
                 raise Failed(
-                    f"{changed}: {type(error).__name__}: {error}; refuse a value that makes no sense by raising "
-                    f"bench.errors.UsageError in __post_init__"
+                    f"{changed}: {error}; refuse a value that makes no sense by raising bench.errors.UsageError in "
+                    f"__post_init__"
                 ) from error
             _spelled(parsed)
             tried += 1
