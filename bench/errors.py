@@ -24,6 +24,11 @@ def quoted(value: object) -> str:
     return _shortened.repr(value)
 
 
+def printable(text: str) -> str:
+    r"""Return ``text`` with what a terminal would obey and not show spelled out, an escape as ``\x1b``."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 # So many names are listed in full.
 _FEW = 12
 

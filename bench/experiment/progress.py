@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from bench.errors import printable
 from bench.observer import clock_time
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ class Progress:
         self._score = f"dev {metric} {value:.3f}"
 
     def note(self, text: str) -> None:
-        """Say ``text`` above the display, and keep it there."""
+        """Say ``text`` above the display, and keep it there; what a terminal would obey in it is spelled out."""
+        text = printable(text)
         if self._live is not None:
             # A terminal breaks a long line itself, so that it is copied as one.
             self._live.console.print(text, highlight=False, markup=False, soft_wrap=True)

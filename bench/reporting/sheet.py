@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import printable
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -35,11 +37,6 @@ class Sheet:
         self.preset = printable(self.preset)
         self.columns = [(printable(head), [printable(cell) for cell in cells]) for head, cells in self.columns]
         self.notes = [printable(note) for note in self.notes]
-
-
-def printable(text: str) -> str:
-    r"""Return ``text`` with what a terminal would obey and not show spelled out, an escape as ``\x1b``."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def page_width(to_terminal: bool) -> int:
