@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from bench.brackets import split_list
-from bench.errors import UsageError
+from bench.errors import UsageError, quoted
 from bench.options import build, describe, fields_of
 from bench.registry import about, load, names
+from bench.rewriter import Rewriter
 
 if TYPE_CHECKING:
     from bench.models.inputs import Role
@@ -67,6 +68,11 @@ class StrategySpec:
                 json.dumps(value := getattr(strategy, key))
             except (TypeError, ValueError) as error:
                 raise UsageError(f"{name}.{key} is {value!r}, which no record can hold: use numbers, texts") from error
+        for rewriter in strategy.rewriters():
+            if not isinstance(rewriter, Rewriter):
+                raise UsageError(
+                    f"{type(strategy).__name__}.rewriters() holds {quoted(rewriter)}: bench.Rewriter is meant"
+                )
         changed = {
             key: getattr(strategy, key)
             for key, (_, default) in options_of(type(strategy)).items()
@@ -129,8 +135,14 @@ def _spelled(value: Any) -> str:
 
 
 def missing(strategy: Strategy) -> list[Resource]:
-    """Return what ``strategy`` needs on this machine and does not find."""
-    return [resource for resource in strategy.resources() if not resource.ready()]
+    """Return what ``strategy`` needs on this machine and does not find; UsageError where it names no Resource."""
+    from bench.resources import Resource
+
+    needed = strategy.resources()
+    for resource in needed:
+        if not isinstance(resource, Resource):
+            raise UsageError(f"{type(strategy).__name__}.resources() holds {quoted(resource)}: bench.Resource is meant")
+    return [resource for resource in needed if not resource.ready()]
 
 
 def models_read(strategy: Strategy) -> set[Role]:

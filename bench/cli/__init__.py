@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import traceback
 from typing import Any
 
 import click
@@ -76,9 +77,23 @@ class Verbs(click.Group):
         except BenchError as error:
             kind = _WrongRequest if isinstance(error, UsageError) else click.ClickException
             raise kind(str(error)) from error
+        except Exception as error:
+            place = _in_own_file(error)
+            if place is None:
+                raise
+            raise click.ClickException(f"{place}: {type(error).__name__}: {error}") from error
         except KeyboardInterrupt:
             click.echo("\nInterrupted. Issue the same command again to go on.", err=True)
             raise click.exceptions.Exit(130) from None
+
+
+def _in_own_file(error: Exception) -> str | None:
+    """Return where in a strategy's file, one that the user named, ``error`` came from: FILE.py:LINE; None elsewhere."""
+    from bench.registry import imported_files
+
+    own = set(map(str, imported_files()))
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in own]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 
 
 @click.group(name="bench", cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -49,3 +49,36 @@ def test_a_generator_that_cannot_be_built_is_refused(tmp_path):
     arguments = ["generator", "--results", str(tmp_path), "--set", "generator.shape.hidden_size=-5"]
     done = CliRunner().invoke(main, arguments)
     assert (done.exit_code, "no generator of this shape" in done.stderr) == (2, True)
+
+
+OWN = """from dataclasses import dataclass
+from bench import Strategy
+
+@dataclass
+class Own(Strategy):
+    '''Fails in one of its methods.'''
+    def {method}(self{arguments}):
+        {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "body", "code", "words"),
+    [
+        ("resources", "", "raise KeyError('corpus')", 1, "own.py:8: KeyError: 'corpus'"),
+        ("resources", "", "open('no such file')", 1, "own.py:8: FileNotFoundError"),
+        ("rewriters", "", "return self.nothing", 1, "own.py:8: AttributeError"),
+        ("supports", ", task", "1 / 0", 1, "own.py:8: ZeroDivisionError"),
+        ("resources", "", "return ['wordnet']", 2, "Own.resources() holds 'wordnet': bench.Resource is meant"),
+        ("rewriters", "", "return (7,)", 2, "Own.rewriters() holds 7: bench.Rewriter is meant"),
+    ],
+)
+def test_an_own_strategy_that_fails_before_any_work_is_named_with_its_line(
+    method, arguments, body, code, words, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(OWN.format(method=method, arguments=arguments, body=body))
+    done = CliRunner().invoke(main, ["run", "--strategy", "./own.py:Own", "--tasks", "rte"])
+    assert done.exit_code == code, done.output
+    assert words in done.stderr
+    assert not list(tmp_path.rglob("record.json"))
