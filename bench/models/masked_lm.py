@@ -38,15 +38,20 @@ def draw_mask(inputs: Inputs, tokenizer: PreTrainedTokenizerBase, rate: float, r
 
 
 def masked_logits(models: Models, inputs: Inputs, masked: torch.Tensor) -> torch.Tensor:
-    """Return the generator's logits [M, V] (fp32) at the M masked positions of ``inputs``, in row order.
+    """Return ``word_logits`` at the M positions of ``inputs`` that are ``masked`` [B, L], with masks there."""
+    ids = inputs["input_ids"].masked_fill(masked, _id(models.tokenizer, "mask_token_id"))
+    return word_logits(models, {**inputs, "input_ids": ids}, masked)
+
+
+def word_logits(models: Models, inputs: Inputs, places: torch.Tensor) -> torch.Tensor:
+    """Return the generator's logits [M, V] (fp32) at the M ``places`` [B, L] of ``inputs`` as they are, in row order.
 
     V is the size of the tokenizer's vocabulary.
     Tokens that are markup, not text (padding, mask, separators, unknown), get -inf: a sample is never one.
     """
     assert models.generator is not None
-    ids = inputs["input_ids"].masked_fill(masked, _id(models.tokenizer, "mask_token_id"))
-    with gathered(models.generator, masked):
-        logits = models.logits("generator", {**inputs, "input_ids": ids})[0]
+    with gathered(models.generator, places):
+        logits = models.logits("generator", inputs)[0]
     # Checkpoints pad their embedding matrices, each to a size of its own; those rows are no tokens.
     logits = logits[:, : len(models.tokenizer)]
     forbidden = torch.tensor(models.tokenizer.all_special_ids, device=logits.device)

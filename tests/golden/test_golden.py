@@ -41,6 +41,7 @@ RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "finetune",
         "mate-kd[generator_steps=1,student_steps=2,generator_lr=1e-3]",
         "mlm",
+        "vda",
         "freelb",
         "smart[epsilon=0.1,lr=0.1]",
         "mixkd",
