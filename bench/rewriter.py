@@ -80,6 +80,10 @@ class Rewriter:
         """Return the first epoch (from 0) that trains on the same texts as ``epoch``."""
         return epoch - epoch % self.refresh if self.refresh else 0
 
+    def at(self, edition: int) -> Rewriter:
+        """Return who makes the texts of ``edition``: itself, unless a first edition is made in another way."""
+        return self
+
 
 class Writer(Rewriter):
     """Makes rows that belong to no training row: samples of a language model, sentences from elsewhere.

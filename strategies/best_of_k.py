@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench import Attacked, Batch, Context, Models, Rewriter, Strategy, View, option
@@ -40,6 +40,9 @@ class Pool(Rewriter):
 
     def reads(self) -> tuple[Reads, ...]:
         return self.inner.reads()
+
+    def at(self, edition: int) -> Rewriter:
+        return replace(self, inner=self.inner.at(edition))
 
     def rewrite(self, examples: Sequence[Example], rngs: Sequence[random.Random], context: Context) -> list[Attacked]:
         pools = [Attacked([], "") for _ in examples]

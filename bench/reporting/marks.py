@@ -10,12 +10,15 @@ _FAILED_ROWS = 0.01
 """From this share on, rows that could not be rewritten are worth a note."""
 _UNCHANGED = 0.001
 """A strategy that changes fewer of its texts does nothing to them."""
+_MOSTLY_CLEAN = 0.5
+"""A strategy that changes fewer of its texts shows the student clean text more often than not."""
 _DEV_IN_TRAIN = 0.01
 """GLUE's own dev sets share a few rows with train."""
 
 ON_SCORES = {
     "constant": ("=", "one answer for every dev row, or no better than the best constant answer"),
     "unchanged": ("∅", "changed none of the texts, or next to none"),
+    "clean": ("○", "most of the texts that the strategy showed were the originals"),
     "rewriting": ("!", "rows that could not be rewritten stayed as they were"),
 }
 ON_TASKS = {"dev": ("¶", "dev rows that are training rows as well")}
@@ -32,6 +35,8 @@ def warnings(runs: Sequence[Done], quality: dict[str, float] | None) -> dict[str
         figures["constant"] = f"{empty} of {len(runs)} seeds"
     if quality and quality.get("changed", 1.0) < _UNCHANGED:
         figures["unchanged"] = f"{quality['changed']:.1%}"
+    elif quality and quality.get("changed", 1.0) < _MOSTLY_CLEAN:
+        figures["clean"] = f"{1 - quality['changed']:.0%}{_attacked(quality)}"
     if quality and quality.get("failed", 0.0) > _FAILED_ROWS:
         figures["rewriting"] = f"{quality['failed']:.1%} of the rows"
     for run in runs:
@@ -43,6 +48,13 @@ def warnings(runs: Sequence[Done], quality: dict[str, float] | None) -> dict[str
         if teacher.dev - constant <= 2 * teacher.standard_error:
             figures["teacher"] = f"{100 * teacher.dev:.1f} against {100 * constant:.1f}"
     return figures
+
+
+def _attacked(quality: dict[str, float]) -> str:
+    """Return what share of the rows an adversary attacked, and what share it changed; empty where there was none."""
+    if "attacked" not in quality:
+        return ""
+    return f", {quality['attacked']:.0%} of the rows attacked and {1 - quality['attack_clean']:.0%} changed"
 
 
 def constant_of(run: Done) -> float | None:

@@ -42,7 +42,9 @@ MEASURES = (
     Measure("dev_overlap", "in dev", "changed texts that are a dev row"),
     Measure("truncated", "truncated", "texts cut at the maximum length"),
     Measure("failed", "failed", "rows that could not be rewritten and stayed as they were"),
-    Measure("attack_success", "attacked", "of the rows an adversary tried, those on which it fooled its victim"),
+    Measure("attacked", "attacked", "rows that an adversary asked its victim about; the others stay as they were"),
+    Measure("attack_success", "fooled", "of the rows an adversary tried to change, those on which it did"),
+    Measure("attack_clean", "left clean", "rows that an adversary left as they were: not attacked, skipped or failed"),
     Measure("queries_per_row", "queries", "texts per row that an adversary asked its victim about", "count"),
 )
 
@@ -50,8 +52,9 @@ MEASURES = (
 def quality_means(runs: Sequence[Done]) -> dict[str, float] | None:
     """Return the means over ``runs`` of the numbers in their sections ``text_quality``; None where they have none.
 
-    Of what was counted in rewriting come shares of the rows: ``failed``, ``attack_success`` among the rows that an
-    adversary tried, and ``queries_per_row``. A number that only some runs have is the mean over those.
+    Of what was counted in rewriting come shares of the rows: ``failed``, and of an adversary's ``attacked`` (it asked
+    its victim about them), ``attack_success`` among those it tried to change (it skips the others), ``attack_clean``
+    (left as they were) and ``queries_per_row``. A number that only some runs have is the mean over those.
     """
     values: dict[str, list[float]] = defaultdict(list)
     for run in runs:
@@ -59,8 +62,12 @@ def quality_means(runs: Sequence[Done]) -> dict[str, float] | None:
         counts = section.pop("rewriting", None) or run.cost.rewritten
         if rows := counts.get("rows"):
             section["failed"] = counts.get("failed", 0) / rows
-            if tried := counts.get("success", 0) + counts.get("failure", 0):
-                section["attack_success"] = counts.get("success", 0) / tried
+            success, skipped = counts.get("success", 0), counts.get("skipped", 0)
+            if tried := success + counts.get("failure", 0):
+                section["attack_success"] = success / tried
+            if tried + skipped + counts.get("left out", 0):
+                section["attacked"] = (tried + skipped) / rows
+                section["attack_clean"] = 1 - success / rows
             if run.cost.attack_queries:
                 section["queries_per_row"] = run.cost.attack_queries / rows
         for key, value in section.items():

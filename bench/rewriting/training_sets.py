@@ -99,6 +99,7 @@ class RewrittenTexts:
 
     def rewritten(self, rewriter: Rewriter, edition: int) -> Rewritten:
         """Return the training sets that ``rewriter`` makes for ``edition``."""
+        rewriter = rewriter.at(edition)
         texts = rewrite_all(
             rewriter,
             self.rows,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from bench.options import option
@@ -23,12 +23,18 @@ class Attack(TextAttackMember):
 
     Rows that are not attacked, and rows without a word, come back as they were ("left out"). A row is attacked where
     the victim agrees with its label ("skipped" where it does not). Input reduction, which keeps the label and shortens
-    the text, succeeds where the text got shorter. Without success a row comes back as it was. Of a pair one text
-    changes at a time while the victim reads both: the first that ``side`` lets change, and if that fails the other
-    with what is left of the queries. Of a text longer than ``max_words`` the victim reads all.
+    the text, succeeds where the text got shorter. Without success a row comes back as it was: with a ``share`` of a
+    quarter, at least three quarters of what the student sees is clean text, as the leaderboard says (attacks are slow).
+    Of a pair one text changes at a time while the victim reads both: the first that ``side`` lets change, and if that
+    fails the other with what is left of the queries. Of a text longer than ``max_words`` the victim reads all.
+
+    The first edition (``refresh`` epochs) attacks the teacher: a student that knows nothing is fooled by anything, or
+    wrong before anything changes.
     """
 
-    victim: Literal["student", "teacher"] = option("student", "the model under attack")
+    victim: Literal["student", "teacher"] = option(
+        "student", "the model under attack; student: the teacher first, until texts are attacked anew"
+    )
     side: Side = option("task", "the text of a pair that may change; task: what the task means by its texts")
     share: float = option(0.25, "the share of rows that are attacked", above=0, at_most=1)
     queries: int = option(300, "the number of texts that the victim may be asked about per row", at_least=2)
@@ -45,6 +51,9 @@ class Attack(TextAttackMember):
 
     def reads(self) -> tuple[Reads, ...]:
         return (self.victim, *super().reads())
+
+    def at(self, edition: int) -> Attack:
+        return replace(self, victim="teacher") if edition == 0 and self.victim == "student" else self
 
     def changeable(self, task: Task) -> tuple[int, ...]:
         """Return the numbers of the texts of a row of ``task`` that may change."""

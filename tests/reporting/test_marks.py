@@ -47,6 +47,21 @@ def test_a_strategy_that_changes_nothing_is_marked():
     assert notes(records, "∅") == ["∅ changed none of the texts, or next to none: shuffle on rte (0.0%)"]
 
 
+def test_a_strategy_that_shows_mostly_clean_text_is_marked_and_an_attack_says_its_shares():
+    attack = {"rows": 1000, "success": 180, "failure": 50, "skipped": 20, "left out": 750}
+    records = [
+        run(),
+        run(strategy="eda", text_quality={"changed": 0.9}),
+        run(strategy="antonym", text_quality={"changed": 0.4}),
+        run(strategy="pwws", text_quality={"changed": 0.16, "rewriting": attack}),
+    ]
+    assert lines(records)["rte"]["pwws"].mean == "50.0○"
+    assert notes(records, "○") == [
+        "○ most of the texts that the strategy showed were the originals: antonym on rte (60%), "
+        "pwws on rte (84%, 25% of the rows attacked and 18% changed)"
+    ]
+
+
 def test_rows_that_failed_to_be_rewritten_are_said_where_they_are_many():
     few = {"rows": 1000, "failed": 10}
     many = {"rows": 1000, "failed": 980}

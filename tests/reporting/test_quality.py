@@ -32,7 +32,7 @@ def test_means_are_over_seeds_first_and_then_over_tasks():
 
 
 def test_counts_of_rewriting_become_shares_of_its_rows():
-    attack = {"rows": 100, "failed": 5, "success": 30, "failure": 10, "skipped": 55}
+    attack = {"rows": 100, "failed": 5, "success": 30, "failure": 10, "skipped": 15, "left out": 40}
     records = [
         made("rte", "bae", 0, 0.3, attack, queries=250, similarity=None),
         made("rte", "bae", 1, 0.3, {**attack, "failed": 15}, queries=350, similarity=0.5),
@@ -41,11 +41,13 @@ def test_counts_of_rewriting_become_shares_of_its_rows():
     found = table(records)
     bae = found["bae"]
     assert bae["failed"] == pytest.approx(0.1)
+    assert bae["attacked"] == pytest.approx(0.55)
     assert bae["attack_success"] == 0.75
+    assert bae["attack_clean"] == pytest.approx(0.7)
     assert bae["queries_per_row"] == 3
     assert bae["similarity"] == 0.5  # known of one seed only
     assert found["eda"]["failed"] == 0
-    assert found["eda"]["attack_success"] is None
+    assert found["eda"]["attack_success"] is found["eda"]["attacked"] is found["eda"]["attack_clean"] is None
 
 
 def test_only_the_main_setting_of_a_task_counts():

@@ -175,6 +175,17 @@ def test_what_a_member_needs():
 
 
 @needs_library
+def test_the_first_edition_attacks_the_teacher_and_is_the_same_for_every_student():
+    attack, teacher = make("pwws[share=0.5]"), make("pwws[share=0.5,victim=teacher]")
+    assert attack.at(0) == teacher == teacher.at(0) == teacher.at(1)
+    assert attack.at(1) is attack
+    known = Context(TASK, {"teacher": "there"}, {"teacher": "it"})
+    assert identity(attack.at(0), known, seed=0, edition=0) == identity(teacher, known, seed=0, edition=0)
+    (pool,) = StrategySpec.parse("best-of-k(textattack:pwws)").create().rewriters()
+    assert [pool.at(edition).reads() for edition in (0, 1)] == [("teacher",), ("student",)]
+
+
+@needs_library
 def test_what_cannot_run_says_why(monkeypatch):
     assert make("pwws").supports(TASK) is None
     assert "scores" in make("pwws").supports(GLUE["stsb"])
