@@ -46,6 +46,17 @@ def _file_digest(path: Path, size: int, modified: int) -> str:
     return content.hexdigest()
 
 
+def content_digest(path: Path) -> str | None:
+    """Return the digest of the file at ``path``, or of the model in that folder; None where neither is there.
+
+    Of a folder count configuration, weights and tokenizer.
+    """
+    if path.is_file():
+        return file_digest(path)[:16]
+    files = [file for file in path.glob("*") if file.suffix in (".json", ".safetensors", ".bin", ".txt", ".model")]
+    return digest({file.name: file_digest(file) for file in files}) if files else None
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield the name of a file to write, which becomes ``path`` when the block ends well and vanishes if it does not.

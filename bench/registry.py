@@ -23,6 +23,7 @@ C = TypeVar("C", bound=type)
 
 _registered: dict[str, str | type] = {}
 _families: dict[str, str] = {}
+_open_ended: set[str] = set()
 _files: list[Path] = []
 
 
@@ -44,9 +45,11 @@ class Family(Protocol):
         """Return the strategy class of ``member``, its options those of the library's own signature."""
 
 
-def register_family(name: str, target: str) -> None:
-    """Register the family at ``target``, a lazy ``"module:object"`` string."""
+def register_family(name: str, target: str, *, open_ended: bool = False) -> None:
+    """Register the family at ``target``, a lazy ``"module:object"`` string; ``open_ended``: any text names a member."""
     _families[name] = target
+    if open_ended:
+        _open_ended.add(name)
 
 
 def families() -> dict[str, Family]:
@@ -138,7 +141,7 @@ def _named(name: str) -> Any:
         of_library = families()[family]
         if of_library.missing is not None:
             raise UsageError(f"no strategy {name}: {of_library.missing}")
-        if member in of_library.members():
+        if member and (family in _open_ended or member in of_library.members()):
             return of_library.load(member)
     if "/" in name or "\\" in name:
         raise UsageError(f"{name!r} names no strategy: write FILE.py:Class, without + , ( ) [ ] in the file's path")

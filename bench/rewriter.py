@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Context:
 
     ``models`` holds, for every role in the rewriter's ``reads()``, the folder of that model and its tokenizer as
     ``from_pretrained`` takes it; the student's is a snapshot. ``digests`` identify their contents. ``texts`` are
-    the task's training texts, where the rewriter reads "texts" (TF-IDF).
+    the task's training texts, and ``ids`` those rows' ids, where the rewriter reads "texts" (TF-IDF).
     """
 
     task: Task
@@ -45,6 +46,12 @@ class Context:
     digests: Mapping[Role, str] = field(default_factory=dict)
     device: str = "cpu"
     texts: Sequence[tuple[str, ...]] = ()
+    ids: Sequence[int] = ()
+
+    @cached_property
+    def places(self) -> Mapping[int, int]:
+        """The place of each training row among ``texts``, by its id."""
+        return {id: place for place, id in enumerate(self.ids)}
 
 
 class Rewriter:
@@ -52,9 +59,11 @@ class Rewriter:
 
     ``libraries`` are the distributions it works with: their versions belong to its identity, and they are only ever
     imported in worker processes. ``refresh`` says every how many epochs the texts are made anew; 0: once per run.
+    ``by_id``: what it makes of a row depends on the row's id too, so that equal rows may get different forms.
     """
 
     libraries: ClassVar[tuple[str, ...]] = ()
+    by_id: ClassVar[bool] = False
     refresh: int = 0
 
     @property
@@ -64,6 +73,13 @@ class Rewriter:
 
     def reads(self) -> tuple[Reads, ...]:
         """Return what ``rewrite`` wants in its context."""
+        return ()
+
+    def files(self, task: Task) -> tuple[str, ...]:
+        """Return the files and model folders that what it makes of ``task`` depends on: a changed one is another run.
+
+        A model of the hub, which is no folder, counts by its name.
+        """
         return ()
 
     def rewrite(
@@ -91,6 +107,8 @@ class Writer(Rewriter):
     There are as many as training rows, each a function of its own random generator; the teacher labels them.
     """
 
+    by_id = True
+
     def write(self, rngs: Sequence[random.Random], context: Context) -> Sequence[tuple[str, ...]]:
         """Return one row for each random generator, with as many texts as the task's rows have."""
         raise NotImplementedError(f"{type(self).__name__} has no write()")
@@ -98,3 +116,14 @@ class Writer(Rewriter):
     def rewrite(self, examples: Sequence[Example], rngs: Sequence[random.Random], context: Context) -> Sequence[Forms]:
         """Return one written row in the place of each example's forms."""
         return [[row] for row in self.write(rngs, context)]
+
+
+def dealt(pool: Sequence[tuple[str, ...]], examples: Sequence[Example], context: Context) -> list[Forms]:
+    """Return rows of ``pool`` as forms of ``examples``: dealt out to all training rows in turn until all are used.
+
+    There are as many forms of each training row as that takes, and a few rows of the pool are used once more than
+    the others. ``context`` is that of a rewriter that reads "texts".
+    """
+    rows = len(context.ids)
+    rounds = range(-(-len(pool) // rows))
+    return [[pool[(rows * n + context.places[example.id]) % len(pool)] for n in rounds] for example in examples]

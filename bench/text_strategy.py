@@ -84,15 +84,18 @@ class TextStrategy(Strategy, Rewriter):
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         """Yield one of each row's copies, drawn at random where there are several."""
-        import torch
+        yield from one_form(batch.rewritten_by(self), batch, models)
 
-        copies = batch.rewritten_by(self)
-        if len(copies) <= 1:
-            yield from copies
-            return
-        shape = (len(batch.rows),)
-        device = batch.labels.device
-        yield pick(copies, torch.randint(len(copies), shape, generator=models.rng, device=device))
+
+def one_form(forms: Sequence[View], batch: Batch, models: Models) -> Iterator[View]:
+    """Yield one of the ``forms`` of each row of ``batch``, drawn at random where there are several."""
+    import torch
+
+    if len(forms) <= 1:
+        yield from forms
+        return
+    shape = (len(batch.rows),)
+    yield pick(forms, torch.randint(len(forms), shape, generator=models.rng, device=batch.labels.device))
 
 
 def pick(views: Sequence[View], choice: torch.Tensor) -> View:

@@ -34,6 +34,11 @@ class Pool(Rewriter):
         return self.inner.refresh
 
     @property
+    def by_id(self) -> bool:  # type: ignore[override]
+        """Whether equal rows may get different ones."""
+        return self.inner.by_id
+
+    @property
     def forms(self) -> int:
         """As many forms of each row as the calls that fill the pool make."""
         return -(-self.size // self.inner.forms) * self.inner.forms
@@ -43,6 +48,9 @@ class Pool(Rewriter):
 
     def at(self, edition: int) -> Rewriter:
         return replace(self, inner=self.inner.at(edition))
+
+    def files(self, task: Task) -> tuple[str, ...]:
+        return self.inner.files(task)
 
     def rewrite(self, examples: Sequence[Example], rngs: Sequence[random.Random], context: Context) -> list[Attacked]:
         pools = [Attacked([], "") for _ in examples]

@@ -116,7 +116,7 @@ def test_a_writer_s_rows_stand_in_the_place_of_the_training_rows():
 
     task = GLUE["sst2"]
     rows = [Example(i, (text,), 0) for i, text in enumerate(["one", "two", "three"])]
-    context = context_for(Samples(), task, lambda role: ("", ""), texts=[row.texts for row in rows])
+    context = context_for(Samples(), task, lambda role: ("", ""), rows=rows)
     first, again = (rewrite_all(Samples(), rows, context, seed=3).forms for _ in range(2))
     assert first == again
     assert all(len(forms) == 1 and forms[0] in context.texts for forms in first)

@@ -36,7 +36,7 @@ def before_and_after(spec: StrategySpec, task: Task, count: int, augmentation: A
             raise UsageError(f"{part} skips {task.name}: {reason}")
         if strategy.rewriters():
             (rewriter,) = strategy.rewriters()
-            rewritten = augmentation.rewrite(str(part), rewriter, examples, task, [row.texts for row in train])
+            rewritten = augmentation.rewrite(str(part), rewriter, examples, task, train)
             before, after, failed = [row.texts for row in examples], rewritten.forms, rewritten.failed
             asked = _attacks(rewritten)
         elif "generator" in strategy.needs:

@@ -126,4 +126,4 @@ class TinyTask:
             model = student if role == "student" and student is not None else self.model(role)
             return saved(model, self.tokenizer, self.folder / self.task.name / role)
 
-        return context_for(rewriter, self.task, folder_of, texts=tuple(row.texts for row in self.examples))
+        return context_for(rewriter, self.task, folder_of, rows=self.examples)

@@ -55,9 +55,9 @@ class Augmentation:
         return Parts(self.settings, self.source, self.results, self.progress, self.workers)
 
     def rewrite(
-        self, name: str, rewriter: Rewriter, rows: Sequence[Example], task: Task, texts: Sequence[tuple[str, ...]]
+        self, name: str, rewriter: Rewriter, rows: Sequence[Example], task: Task, train: Sequence[Example]
     ) -> Rewritten:
-        """Return what ``rewriter`` of strategy ``name`` makes of ``rows``, cached; ``texts`` are those it may read.
+        """Return what ``rewriter`` of strategy ``name`` makes of ``rows``, cached; ``train`` are those it may read.
 
         UsageError where it reads a model that is not there.
         """
@@ -68,7 +68,7 @@ class Augmentation:
             return rewrite_all(
                 rewriter,
                 rows,
-                context_for(rewriter, task, folder_of, device, texts),
+                context_for(rewriter, task, folder_of, device, train),
                 name=name,
                 seed=self.seed,
                 workers=self.workers,
@@ -137,7 +137,8 @@ class Augmentation:
                     raise BenchError(f"{table.where(number)}: {name} is not a text but {cell!r}")
         texts = list(zip(*([cell or "" for cell in columns[name]] for name in names), strict=True))
         task = Task("file", "a file", names, labels=(), metrics=(), rows={})
-        rewritten = self.rewrite(name, rewriter, [Example(row, own) for row, own in enumerate(texts)], task, texts)
+        examples = [Example(row, own) for row, own in enumerate(texts)]
+        rewritten = self.rewrite(name, rewriter, examples, task, examples)
 
         copies = len(rewritten.forms[0])
         beside: dict[str, list[Any]] = {

@@ -15,10 +15,10 @@ from bench.data.source import Source
 from bench.data.sources import at_hand
 from bench.data.tasks import Task
 from bench.errors import BenchError, UsageError, unknown
-from bench.files import digest, file_digest
+from bench.files import content_digest, digest
 from bench.registry import load
 from bench.reporting.records import run_folder
-from bench.rewriting.identity import describe
+from bench.rewriting.identity import contents, describe
 from bench.settings import Settings
 from bench.spec import StrategySpec, models_read
 from bench.strategy import Strategy
@@ -58,6 +58,8 @@ class Cell:
         classes = [cls for rewriter in rewriters for cls in describe(rewriter)[1]]
         tree["code"] = list(sources([*map(load, self.strategy.names()), *classes]))
         tree["libraries"] = {name: version(name) for rewriter in rewriters for name in rewriter.libraries}
+        if files := [content for rewriter in rewriters for content in contents(rewriter, self.task)]:
+            tree["files"] = files
         if not rewriters:
             tree["data"].pop("rewrite_seed", None)
         return {
@@ -74,7 +76,7 @@ class Cell:
                 model = str(tree[role][key]).replace("{task}", self.task.name)
                 # A folder that happens to be called "scratch" or "teacher" is not what these words mean.
                 is_folder = key == "finetuned" or model not in ("scratch", *_PARTS)
-                tree[role][key] = (_content(Path(model).expanduser()) if is_folder else None) or model
+                tree[role][key] = (content_digest(Path(model).expanduser()) if is_folder else None) or model
         return tree
 
     def _made_of_corpus(self, roles: set[str]) -> bool:
@@ -113,12 +115,6 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.task.name} · {self.strategy} · seed {self.seed}"
-
-
-def _content(folder: Path) -> str | None:
-    """Return the digest of the model in ``folder``: configuration, weights and tokenizer; None for no folder."""
-    files = [file for file in folder.glob("*") if file.suffix in (".json", ".safetensors", ".bin", ".txt", ".model")]
-    return digest({file.name: file_digest(file) for file in files}) if files else None
 
 
 def choose_tasks(wanted: Sequence[str], source: Source) -> tuple[list[Task], list[str]]:

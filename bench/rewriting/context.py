@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.tasks import Task
+from bench.data.tasks import Example, Task
 from bench.files import is_whole, whole_folder
 from bench.models.inputs import Role
 from bench.observer import Observer, Silent
@@ -24,9 +24,9 @@ def context_for(
     task: Task,
     folder_of: FolderOf,
     device: str = "cpu",
-    texts: Sequence[tuple[str, ...]] = (),
+    rows: Sequence[Example] = (),
 ) -> Context:
-    """Return what ``rewriter`` says that it reads, on ``device``; ``texts`` are the task's training texts."""
+    """Return what ``rewriter`` says that it reads, on ``device``; ``rows`` are the task's training rows."""
     reads = rewriter.reads()
     places: dict[Role, tuple[str, str]] = {role: folder_of(role) for role in reads if role != "texts"}
     return Context(
@@ -34,7 +34,8 @@ def context_for(
         models={role: folder for role, (folder, _) in places.items()},
         digests={role: digest for role, (_, digest) in places.items()},
         device=device,
-        texts=texts if "texts" in reads else (),
+        texts=[row.texts for row in rows] if "texts" in reads else (),
+        ids=[row.id for row in rows] if "texts" in reads else (),
     )
 
 

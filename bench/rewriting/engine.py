@@ -77,7 +77,8 @@ def rewrite_all(
     observer = observer or Silent()
     job = Job(rewriter, context, seed, edition, name or type(rewriter).__name__)
     # All that a row's rewrite may depend on: an attack also asks for its label.
-    keys = [digest(*example.texts, repr(example.label)) for example in examples]
+    by_id = rewriter.by_id
+    keys = [digest(*row.texts, repr(row.label), *([row.id] if by_id else [])) for row in examples]
     repeats = Counter(keys)
     store = None if cache is None else Store(cache, identity(rewriter, context, seed, edition), context.task, observer)
     results = {} if store is None else store.read(repeats)

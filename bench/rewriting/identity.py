@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from bench import __version__
 from bench.code import sources, version
-from bench.files import digest
+from bench.data.tasks import Task
+from bench.files import content_digest, digest
 from bench.rewriter import Context, Rewriter
 
 FORMAT = 3
@@ -17,7 +19,8 @@ FORMAT = 3
 def identity(rewriter: Rewriter, context: Context, seed: int, edition: int) -> dict[str, Any]:
     """Return what the rewrites of any row depend on besides the row, for people to read and for a cache to hash."""
     described, classes = describe(rewriter)
-    task = context.task
+    task, files = context.task, contents(rewriter, context.task)
+    ids = [list(context.ids)] if rewriter.by_id else []
     return {
         "format": FORMAT,
         # What rewriters use of this suite, the filler of masks say, counts by its version, as in a run's id.
@@ -29,8 +32,14 @@ def identity(rewriter: Rewriter, context: Context, seed: int, edition: int) -> d
         "edition": edition,
         "task": {"name": task.name, "texts": task.texts, "labels": task.labels, "changeable": task.changeable},
         "models": {**context.models, **context.digests},
-        "texts": digest(list(context.texts)) if context.texts else None,
+        "texts": digest(list(context.texts), *ids) if context.texts else None,
+        **({"files": files} if files else {}),
     }
+
+
+def contents(rewriter: Rewriter, task: Task) -> list[str]:
+    """Return what identifies the content of each of the rewriter's files: a digest; a name where there is no file."""
+    return [content_digest(Path(name).expanduser()) or name for name in rewriter.files(task)]
 
 
 def describe(rewriter: Rewriter) -> tuple[dict[str, Any], list[type]]:

@@ -52,8 +52,12 @@ class Job:
         BenchError is not a row's but the whole work's failure, as is a wrong number of rows, forms or texts.
         """
         start = time.perf_counter()
-        # A function of the texts alone: neither a row's place nor who rewrites it may matter.
-        rngs = [random.Random(json.dumps([self.seed, self.edition, *example.texts])) for example in examples]
+        # A function of the texts alone, or of text and id: neither a row's place nor who rewrites it may matter.
+        ids = [[example.id] if self.rewriter.by_id else [] for example in examples]
+        rngs = [
+            random.Random(json.dumps([self.seed, self.edition, *example.texts, *own]))
+            for example, own in zip(examples, ids, strict=True)
+        ]
         try:
             rewrites = list(self.rewriter.rewrite(examples, rngs, self.context))
         except BenchError:

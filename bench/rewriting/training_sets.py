@@ -103,7 +103,7 @@ class RewrittenTexts:
         texts = rewrite_all(
             rewriter,
             self.rows,
-            context_for(rewriter, self.task, self.folder_of, self.device, [row.texts for row in self.rows]),
+            context_for(rewriter, self.task, self.folder_of, self.device, self.rows),
             name=self.name,
             seed=self.seed,
             edition=edition,
