@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import Batch, Models, Strategy, View, option
-from strategies.mate_kd.strategy import MateKD
 
 if TYPE_CHECKING:
     from bench.cost import CostModel
@@ -25,11 +24,13 @@ class MaskedLM(Strategy):
 
     needs = ("teacher", "generator")
 
-    def __post_init__(self) -> None:
-        self._refill = MateKD(rho=self.rho, tau=self.tau, generator_steps=0)
-
     def cost_model(self) -> CostModel:
-        return replace(self._refill.cost_model(), reference=None)
+        from bench.cost import CostModel, Work
+
+        return CostModel(work=lambda update: Work(views=1, new=1, masked=self.rho))
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
-        yield from self._refill.views(batch, models)
+        from bench.models.masked_lm import refilled
+
+        perturbed = refilled(models, batch.inputs, self.rho, self.tau)
+        yield View(student=perturbed, teacher=perturbed)

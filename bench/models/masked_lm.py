@@ -6,8 +6,10 @@ the sample touch [M, V] for M masked tokens, never [B, L, V].
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 # In a block of this many vocabulary entries one cumulative sum stays exact enough in fp32.
 _BLOCK = 256
+_KEPT_FREE = re.compile(r"\[unused\d+\]|madeupword\d+")
 
 
 def ordinary_tokens(inputs: Inputs, tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
@@ -47,15 +50,26 @@ def word_logits(models: Models, inputs: Inputs, places: torch.Tensor) -> torch.T
     """Return the generator's logits [M, V] (fp32) at the M ``places`` [B, L] of ``inputs`` as they are, in row order.
 
     V is the size of the tokenizer's vocabulary.
-    Tokens that are markup, not text (padding, mask, separators, unknown), get -inf: a sample is never one.
+    Tokens that are no text (``not_text``) get -inf: a sample is never one.
     """
     assert models.generator is not None
     with gathered(models.generator, places):
         logits = models.logits("generator", inputs)[0]
     # Checkpoints pad their embedding matrices, each to a size of its own; those rows are no tokens.
     logits = logits[:, : len(models.tokenizer)]
-    forbidden = torch.tensor(models.tokenizer.all_special_ids, device=logits.device)
+    forbidden = torch.tensor(not_text(models.tokenizer), device=logits.device)
     return logits.index_fill(1, forbidden, float("-inf"))
+
+
+@lru_cache(maxsize=4)
+def not_text(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the ids that stand for no text: markup (padding, mask, separators, unknown) and places kept free.
+
+    BERT's [unused0] and RoBERTa's madeupword0000 occur in no text. Their embeddings are as they were initialised, so
+    that an adversary would learn to write them.
+    """
+    free = {number for piece, number in tokenizer.get_vocab().items() if _KEPT_FREE.fullmatch(piece)}
+    return sorted({*tokenizer.all_special_ids, *free})
 
 
 def _id(tokenizer: Any, name: str) -> int:
@@ -83,14 +97,23 @@ def gathered(masked_lm: PreTrainedModel, positions: torch.Tensor) -> Iterator[No
         hook.remove()
 
 
+def refilled(models: Models, inputs: Inputs, rate: float, temperature: float = 1.0) -> Inputs:
+    """Return ``inputs`` with a share ``rate`` of the tokens masked and drawn by the generator, without gradient."""
+    with torch.no_grad(), models.evaluating("generator"):
+        masked = draw_mask(inputs, models.tokenizer, rate, models.rng)
+        ids = inputs["input_ids"].clone()
+        ids[masked] = sample(masked_logits(models, inputs, masked), models.rng, temperature)
+    return {**inputs, "input_ids": ids}
+
+
 def gumbel(shape: torch.Size, rng: torch.Generator, device: torch.device) -> torch.Tensor:
     """Return standard Gumbel noise in fp32 (in bf16 the double logarithm overflows)."""
     uniform = torch.empty(shape, dtype=torch.float32, device=device).exponential_(generator=rng)
     return -uniform.log()
 
 
-def sample(logits: torch.Tensor, rng: torch.Generator, tau: float = 1.0) -> torch.Tensor:
-    """Return one token per row, [M], drawn from softmax(logits / tau) for ``logits`` [M, V].
+def sample(logits: torch.Tensor, rng: torch.Generator, temperature: float = 1.0) -> torch.Tensor:
+    """Return one token per row, [M], drawn from softmax(logits / temperature) for ``logits`` [M, V].
 
     The same distribution as the arg-max of logits plus Gumbel noise, from two uniform numbers per row instead
     of V: first a block of the vocabulary, then a token within it.
@@ -99,7 +122,7 @@ def sample(logits: torch.Tensor, rng: torch.Generator, tau: float = 1.0) -> torc
     blocks = -(-vocabulary // _BLOCK)
     weights = torch.zeros(rows, blocks * _BLOCK, device=logits.device)
     shifted = logits - logits.amax(dim=1, keepdim=True)
-    torch.exp(shifted if tau == 1.0 else shifted / tau, out=weights[:, :vocabulary])
+    torch.exp(shifted if temperature == 1.0 else shifted / temperature, out=weights[:, :vocabulary])
     weights = weights.view(rows, blocks, _BLOCK)
     block = _invert(weights.sum(dim=2), rng)
     inside = weights[torch.arange(rows, device=logits.device), block]

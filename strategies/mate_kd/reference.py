@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.models.masked_lm import gumbel
+from bench.models.masked_lm import gumbel, not_text
 from bench.models.reshape import recompute_activations
 
 if TYPE_CHECKING:
@@ -82,8 +82,10 @@ class PlainMateKD:
         self.special_ids, self.mask_id, self.forbidden_ids = list(special_ids), mask_id, list(forbidden_ids)
         self.rho, self.tau, self.temperature = rho, tau, temperature
         self.objective, self.regression, self.weights, self.clip = objective, regression, weights, clip
-        self.student_optimizer = student_optimizer or torch.optim.AdamW(student.parameters(), lr=2e-5)
-        self.generator_optimizer = generator_optimizer or torch.optim.AdamW(generator.parameters(), lr=5e-7)
+        self.student_optimizer = student_optimizer or torch.optim.AdamW(student.parameters(), lr=2e-5, weight_decay=0.0)
+        self.generator_optimizer = generator_optimizer or torch.optim.AdamW(
+            generator.parameters(), lr=5e-7, weight_decay=0.0
+        )
 
     # --- X'
 
@@ -196,7 +198,7 @@ class TimedReference:
             generator.train(),
             special_ids=[tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id],
             mask_id=tokenizer.mask_token_id,
-            forbidden_ids=tokenizer.all_special_ids,
+            forbidden_ids=not_text(tokenizer),
             rho=rho,
             tau=tau,
             objective=objective,

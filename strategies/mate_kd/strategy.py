@@ -22,7 +22,8 @@ class MateKD(Strategy):
 
     Each cycle makes ``generator_steps`` updates of the generator that maximise D(T(X'), S(X')), then
     ``student_steps`` of the student on X and X'. X' is X with a share ``rho`` of its tokens masked anew and
-    filled by a Gumbel-softmax sample (temperature ``tau``).
+    filled by a Gumbel-softmax sample. Hard samples do not depend on its temperature ``tau``, the generator's gradient
+    does.
 
     A text in which no token got masked is its own X'. A sample may be the original token, never a special one.
     The generator learns with its dropout on and writes the student's data with it off; while it learns, the
@@ -155,17 +156,9 @@ class MateKD(Strategy):
             yield View({key: value.to(device) for key, value in texts.items()}, teacher_logits=answers.to(device))
 
     def _perturbed(self, batch: Batch, models: Models) -> Inputs:
-        import torch
+        from bench.models.masked_lm import refilled
 
-        from bench.models.masked_lm import draw_mask, masked_logits, sample
-
-        assert models.generator is not None
-        models.generator.eval()
-        with torch.no_grad():
-            masked = draw_mask(batch.inputs, models.tokenizer, self.rho, models.rng)
-            ids = batch.inputs["input_ids"].clone()
-            ids[masked] = sample(masked_logits(models, batch.inputs, masked), models.rng, self.tau)
-        return {**batch.inputs, "input_ids": ids}
+        return refilled(models, batch.inputs, self.rho)
 
     def state_dict(self) -> dict[str, Any]:
         return {"optimizer": self.optimizer.state_dict(), "held": self._held}

@@ -6,7 +6,17 @@ from families import END, MASK, PAD, SPECIAL, START, VOCAB, build, every_family,
 from tiny import make_models
 
 from bench.models.inputs import accepted
-from bench.models.masked_lm import draw_mask, gathered, gumbel, masked_logits, ordinary_tokens, sample, soft_inputs
+from bench.models.masked_lm import (
+    draw_mask,
+    gathered,
+    gumbel,
+    masked_logits,
+    not_text,
+    ordinary_tokens,
+    refilled,
+    sample,
+    soft_inputs,
+)
 
 IDS = torch.tensor([[START, 10, 11, 12, END, 13, END], [START, 20, 3, END, 22, END, PAD]])
 INPUTS = {
@@ -82,12 +92,36 @@ def test_rows_of_the_embedding_beyond_the_tokenizer_are_no_tokens():
     assert masked_logits(models, INPUTS, IDS == 11).shape == (1, VOCAB)
 
 
+def test_pieces_that_occur_in_no_text_are_never_written():
+    models = make_models()
+    models.tokenizer.add_tokens(["[unused0]", "[unused12]", "madeupword0001", "unused"])
+    models.generator.resize_token_embeddings(VOCAB + 4)
+    assert not_text(models.tokenizer) == sorted([*SPECIAL, VOCAB, VOCAB + 1, VOCAB + 2])
+    logits = masked_logits(models, INPUTS, IDS == 11)
+    assert torch.isinf(logits[0, VOCAB : VOCAB + 3]).all()
+    assert torch.isfinite(logits[0, VOCAB + 3])
+
+
+def test_refilling_touches_the_masked_words_alone_and_takes_a_temperature():
+    models = make_models()
+    models.generator.train()
+    filled = refilled(models, INPUTS, 0.5)
+    masked = draw_mask(INPUTS, tokenizer(), 0.5, rng(7))  # the models' own random generator starts at 7
+    assert torch.equal(filled["input_ids"][~masked], IDS[~masked])
+    assert not torch.isin(filled["input_ids"][masked], torch.tensor(SPECIAL)).any()
+    assert filled["attention_mask"] is INPUTS["attention_mask"]
+    assert models.generator.training
+    cold = refilled(models, INPUTS, 1.0, temperature=1e-4)["input_ids"]
+    every = ordinary_tokens(INPUTS, tokenizer())
+    assert torch.equal(cold[every], masked_logits(models, INPUTS, every).argmax(dim=-1))
+
+
 DRAWS = 60_000
 
 
 @pytest.mark.parametrize("vocabulary", [7, 256, 1000])
 @pytest.mark.parametrize("tau", [0.5, 1.0, 3.0])
-def test_a_sample_follows_softmax_of_the_logits_over_tau(vocabulary, tau):
+def test_a_sample_follows_softmax_of_the_logits_over_the_temperature(vocabulary, tau):
     logits = 2 * torch.randn(vocabulary, generator=rng(vocabulary))
     logits[[0, 3, vocabulary - 1]] = float("-inf")
     expected = (logits.double() / tau).softmax(0)
