@@ -17,6 +17,7 @@ from bench.rewriter import Rewriter
 if TYPE_CHECKING:
     from bench.models.inputs import Role
     from bench.resources import Resource
+    from bench.settings import Recipe
     from bench.strategy import Strategy
 
 
@@ -99,11 +100,18 @@ class StrategySpec:
         """Return the names of this strategy and of all it is made around."""
         return [self.name, *(name for spec in self.inner for name in spec.names())]
 
-    def effective(self) -> dict[str, Any]:
-        """Return every option with the value that took effect, those of inner strategies as "inner.option"."""
+    def effective(self, recipe: Recipe | None = None) -> dict[str, Any]:
+        """Return every option with the value that took effect, those of inner strategies as "inner.option".
+
+        Those that were left to the recipe have the values they get under ``recipe``, if it is given.
+        """
         strategy = self.create()
         own = {key: getattr(strategy, key) for key in options_of(type(strategy))}
-        return own | {f"{spec.name}.{key}": value for spec in self.inner for key, value in spec.effective().items()}
+        if recipe is not None:
+            own |= strategy.resolved(recipe)
+        return own | {
+            f"{spec.name}.{key}": value for spec in self.inner for key, value in spec.effective(recipe).items()
+        }
 
     def __str__(self) -> str:
         if self.name == COMPOSED:

@@ -17,6 +17,7 @@ from bench.cost import Cost, CostModel
 from bench.models.inputs import Inputs, Role, accepted, portions, rows_of, share_of
 from bench.options import Options
 from bench.rewriter import Rewriter
+from bench.settings import Recipe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,8 +81,8 @@ class Step:
 class Models:
     """What a strategy may work with. ``logits`` and ``backward`` run a model in the run's precision and count it.
 
-    ``accumulate`` is the number of micro-batches in which an update is computed. ``training`` is False where views
-    are only looked at (text quality, samples for a person), and no update follows.
+    ``recipe`` is how the student is trained; in a run it is there from ``Strategy.setup`` on. ``training`` is False
+    where views are only looked at (text quality, samples for a person), and no update follows.
     """
 
     task: Task
@@ -92,7 +93,7 @@ class Models:
     teacher: PreTrainedModel | None = None
     generator: PreTrainedModel | None = None
     cost: Cost = field(default_factory=Cost)
-    accumulate: int = 1
+    recipe: Recipe = field(default_factory=Recipe)
     training: bool = True
 
     def logits(self, role: Role, inputs: Inputs) -> torch.Tensor:
@@ -113,13 +114,13 @@ class Models:
         self.accelerator.backward(loss)
 
     def micro_batches(self, batch: Batch) -> Iterator[tuple[Inputs, float]]:
-        """Yield the inputs of ``batch`` in ``accumulate`` parts, each with its share of the rows.
+        """Yield the inputs of ``batch`` in ``recipe.accumulate`` parts, each with its share of the rows.
 
         A mean over the batch's rows is the sum of share times mean over the parts. Every tensor [B, L] of the
         inputs is taken apart, also one that a strategy put there.
         """
         rows = len(batch.inputs["attention_mask"])
-        for portion in portions(rows, self.accumulate):
+        for portion in portions(rows, self.recipe.accumulate):
             yield rows_of(batch.inputs, portion), share_of(portion, rows)
 
     @contextmanager
@@ -176,6 +177,10 @@ class Strategy(Options):
 
     def setup(self, models: Models) -> None:
         """Build what the strategy trains besides the student: a generator's optimiser, say."""
+    def resolved(self, recipe: Recipe) -> dict[str, Any]:
+        """Return the options that were left to the recipe, with the values that they get under it."""
+        return {}
+
 
     def turn(self, step: Step) -> Literal["student", "adversary"]:
         """Return whose update comes next. Student updates are the budget, adversary's come on top."""

@@ -157,7 +157,7 @@ def distil(
 
 def prepare(models: Models, recipe: Recipe) -> None:
     """Have ``models`` compute as ``recipe`` says: micro-batches, activations kept or not, layers compiled."""
-    models.accumulate = recipe.accumulate
+    models.recipe = recipe
     for model in (models.student, models.teacher, models.generator):
         if model is not None:
             recompute_activations(model, recipe.recompute)

@@ -56,7 +56,7 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dic
         "preset": cell.settings.preset,
         "task": cell.task.name,
         "strategy": str(cell.strategy),
-        "strategy_options": cell.strategy.effective(),
+        "strategy_options": cell.strategy.effective(cell.settings.recipe),
         "seed": cell.seed,
         "spec": {**cell.settings.to_dict(), "source": cell.source, "fingerprint": cell.fingerprint},
         "signature": cell.signature,

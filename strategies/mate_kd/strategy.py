@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
     from bench.cost import CostModel, Reference
     from bench.models.inputs import Inputs
+    from bench.settings import Recipe
+
+# The paper's student learns at 2e-5 and its generator at 5e-7.
+_RATIO = 40
 
 
 @dataclass
@@ -27,7 +31,10 @@ class MateKD(Strategy):
 
     A text in which no token got masked is its own X'. A sample may be the original token, never a special one.
     The generator learns with its dropout on and writes the student's data with it off; while it learns, the
-    student is frozen and in eval mode, so that what it climbs is a function of the text alone.
+    student is frozen and in eval mode, so that what it climbs is a function of the text alone. It climbs the D that
+    the student goes down, at the recipe's temperature; but where a recipe scales the teacher's logits (annealing,
+    continuation) it is the D of the logits at full size, as a scaled teacher would pay it for texts on which that one
+    is sure. Its rate is constant (the authors' falls linearly) and its weights do not decay.
 
     ``reuse`` and ``share`` make it cheaper and another algorithm than the paper's.
     """
@@ -36,7 +43,9 @@ class MateKD(Strategy):
     tau: float = option(1.0, "the temperature of the Gumbel-softmax sample", above=0)
     generator_steps: int = option(10, "the number of generator updates per cycle; 0: it never learns", at_least=0)
     student_steps: int = option(100, "the number of student updates per cycle", at_least=1)
-    generator_lr: float = option(5e-7, "the learning rate of the generator's AdamW", above=0)
+    generator_lr: float | None = option(
+        None, "the learning rate of the generator's AdamW; none: the student's / 40, the paper's ratio", above=0
+    )
     generator_clip: float = option(5.0, "the largest norm of the generator's gradient", above=0)
     objective: Literal["kl", "ce", "mse"] = option(
         "kl",
@@ -96,11 +105,15 @@ class MateKD(Strategy):
         """Return how many of the first ``update`` student updates have a perturbed batch: evenly spread."""
         return math.floor(update * self.share + 1e-9)
 
+    def resolved(self, recipe: Recipe) -> dict[str, Any]:
+        return {"generator_lr": self.generator_lr or recipe.lr / _RATIO}
+
     def setup(self, models: Models) -> None:
         import torch
 
         assert models.generator is not None
-        self.optimizer = torch.optim.AdamW(models.generator.parameters(), lr=self.generator_lr, fused=True)
+        rate = self.resolved(models.recipe)["generator_lr"]
+        self.optimizer = torch.optim.AdamW(models.generator.parameters(), lr=rate, weight_decay=0.0, fused=True)
 
     def turn(self, step: Step) -> Literal["student", "adversary"]:
         at = (step.student + step.adversary) % (self.generator_steps + self.student_steps)
@@ -130,6 +143,7 @@ class MateKD(Strategy):
                     models.logits("teacher", soft_inputs(teacher, inputs, masked, relaxed, ids)),
                     models.logits("student", soft_inputs(student, inputs, masked, relaxed, ids)),
                     is_regression=models.task.is_regression,
+                    temperature=models.recipe.temperature,
                     objective=self.objective,
                 )
                 loss = -share * disagreement

@@ -23,6 +23,7 @@ from bench.evaluation.selection import selection
 from bench.models.masked_lm import gumbel
 from bench.observer import Silent
 from bench.settings import Recipe
+from bench.spec import StrategySpec
 from bench.strategy import Batch, Models, Step
 from strategies.mate_kd.reference import PlainMateKD, pad_to
 from strategies.mate_kd.strategy import MateKD
@@ -66,12 +67,13 @@ def reference_of(models: Models, recipe: Recipe, strategy: MateKD, **optimizers:
         forbidden_ids=SPECIAL,
         rho=strategy.rho,
         tau=strategy.tau,
-        objective="kl" if recipe is None else strategy.objective,
+        objective=strategy.objective,
         regression=models.task.is_regression,
         clip=strategy.generator_clip,
         student_optimizer=torch.optim.AdamW(student.parameters(), lr=recipe.lr, weight_decay=0.0),
+        temperature=recipe.temperature,
         generator_optimizer=optimizers.get("generator", torch.optim.AdamW)(
-            generator.parameters(), lr=strategy.generator_lr
+            generator.parameters(), lr=strategy.generator_lr, weight_decay=0.0
         ),
     )
 
@@ -136,6 +138,7 @@ def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
 @pytest.mark.parametrize("regression", [False, True], ids=["classes", "scores"])
 def test_generator_gradient_equals_the_reference(family: str, objective: str, regression: bool) -> None:
     models = make_models(family, regression)
+    models.recipe = Recipe(temperature=2.5)
     models.generator.eval()
     data = texts(6, regression)
     rows = np.arange(6)
@@ -143,7 +146,7 @@ def test_generator_gradient_equals_the_reference(family: str, objective: str, re
     strategy = MateKD(rho=0.5, tau=0.8, objective=objective, generator_lr=1.0, generator_clip=1e9)  # type: ignore[arg-type]
     strategy.setup(models)
     strategy.optimizer = torch.optim.SGD(models.generator.parameters(), lr=1.0)
-    reference = reference_of(models, Recipe(), strategy, generator=torch.optim.SGD)
+    reference = reference_of(models, models.recipe, strategy, generator=torch.optim.SGD)
     state, before = models.rng.get_state(), flat(models.generator.parameters())
 
     loss = strategy.fit_adversary(batch, models)
@@ -303,6 +306,30 @@ def test_what_is_reused_saves_its_making_and_every_row_still_trains() -> None:
     assert models.cost.forwards["teacher"] == models.cost.forwards["generator"] == 20
     assert models.cost.backwards == plain.cost.backwards
     assert models.cost.examples == 40
+
+
+def test_the_generator_s_rate_is_the_paper_s_share_of_the_student_s_unless_given() -> None:
+    models = make_models("bert", False)
+    assert MateKD().resolved(Recipe(lr=2e-5)) == {"generator_lr": pytest.approx(5e-7)}
+    assert MateKD(generator_lr=1e-4).resolved(Recipe()) == {"generator_lr": 1e-4}
+    models.recipe = Recipe(lr=1e-3, weight_decay=0.5)
+    strategy = MateKD()
+    strategy.setup(models)
+    (group,) = strategy.optimizer.param_groups
+    assert (group["lr"], group["weight_decay"]) == (pytest.approx(2.5e-5), 0.0)
+    spec = StrategySpec.parse("aeda+mate-kd")
+    assert spec.effective()["mate-kd.generator_lr"] is None
+    assert spec.effective(models.recipe)["mate-kd.generator_lr"] == pytest.approx(2.5e-5)
+
+
+def test_what_is_sampled_does_not_depend_on_the_relaxation_s_temperature() -> None:
+    # As in the generator's own turns, where the sample is the arg-max of logits plus noise.
+    data, drawn = texts(20, False), []
+    for tau in (0.2, 5.0):
+        batch = Batch(np.arange(20), data.inputs(np.arange(20)), torch.from_numpy(data.labels))
+        (view,) = MateKD(tau=tau).views(batch, make_models("bert", False))
+        drawn.append(view.student["input_ids"])
+    assert torch.equal(*drawn)
 
 
 def test_the_generator_step_raises_the_disagreement() -> None:
