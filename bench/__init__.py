@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from bench.registry import register
     from bench.resources import Resource
     from bench.rewriter import Attacked, Context, Rewriter, Writer
-    from bench.strategy import Batch, Models, Step, Strategy, View
+    from bench.strategy import AdversaryGain, Batch, Models, Step, Strategy, View
     from bench.text_strategy import TextStrategy
 
 __version__ = "0.1.0"
 __all__ = [
+    "AdversaryGain",
     "Attacked",
     "Batch",
     "Context",

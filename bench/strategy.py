@@ -153,6 +153,20 @@ class Models:
         return batch.teacher_logits
 
 
+@dataclass(frozen=True)
+class AdversaryGain:
+    """What an adversary has learned, seen on a batch of B rows: itself beside itself before its first update.
+
+    ``divergence`` [B] is D(T, S) row by row on what it makes of the rows now, ``divergence_at_start`` [B] on what it
+    would have made of them at its start, of the same student and with the same noise. Where it has a distribution of
+    words, ``moved`` [M] is KL(now ‖ start), in nats, of that distribution at each of the M words it chose.
+    """
+
+    divergence: torch.Tensor
+    divergence_at_start: torch.Tensor
+    moved: torch.Tensor | None = None
+
+
 @dataclass
 class Strategy(Options):
     """A way of perturbing training text. A subclass's dataclass fields are its options.
@@ -162,6 +176,10 @@ class Strategy(Options):
     """
 
     needs: ClassVar[tuple[Role, ...]] = ("teacher",)
+
+    def resolved(self, recipe: Recipe) -> dict[str, Any]:
+        """Return the options that were left to the recipe, with the values that they get under it."""
+        return {}
 
     def supports(self, task: Task) -> str | None:
         """Return None, or the reason why this strategy skips ``task`` (shown in the table)."""
@@ -177,10 +195,6 @@ class Strategy(Options):
 
     def setup(self, models: Models) -> None:
         """Build what the strategy trains besides the student: a generator's optimiser, say."""
-    def resolved(self, recipe: Recipe) -> dict[str, Any]:
-        """Return the options that were left to the recipe, with the values that they get under it."""
-        return {}
-
 
     def turn(self, step: Step) -> Literal["student", "adversary"]:
         """Return whose update comes next. Student updates are the budget, adversary's come on top."""
@@ -189,6 +203,14 @@ class Strategy(Options):
     def fit_adversary(self, batch: Batch, models: Models) -> torch.Tensor:
         """Make one adversary update on a batch of its own; return the loss it minimised (a scalar)."""
         raise NotImplementedError(f"{type(self).__name__} takes adversary turns but has no fit_adversary()")
+
+    def adversary_gain(self, batch: Batch, models: Models, start: Models) -> AdversaryGain | None:
+        """Return what the adversary has learned by the end of a run; None: it does not say.
+
+        ``start`` are the same models, but the generator as it was before the run. No gradient is kept, and what this
+        costs is no cost of the run.
+        """
+        return None
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         """Yield the perturbed views of ``batch``; by default every form that its rewriters made of the rows."""

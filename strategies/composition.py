@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench import Batch, Models, Rewriter, Step, Strategy, View
+from bench import AdversaryGain, Batch, Models, Rewriter, Step, Strategy, View
 from bench.errors import UsageError
 from bench.strategy import rescaled
 
@@ -51,6 +51,10 @@ class Composition(Strategy):
     def fit_adversary(self, batch: Batch, models: Models) -> Any:
         assert self.adversary is not None
         return self.adversary.fit_adversary(batch, models)
+
+    def adversary_gain(self, batch: Batch, models: Models, start: Models) -> AdversaryGain | None:
+        assert self.adversary is not None
+        return self.adversary.adversary_gain(batch, models, start)
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         yielding = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import shutil
@@ -18,6 +19,7 @@ import numpy as np
 from bench.cost import Cost
 from bench.data.encode import Encoded
 from bench.data.tasks import Example, Task
+from bench.distill.adversary_gain import gain_of_adversary
 from bench.distill.feed import Feed
 from bench.distill.loop import distil
 from bench.distill.view_quality import quality_of_views
@@ -141,6 +143,11 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         _write_predictions(folder / "predictions" / f"{name}.parquet", splits[name], values, task.is_regression)
     with whole_file(folder / "curve.jsonl") as part:
         part.write_text("".join(json.dumps(point) + "\n" for point in outcome.curve))
+    with cost.timed("adversary_gain"):
+        start = models
+        if generator is not None and cost.adversary_updates:
+            start = dataclasses.replace(models, generator=parts.fresh_generator().to(device))
+        adversary = gain_of_adversary(strategy, models, start, feed)
     with cost.timed("text_quality"):
         quality = quality_of_views(strategy, models, feed, settings.recipe, splits["dev"])
     return {
@@ -158,6 +165,7 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         "metrics": metrics,
         "selection": {"rule": rule.name, "optimistic": rule.optimistic, "step": outcome.step},
         "cost": cost.summary(),
+        "adversary": adversary,
         "text_quality": quality,
         "checks": _checks(task, data.splits, outcome.logits["dev"], splits["dev"], rule),
         "resumed": outcome.resumed,

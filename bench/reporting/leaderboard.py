@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from bench.data.tasks import GLUE
+from bench.reporting.adversary import adversary_means
 from bench.reporting.marks import constant_of, warnings
 from bench.reporting.quality import quality_means
 from bench.reporting.schema import DataSection, Done, Record, SkippedRun
@@ -26,7 +27,7 @@ COLUMNS = (
     "adversary_updates", "teacher", "constant", "selection", "optimistic", "partial", "max_train",
     "signature", "setting", "setting_number", "differs", "comparable", "main", "complete", "reference",
     "base", "options", "hardware", "metrics", "seeds", "scores", "text_quality", "warnings",
-    "teacher_hashes",
+    "teacher_hashes", "adversary",
 )
 # fmt: on
 
@@ -90,7 +91,8 @@ def leaderboard(records: Iterable[Record], baseline: str = PLAIN_KD) -> pd.DataF
     distillation in the same setting and with the same seeds. Where one seed was run twice, the run that finished
     last counts. ``main`` marks the one setting of each task that averages are made of, number 1; ``differs`` says in
     words what the others have and it has not. ``complete`` marks the rows without a failed seed. ``text_quality``
-    holds means of what the strategy did to the texts, null where it makes none; ``warnings`` what makes the score
+    holds means of what the strategy did to the texts, null where it makes none; ``adversary`` of what an adversary
+    that learns was worth; ``warnings`` what makes the score
     mean less than it seems. Runs without a score are in ``failures``.
     """
     import pandas as pd
@@ -146,7 +148,7 @@ def _row(by_seed: Mapping[int, Done], against: Mapping[int, Done], plain: Mappin
     seconds = {seed: run.cost.train_seconds for seed, run in by_seed.items()}
     timed = seconds.keys() & plain.keys()
     plain_seconds = sum(plain[seed].cost.train_seconds for seed in timed)
-    quality = quality_means(runs)
+    quality, adversary = quality_means(runs), adversary_means(runs)
     return {
         "metric": first.main.metric,
         "split": first.main.split,
@@ -174,7 +176,8 @@ def _row(by_seed: Mapping[int, Done], against: Mapping[int, Done], plain: Mappin
         "seeds": tuple(scores),
         "scores": tuple(scores.values()),
         "text_quality": quality,
-        "warnings": warnings(runs, quality),
+        "adversary": adversary,
+        "warnings": warnings(runs, quality, adversary),
         "teacher_hashes": tuple(sorted({run.teacher.hash for run in runs if run.teacher})),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.reporting.adversary import LEARNED, unlearned
 from bench.reporting.schema import Done
 
 _FAILED_ROWS = 0.01
@@ -19,16 +20,24 @@ ON_SCORES = {
     "constant": ("=", "one answer for every dev row, or no better than the best constant answer"),
     "unchanged": ("∅", "changed none of the texts, or next to none"),
     "clean": ("○", "most of the texts that the strategy showed were the originals"),
+    "adversary": (
+        "≈",
+        f"the adversary did not learn: the divergence of teacher and student on its texts is not {LEARNED:.0%} above "
+        f"that on its untrained self's",
+    ),
     "rewriting": ("!", "rows that could not be rewritten stayed as they were"),
 }
 ON_TASKS = {"dev": ("¶", "dev rows that are training rows as well")}
 ON_TEACHERS = {"teacher": ("#", "the teacher is not two standard errors better than the best constant answer on dev")}
 
 
-def warnings(runs: Sequence[Done], quality: dict[str, float] | None) -> dict[str, str]:
+def warnings(
+    runs: Sequence[Done], quality: dict[str, float] | None, adversary: dict[str, float] | None = None
+) -> dict[str, str]:
     """Return what a reader must be warned of in the score of ``runs``, one strategy's on a task: {mark: figures}.
 
-    ``quality`` are the means of what the strategy did to the texts.
+    ``quality`` are the means of what the strategy did to the texts, ``adversary`` those of what one that learns was
+    worth.
     """
     figures = {}
     if empty := sum(map(_is_constant, runs)):
@@ -37,6 +46,8 @@ def warnings(runs: Sequence[Done], quality: dict[str, float] | None) -> dict[str
         figures["unchanged"] = f"{quality['changed']:.1%}"
     elif quality and quality.get("changed", 1.0) < _MOSTLY_CLEAN:
         figures["clean"] = f"{1 - quality['changed']:.0%}{_attacked(quality)}"
+    if adversary and (said := unlearned(adversary)):
+        figures["adversary"] = said
     if quality and quality.get("failed", 0.0) > _FAILED_ROWS:
         figures["rewriting"] = f"{quality['failed']:.1%} of the rows"
     for run in runs:

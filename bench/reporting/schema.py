@@ -95,6 +95,17 @@ class CostSection(Struct):
     peak_memory_mb: dict[str, Count] = {}  # highest resident memory of the process, and of the GPU where there is one
 
 
+class AdversarySection(Struct):
+    """What a learned adversary had come to at the end of the run; null where none learned."""
+
+    rows: Count  # training rows in the sample
+    divergence: Amount  # mean divergence of teacher and student on what it makes of these rows
+    divergence_at_start: Amount  # the same student's on what it made of them untrained, with the same noise
+    standard_error: Amount  # of the difference of the two, over rows
+    words: Count | None = None  # words that it chose in these rows; null, as what follows, where it chooses none
+    kl_from_start: Amount | None = None  # mean KL, in nats, of its distribution at these words to that at its start
+
+
 class TextQuality(Struct):
     """What the strategy did to a sample of training texts; null where it makes none."""
 
@@ -174,6 +185,7 @@ class Done(Record, kw_only=True, tag="done"):
     metrics: dict[str, dict[str, float | None]]  # every metric by split
     selection: SelectionSection  # which student is reported
     cost: CostSection  # what the run cost
+    adversary: AdversarySection | None = None  # what a learned adversary had come to; null where none learned
     text_quality: TextQuality | None = None  # what the strategy did to a sample of training texts; null: none
     checks: Checks = msgspec.field(default_factory=Checks)  # what shows that a score means nothing
     resumed: Count = 0  # how often the run was taken up from a checkpoint

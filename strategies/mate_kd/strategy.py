@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench import Batch, Models, Step, Strategy, View, option
+from bench import AdversaryGain, Batch, Models, Step, Strategy, View, option
 
 if TYPE_CHECKING:
     import torch
@@ -153,6 +153,35 @@ class MateKD(Strategy):
         self.optimizer.step()
         self.optimizer.zero_grad()
         return torch.stack(losses).sum()
+
+    def adversary_gain(self, batch: Batch, models: Models, start: Models) -> AdversaryGain:
+        """Compare D(T, S), and the distribution at the masked words, with the untrained generator's."""
+        import torch
+
+        from bench.distill.losses import row_divergence
+        from bench.models.masked_lm import draw_mask, gumbel, masked_logits
+
+        masked = draw_mask(batch.inputs, models.tokenizer, self.rho, models.rng)
+
+        def divergences(logits: torch.Tensor) -> torch.Tensor:
+            ids = batch.inputs["input_ids"].clone()
+            ids[masked] = (logits + noise).argmax(dim=-1)
+            perturbed = {**batch.inputs, "input_ids": ids}
+            return row_divergence(
+                models.logits("teacher", perturbed),
+                models.logits("student", perturbed),
+                is_regression=models.task.is_regression,
+                temperature=models.recipe.temperature,
+            )
+
+        with torch.no_grad(), models.evaluating("student"):
+            with models.evaluating("generator"), start.evaluating("generator"):
+                now, before = (masked_logits(each, batch.inputs, masked) for each in (models, start))
+            noise = gumbel(now.shape, models.rng, now.device)
+            drawn = before.isfinite()  # what is no text has no probability in either
+            surplus = now.log_softmax(dim=-1) - before.log_softmax(dim=-1)
+            moved = (now.softmax(dim=-1) * surplus).where(drawn, 0.0).sum(dim=-1)
+            return AdversaryGain(divergences(now), divergences(before), moved)
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         """Yield X': the batch with a share of its tokens refilled by the generator, without gradient."""

@@ -101,6 +101,13 @@ def test_a_grid_is_run_recorded_and_not_run_again(results):
         assert (record["teacher"] is None) == is_finetune
         assert (record["generator"] is None) == (not is_mate)
         assert record["cost"]["adversary_updates"] == (2 if is_mate else 0)
+        assert (record["adversary"] is None) == (not is_mate)
+        if is_mate:
+            assert record["strategy_options"]["generator_lr"] == record["spec"]["recipe"]["lr"] / 40
+            assert record["adversary"]["rows"] == 64
+            assert 0 < record["adversary"]["kl_from_start"] < 0.01
+            # What was looked at is in no count of the run: two updates of each kind, and views of two batches.
+            assert record["cost"]["forwards"] == {"generator": 128, "teacher": 128, "student": 192}
     for task in ("rte", "stsb"):
         rows = [record for record in records(results) if record["task"] == task]
         assert len({row["signature"] for row in rows}) == 1
@@ -325,7 +332,8 @@ def test_a_run_that_is_interrupted_goes_on_where_it_was(results, tmp_path):
             yield View(student=inputs, teacher=inputs)
     """
     noise = write_strategy(tmp_path, body, "noise.py")
-    command = ("--strategy", f"{noise}:Noise", "--tasks", "rte", "--set", "recipe.epochs=2")
+    strategy = f"{noise}:Noise+mate-kd[generator_steps=1,student_steps=1,generator_lr=0.1]"
+    command = ("--strategy", strategy, "--tasks", "rte", "--set", "recipe.epochs=2")
     often = (*command, "--set", "recipe.checkpoint_seconds=0")
     switch.touch()
     cut = bench(*often, results=results)
@@ -344,7 +352,11 @@ def test_a_run_that_is_interrupted_goes_on_where_it_was(results, tmp_path):
     first = pd.read_parquet(parquet)
     straight = bench(*command, "--redo", results=results)
     assert straight.exit_code == 0, straight.output
-    assert read_record(path.parent)["resumed"] == 0
+    whole = read_record(path.parent)
+    assert whole["resumed"] == 0
+    # The generator that the resumed run compared its own with is the one that it had started from.
+    assert whole["adversary"] == record["adversary"]
+    assert whole["adversary"]["kl_from_start"] > 0.1
     pd.testing.assert_frame_equal(pd.read_parquet(parquet), first)
 
 

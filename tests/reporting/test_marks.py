@@ -62,6 +62,21 @@ def test_a_strategy_that_shows_mostly_clean_text_is_marked_and_an_attack_says_it
     ]
 
 
+def test_an_adversary_that_did_not_learn_is_marked_with_its_figures():
+    learned = {"rows": 100, "divergence": 0.53, "divergence_at_start": 0.5, "standard_error": 0.01}
+    records = [run(), run(strategy="mate-kd", adversary=learned | {"words": 900, "kl_from_start": 0.4})]
+    assert notes(records, "≈") == []
+    still = learned | {"divergence": 0.521}
+    records += [
+        run(strategy="still", adversary=still | {"words": 900, "kl_from_start": 3e-5}),
+        run(strategy="still", seed=1, adversary=still | {"words": 900, "kl_from_start": 1e-5}),
+        run(strategy="shift", adversary=still),
+    ]
+    (note,) = notes(records, "≈")
+    assert note.endswith(": shift on rte (0.521 against 0.5), still on rte (0.521 against 0.5, KL to its start 2e-05)")
+    assert lines(records)["rte"]["still"].mean == "50.0≈"
+
+
 def test_rows_that_failed_to_be_rewritten_are_said_where_they_are_many():
     few = {"rows": 1000, "failed": 10}
     many = {"rows": 1000, "failed": 980}

@@ -1,0 +1,31 @@
+"""What learned adversaries were worth, from the records' numbers to means and the note on those that did not learn."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from bench.reporting.schema import Done
+
+LEARNED = 0.05
+"""An adversary that raises the divergence by a smaller share than this has not learned."""
+
+
+def adversary_means(runs: Sequence[Done]) -> dict[str, float] | None:
+    """Return the means over ``runs`` of the numbers in their sections ``adversary``; None where they have none."""
+    sections = [msgspec.structs.asdict(run.adversary) for run in runs if run.adversary]
+    if not sections:
+        return None
+    there = {key: [one[key] for one in sections if one[key] is not None] for key in sections[0]}
+    return {key: statistics.fmean(values) for key, values in there.items() if values}
+
+
+def unlearned(means: Mapping[str, float]) -> str | None:
+    """Return in figures that the adversary of these ``means`` did not learn, or None where it did."""
+    now, start = means["divergence"], means["divergence_at_start"]
+    if now > (1 + LEARNED) * start:
+        return None
+    moved = f", KL to its start {means['kl_from_start']:.1g}" if "kl_from_start" in means else ""
+    return f"{now:.3g} against {start:.3g}{moved}"
