@@ -50,6 +50,7 @@ RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "eda",
         "tinybert-da",
         "mlm-words",
+        "ssmba",
         "best-of-k(aeda)",
     )
     for task in ("made-pair", "made-score")
