@@ -45,6 +45,8 @@ RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "freelb",
         "smart[epsilon=0.1,lr=0.1]",
         "mixkd",
+        "augpro",
+        "augpro[method=fgsm]",
         "token-cutoff",
         "aeda",
         "eda",
