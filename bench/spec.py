@@ -105,13 +105,17 @@ class StrategySpec:
 
         Those that were left to the recipe have the values they get under ``recipe``, if it is given.
         """
-        strategy = self.create()
-        own = {key: getattr(strategy, key) for key in options_of(type(strategy))}
+        return self._effective(self.create(), recipe)
+
+    def _effective(self, strategy: Strategy, recipe: Recipe | None) -> dict[str, Any]:
+        values = {key: getattr(strategy, key) for key in options_of(type(strategy))}
         if recipe is not None:
-            own |= strategy.resolved(recipe)
-        return own | {
-            f"{spec.name}.{key}": value for spec in self.inner for key, value in spec.effective(recipe).items()
-        }
+            values |= strategy.resolved(recipe)
+        held = getattr(strategy, wrapped(type(strategy)) or "", ())
+        # Of the strategies that it holds: a wrapper may set options of theirs.
+        for spec, inner in zip(self.inner, held if isinstance(held, tuple) else (held,), strict=True):
+            values |= {f"{spec.name}.{key}": value for key, value in spec._effective(inner, recipe).items()}
+        return values
 
     def __str__(self) -> str:
         if self.name == COMPOSED:

@@ -46,7 +46,7 @@ class Pool(Rewriter):
     def reads(self) -> tuple[Reads, ...]:
         return self.inner.reads()
 
-    def at(self, edition: int) -> Rewriter:
+    def at(self, edition: int) -> Pool:
         return replace(self, inner=self.inner.at(edition))
 
     def files(self, task: Task) -> tuple[str, ...]:

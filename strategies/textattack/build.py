@@ -21,7 +21,7 @@ from strategies.textattack.library import textattack
 from strategies.textattack.masked_words import generator
 from strategies.textattack.requirements import CATALOGUE, HOMOGLYPHS, MINILM, Model, TextAttackMember, cache_folder
 from strategies.textattack.similarity import Anything, LocalEncoder, word_vectors
-from strategies.textattack.victim import RowAttack, victim
+from strategies.textattack.victim import Divergence, RowAttack, victim
 
 Given = tuple[tuple[str, Any], ...]
 """The options of a member that are the library's own: hashable, to be cached by."""
@@ -111,10 +111,16 @@ def augmenter(target: str, given: Given, local: Local) -> Any:
 
 
 @functools.lru_cache(maxsize=4)
-def attack(target: str, given: Given, local: Local, model: Model) -> RowAttack:
-    """Return the library's attack that the recipe at ``target`` builds against the victim ``model``."""
-    wrapper = victim(model, local.device)
+def attack(
+    target: str, given: Given, local: Local, models: tuple[Model, ...], threshold: float | None = None
+) -> RowAttack:
+    """Return the library's attack that the recipe at ``target`` builds against the victim, the first of ``models``.
+
+    Its goal is the recipe's own, or with a ``threshold`` that divergence of the teacher, the second, from the victim.
+    """
+    wrapper = victim(models, local.device)
     with _built_of(target, local) as recipe:
         built = recipe.build(wrapper, **dict(given))
+    goal = built.goal_function if threshold is None else Divergence(threshold, wrapper)
     constraints = [*built.pre_transformation_constraints, *built.constraints]
-    return RowAttack(built.goal_function, constraints, built.transformation, built.search_method)
+    return RowAttack(goal, constraints, built.transformation, built.search_method)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import transformers
 
-from bench.models.inputs import accepted, longest
-from bench.models.load import explained, load_tokenizer
+from bench.distill.losses import row_divergence
+from bench.models.classify import Classifier, classifier
+from bench.models.inputs import accepted
 from strategies.textattack.library import split_after, textattack
 from strategies.textattack.requirements import Model
 
@@ -19,14 +19,14 @@ _OUTCOMES = {_STATUS.SUCCEEDED: "success", _STATUS.SKIPPED: "skipped"}
 
 
 class Victim(textattack.models.wrappers.ModelWrapper):
-    """The model under attack: reads candidates in their row, padded to the longest of a batch, without dropout."""
+    """The model under attack: reads candidates in their row, padded to the longest of a batch, without dropout.
 
-    def __init__(self, folder: str, device: str) -> None:
-        with explained(folder):
-            model = transformers.AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=False)
-        self.model = model.float().eval().requires_grad_(False).to(device)
-        self.tokenizer = load_tokenizer(folder)
-        self.max_length = longest(model, self.tokenizer)
+    Where there are more ``models``, all are asked about every candidate; the first is the victim.
+    """
+
+    def __init__(self, models: Sequence[Classifier]) -> None:
+        self.models = models
+        self.model, self.tokenizer, self.max_length = models[0].model, models[0].tokenizer, models[0].max_length
         self.asked = 0
         self.read_in((), 0, "")
 
@@ -35,19 +35,15 @@ class Victim(textattack.models.wrappers.ModelWrapper):
         self.before, self.tail, self.after = row[:side], tail, row[side + 1 :]
         self.side, self.asked = side, 0
 
-    def _encoded(self, texts: Sequence[str]) -> Any:
-        rows = [(*self.before, text + self.tail, *self.after) for text in texts]
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        encoded = self.tokenizer(
-            *columns, padding=True, truncation=True, max_length=self.max_length, return_tensors="pt"
-        )
-        return encoded.to(self.model.device)
+    def _rows(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        return [(*self.before, text + self.tail, *self.after) for text in texts]
 
     def __call__(self, text_input_list: Sequence[str], **kwargs: Any) -> torch.Tensor:
-        """Return the logits [N, C] of N candidates."""
-        self.asked += len(text_input_list)
-        with torch.no_grad():
-            return self.model(**accepted(self.model, self._encoded(text_input_list))).logits.double().cpu()
+        """Return the logits of N candidates: [N, C], or of M models [N, M, C]."""
+        self.asked += len(text_input_list) * len(self.models)
+        rows = self._rows(text_input_list)
+        logits = [model.logits(rows) for model in self.models]
+        return logits[0] if len(logits) == 1 else torch.stack(logits, dim=1)
 
     def _places(self, encoded: Any) -> list[int]:
         """Return where the candidate's pieces are in the first row."""
@@ -56,7 +52,7 @@ class Victim(textattack.models.wrappers.ModelWrapper):
     def get_grad(self, text_input: str) -> dict[str, Any]:
         """Return the gradient of the loss at the candidate's embeddings, without dropout (the library's has it)."""
         self.asked += 1
-        encoded = self._encoded([text_input])
+        encoded = self.models[0].encoded(self._rows([text_input]))
         embeddings: list[torch.Tensor] = []
 
         def keep(module: Any, args: Any, output: torch.Tensor) -> torch.Tensor:
@@ -77,16 +73,40 @@ class Victim(textattack.models.wrappers.ModelWrapper):
     def _tokenize(self, inputs: Sequence[str]) -> list[list[str]]:
         rows = []
         for text in inputs:
-            encoded = self._encoded([text])
+            encoded = self.models[0].encoded(self._rows([text]))
             pieces = self.tokenizer.convert_ids_to_tokens(encoded["input_ids"][0].tolist())
             rows.append([pieces[place] for place in self._places(encoded)])
         return rows
 
 
 @functools.lru_cache(maxsize=1)
-def victim(model: Model, device: str) -> Victim:
-    """Return the classifier ``model``, loaded anew where its contents are others."""
-    return Victim(model.folder, device)
+def victim(models: tuple[Model, ...], device: str) -> Victim:
+    """Return the first of ``models`` as a victim, the others beside it."""
+    return Victim([classifier(model.folder, device, model.digest) for model in models])
+
+
+class Divergence(textattack.goal_functions.GoalFunction):
+    """The goal that the victim's teacher, asked beside it, says something else: KL(T || S) of ``threshold`` nats."""
+
+    def __init__(self, threshold: float, model: Victim) -> None:
+        super().__init__(model)
+        self.threshold = threshold
+
+    def _process_model_outputs(self, inputs: Any, outputs: torch.Tensor) -> torch.Tensor:
+        return outputs
+
+    def _get_score(self, model_output: torch.Tensor, attacked_text: Any) -> float:
+        student, teacher = model_output
+        return float(row_divergence(teacher, student, is_regression=False))
+
+    def _is_goal_complete(self, model_output: torch.Tensor, attacked_text: Any) -> bool:
+        return self._get_score(model_output, attacked_text) >= self.threshold
+
+    def _get_displayed_output(self, raw_output: torch.Tensor) -> int:
+        return int(raw_output[0].argmax())
+
+    def _goal_function_result_type(self) -> type:
+        return textattack.goal_function_results.ClassificationGoalFunctionResult
 
 
 class RowAttack(textattack.Attack):
@@ -106,15 +126,20 @@ class RowAttack(textattack.Attack):
         return passed
 
     def on_row(
-        self, row: tuple[str, ...], side: int, head: str, tail: str, label: int, queries: int
+        self, row: tuple[str, ...], side: int, head: str, tail: str, label: int | None, queries: int
     ) -> tuple[str, str, int]:
-        """Attack ``head``, the beginning of text ``side`` of ``row``; return outcome, the new head and queries."""
+        """Attack ``head``, the beginning of text ``side`` of ``row``; return outcome, the new head and queries.
+
+        Where ``label`` is None, what the victim says of the row is to change.
+        """
         goal = self.goal_function
         # Of the rest no more than the victim can read.
         goal.model.read_in(row, side, split_after(tail, goal.model.max_length)[0])
-        goal.query_budget = queries
+        goal.query_budget = queries // len(goal.model.models)
         # The library keeps answers by the candidate alone, but the row's other text changes them.
         self.clear_cache()
+        if label is None:
+            label = goal.get_output(textattack.shared.AttackedText(head))  # kept, so asked once
         result = self.attack(head, label).perturbed_result
         text = result.attacked_text.text
         # Input reduction has no success, only a text that got as short as it can.

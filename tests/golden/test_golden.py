@@ -57,6 +57,7 @@ RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
     )
     for task in ("made-pair", "made-score")
 } | {
+    "flips": ("flips(aeda)", "made-pair", {}),
     "one text": ("mate-kd[generator_steps=1,student_steps=2,generator_lr=1e-3]", "made-sentence", {}),
     "copies": ("aeda[copies=3]", "made-pair", {}),
     "reuse and share": ("mate-kd[reuse=2,share=0.5,generator_steps=1,student_steps=2]", "made-pair", {}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import pickle
 import re
@@ -183,12 +184,19 @@ def test_the_first_edition_attacks_the_teacher_and_is_the_same_for_every_student
     assert identity(attack.at(0), known, seed=0, edition=0) == identity(teacher, known, seed=0, edition=0)
     (pool,) = StrategySpec.parse("best-of-k(textattack:pwws)").create().rewriters()
     assert [pool.at(edition).reads() for edition in (0, 1)] == [("teacher",), ("student",)]
+    parting = make("pwws[share=0.5,goal=divergence]")
+    assert parting.reads() == ("student", "teacher")
+    assert parting.at(0) == teacher
+    assert parting.at(1) is parting
+    assert make("pwws[goal=prediction]").at(0) == make("pwws[goal=prediction,victim=teacher]")
 
 
 @needs_library
 def test_what_cannot_run_says_why(monkeypatch):
     assert make("pwws").supports(TASK) is None
     assert "scores" in make("pwws").supports(GLUE["stsb"])
+    assert make("pwws[goal=divergence]").supports(TASK) is None
+    assert "goal of its own" in make("input-reduction[goal=divergence]").supports(TASK)
     assert make("wordnet").supports(GLUE["stsb"]) is None
     for name, word in (("hotflip", "LSTM"), ("seq2sick", "translation"), ("chinese", "zho"), ("spanish", "esp")):
         assert word in make(name).supports(TASK)
@@ -211,7 +219,12 @@ def test_what_its_rewrites_are_cached_by_can_be_written_down():
 @needs_library
 def test_attacks_are_renewed_every_so_many_epochs_and_check_their_options():
     assert [make("pwws[refresh=2]").edition(epoch) for epoch in range(5)] == [0, 0, 2, 2, 4]
-    for wrong in ("share=0", "share=1.5", "queries=1", "refresh=0", "max_words=0", "batch_size=0"):
+    with pytest.raises(UsageError, match="leave out victim=teacher"):
+        make("pwws[goal=divergence,victim=teacher]")
+    with pytest.raises(UsageError, match="add victim=teacher"):
+        make("pwws[refresh=0]")
+    assert [make("pwws[refresh=0,victim=teacher]").edition(epoch) for epoch in range(3)] == [0, 0, 0]
+    for wrong in ("threshold=0", "share=0", "share=1.5", "queries=1", "refresh=-1", "max_words=0", "batch_size=0"):
         with pytest.raises(UsageError, match=wrong.partition("=")[0]):
             make(f"pwws[{wrong}]")
     with pytest.raises(UsageError, match="pct_words_to_swap"):
@@ -331,6 +344,52 @@ def test_attacks(library, recipe):
     assert library("rewritten", every_row(recipe), "mnli", rows[:1], labels[:1], [0]) == made[:1]
     if recipe.partition("[")[0] in ("input-reduction", "pwws", "bae", "clare", "textfooler"):
         assert "success" in [outcome for outcome, *_ in made]
+
+
+def divergences(library, rows):
+    """KL(teacher || student) of each row, computed here."""
+    both = zip(library("probabilities", rows, "teacher"), library("probabilities", rows, "student"), strict=True)
+    return [sum(t * math.log(t / s) for t, s in zip(teacher, student, strict=True)) for teacher, student in both]
+
+
+@pytest.mark.parametrize(
+    "recipe", ["deepwordbug", "pwws", "bae[sentence_encoder=none]", "a2t[vectors=VECTORS,sentence_encoder=none]"]
+)
+def test_with_the_divergence_for_a_goal_the_teacher_and_the_student_part(library, recipe):
+    rows = [["a premise that stays", text] for text in SENTENCES]
+    before = divergences(library, rows)
+    threshold = 1.2 * sorted(before)[3]
+    more = f"share=1,goal=divergence,threshold={threshold},queries=101"
+    made = library("rewritten", every_row(recipe).replace("share=1", more), "mnli", rows, [0] * 6, list(range(6)))
+    after = divergences(library, [texts for _, texts, _ in made])
+    for row, (outcome, texts, queries) in enumerate(made):
+        assert (outcome == "skipped") == (before[row] >= threshold)
+        assert (outcome == "success") == (before[row] < threshold <= after[row])
+        assert (texts == rows[row]) == (outcome != "success")
+        assert queries == 2 if outcome == "skipped" else 2 < queries <= 101
+    assert {"success", "skipped"} <= {outcome for outcome, *_ in made}
+
+
+def test_an_attack_away_from_the_victim_s_own_answer_needs_no_label_and_asks_no_more(library):
+    rows = [["a premise that stays", text] for text in SENTENCES]
+    own = library("predicted", rows, "teacher")
+    by_label = library("rewritten", "pwws[share=1,victim=teacher]", "mnli", rows, own, list(range(6)))
+    wrong = [(label + 1) % 3 for label in own]
+    spec = "pwws[share=1,victim=teacher,goal=prediction]"
+    assert library("rewritten", spec, "mnli", rows, wrong, list(range(6))) == by_label
+    assert "success" in [outcome for outcome, *_ in by_label]
+
+
+def test_flips_around_a_recipe_attack_the_teacher_on_every_row(library):
+    rows = [["a premise that stays", text] for text in SENTENCES]
+    own = library("predicted", rows, "teacher")
+    made = library("rewritten", "flips(textattack:pwws)", "mnli", rows, [0] * 6, list(range(6)))
+    alone = library("rewritten", "pwws[share=1,victim=teacher]", "mnli", rows, own, list(range(6)))
+    assert [outcome for outcome, *_ in made] == [outcome for outcome, *_ in alone]
+    answers = library("predicted", [texts for _, texts, _ in made], "teacher")
+    for row, (outcome, texts, queries) in enumerate(made):
+        assert (outcome == "success") == (answers[row] != own[row]) == (texts != rows[row])
+        assert queries > alone[row][2] - 2  # other draws, since a pool has random generators of its own
 
 
 def test_a_share_of_the_rows_is_attacked_and_the_rest_left_out(library):

@@ -90,25 +90,30 @@ def words_offered(method: str, text: str) -> list[list[str]]:
     return [[made.text for made in transformation(start)] for transformation in (library, ours)]
 
 
-def predicted(rows: list[list[str]]) -> list[int]:
-    """The class that the victim gives each row."""
+def probabilities(rows: list[list[str]], role: str = "student") -> list[list[float]]:
+    """What the student or the teacher gives each class of each row."""
     import torch
 
-    victim, tokenizer = _models()
+    models, tokenizer = _models()
     with torch.no_grad():
         inputs = [tokenizer(*row, truncation=True, max_length=64, return_tensors="pt") for row in rows]
-        return [int(victim(**each).logits.argmax()) for each in inputs]
+        return [models[role](**each).logits[0].double().softmax(0).tolist() for each in inputs]
+
+
+def predicted(rows: list[list[str]], role: str = "student") -> list[int]:
+    """The class that the student or the teacher gives each row."""
+    return [max(range(3), key=row.__getitem__) for row in probabilities(rows, role)]
 
 
 def rewritten(spec: str, task: str, rows: list[list[str]], labels: list[int], seeds: list[int]) -> list[Any]:
     """What the strategy makes of each row: of an attack [outcome, texts, queries], else its forms."""
     _models()
     text = spec.replace("FOLDER", str(FOLDER / "encoder")).replace("VECTORS", str(FOLDER / "vectors.txt"))
-    strategy = StrategySpec.parse(f"textattack:{text}").create()
+    (rewriter,) = StrategySpec.parse(text if "(" in text else f"textattack:{text}").create().rewriters()
     examples = [Example(i, tuple(row), label) for i, (row, label) in enumerate(zip(rows, labels, strict=True))]
-    roles = {role: str(FOLDER / role) for role in ("student", "generator")}
+    roles: Any = {role: str(FOLDER / role) for role in ("student", "teacher", "generator")}
     context = Context(GLUE[task], roles, {role: role for role in roles})
-    made = strategy.rewrite(examples, [random.Random(number) for number in seeds], context)
+    made = rewriter.rewrite(examples, [random.Random(number) for number in seeds], context)
     return [[row.outcome, row.forms[0], row.queries] if isinstance(row, Attacked) else row for row in made]
 
 
@@ -134,7 +139,7 @@ def state() -> dict[str, Any]:
 
 @cache
 def _models() -> tuple[Any, Any]:
-    """A tiny victim, generator and sentence encoder, which know the words of the sentences, and word vectors."""
+    """A tiny student, teacher, generator and sentence encoder, which know the sentences' words, and word vectors."""
     import numpy as np
     import torch
     from tokenizers import BertWordPieceTokenizer
@@ -151,12 +156,15 @@ def _models() -> tuple[Any, Any]:
     config = BertConfig(
         vocab_size=len(tokenizer), max_position_embeddings=64, num_labels=3, initializer_range=0.4, **sizes
     )
-    models = {
+    models: dict[str, Any] = {
         "student": BertForSequenceClassification(config),
         "generator": BertForMaskedLM(config),
         "encoder": BertModel(config),
     }
+    torch.manual_seed(3)  # one whose answers some words change
+    models["teacher"] = BertForSequenceClassification(config)
     for role, model in models.items():
+        model.eval()
         model.save_pretrained(FOLDER / role)
         tokenizer.save_pretrained(FOLDER / role)
     rng = np.random.default_rng(0)
@@ -165,7 +173,7 @@ def _models() -> tuple[Any, Any]:
             # Four words a neighbourhood.
             numbers = np.eye(100)[i // 4] + 0.01 * rng.normal(size=100)
             file.write(f"{word} {' '.join(f'{n:.4f}' for n in numbers)}\n")
-    return models["student"].eval(), tokenizer
+    return models, tokenizer
 
 
 if __name__ == "__main__":
