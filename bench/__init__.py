@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bench.resources import Resource
     from bench.rewriter import Attacked, Context, Rewriter, Writer
     from bench.strategy import AdversaryGain, Batch, Models, Step, Strategy, View
+    from bench.strength import Strength
     from bench.text_strategy import TextStrategy
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ __all__ = [
     "Rewriter",
     "Step",
     "Strategy",
+    "Strength",
     "Task",
     "TextStrategy",
     "View",
@@ -39,6 +41,7 @@ _HOME = {
     "option": "bench.options",
     "register": "bench.registry",
     "Resource": "bench.resources",
+    "Strength": "bench.strength",
     "Attacked": "bench.rewriter",
     "Context": "bench.rewriter",
     "Rewriter": "bench.rewriter",

@@ -13,9 +13,13 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from bench.errors import UsageError, quoted, unknown
+from bench.strength import Strength
 from bench.toml import tomllib
 
 T = TypeVar("T")
+
+Search = tuple[float, float] | tuple[float, float, Literal["log"]] | list[Any]
+"""Where better values of an option are looked for."""
 
 _BOUNDS = {"above": operator.gt, "at_least": operator.ge, "below": operator.lt, "at_most": operator.le}
 
@@ -28,16 +32,31 @@ def option(
     at_least: float | None = None,
     below: float | None = None,
     at_most: float | None = None,
+    strength: Strength | bool = False,
+    search: Search | None = None,
 ) -> Any:
     """Return a dataclass field that says its meaning and bounds once; help, checks and errors come from there.
 
     ``meaning`` goes on after "rate is": "the share of words left out". Of it, an error shows what stands before the
-    first ";". Bounds hold for every number of a tuple, and not for None.
+    first ";". Bounds hold for every number of a tuple, and not for None. ``strength`` marks the one option that says
+    how many words or tokens change; True: it is their share. ``search`` says where `bench tune` looks for better
+    values: between two numbers, between their logarithms (1e-6, 1e-3, "log"), or in a list. A strength is searched
+    in the same range everywhere.
     """
+    if search is not None and not _can_be_searched(search):
+        raise ValueError(f"a search is (lowest, highest), (lowest, highest, 'log') or [one, another], not {search}")
     given = {"above": above, "at_least": at_least, "below": below, "at_most": at_most}
     bounds = {word: limit for word, limit in given.items() if limit is not None}
+    metadata: dict[str, Any] = {"meaning": meaning, "bounds": bounds, "search": search}
+    metadata["strength"] = (Strength() if strength is True else strength) or None
     value: Any = {"default_factory": default.copy} if isinstance(default, dict) else {"default": default}
-    return dataclasses.field(**value, metadata={"meaning": meaning, "bounds": bounds})
+    return dataclasses.field(**value, metadata=metadata)
+
+
+def _can_be_searched(search: Search) -> bool:
+    if isinstance(search, list):
+        return bool(search)
+    return search[0] < search[1] and (len(search) == 2 or search[0] > 0)
 
 
 def bounds_in_words(field: dataclasses.Field[Any]) -> str:
@@ -181,7 +200,10 @@ def fields_of(cls: type) -> dict[str, tuple[Any, Any]]:
 
 
 def describe(cls: type) -> dict[str, dict[str, Any]]:
-    """Return {option: {"type", "default", "bounds", "meaning"}} of a dataclass, in words; the last two may be empty."""
+    """Return {option: {"type", "default", "bounds", "meaning", "searched"}} of a dataclass, in words.
+
+    The last three may be empty.
+    """
     kinds = fields_of(cls)
     return {
         field.name: {
@@ -189,9 +211,18 @@ def describe(cls: type) -> dict[str, dict[str, Any]]:
             "default": kinds[field.name][1],
             "bounds": bounds_in_words(field),
             "meaning": field.metadata.get("meaning", ""),
+            "searched": _search_in_words(field.metadata.get("search")),
         }
         for field in dataclasses.fields(cls)
     }
+
+
+def _search_in_words(search: Search | None) -> str:
+    if search is None:
+        return ""
+    if isinstance(search, list):
+        return ", ".join(map(str, search))
+    return f"{search[0]:g} to {search[1]:g}" + (", in logarithms" if len(search) == 3 else "")
 
 
 def _type_name(kind: Any) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from bench.brackets import split_list
 from bench.errors import UsageError, quoted
-from bench.options import build, describe, fields_of
+from bench.options import build, coerce, describe, fields_of
 from bench.registry import about, load, names
 from bench.rewriter import Rewriter
+from bench.strength import Dial
 
 if TYPE_CHECKING:
     from bench.models.inputs import Role
@@ -62,7 +64,11 @@ class StrategySpec:
             )
         if inside is not None and len(split_list(inside[1:-1])) != 1:
             raise UsageError(f"{text!r}: {name} goes around one strategy (of several, write {name}(a+b))")
-        spec = cls(name, tuple(given.items()), (cls.parse(inside[1:-1]),) if inside is not None else ())
+        spec = cls(name, (), (cls.parse(inside[1:-1]),) if inside is not None else ())
+        share = None if "strength" in options_of(load(name)) else given.pop("strength", None)
+        spec = replace(spec, options=tuple(given.items()))
+        if share is not None:
+            spec = spec.at_strength(coerce(share, float, f"{name}.strength"))
         strategy = spec.create()
         for key in options_of(type(strategy)):
             try:
@@ -74,12 +80,41 @@ class StrategySpec:
                 raise UsageError(
                     f"{type(strategy).__name__}.rewriters() holds {quoted(rewriter)}: bench.Rewriter is meant"
                 )
+        return spec._without_defaults(strategy)
+
+    def _without_defaults(self, strategy: Strategy) -> StrategySpec:
+        """Return this spec, which made ``strategy``, with those options alone that are not as shipped."""
         changed = {
             key: getattr(strategy, key)
             for key, (_, default) in options_of(type(strategy)).items()
             if getattr(strategy, key) != default
         }
-        return replace(spec, options=tuple(sorted(changed.items())))
+        return replace(self, options=tuple(sorted(changed.items())))
+
+    def with_options(self, given: Mapping[str, Any]) -> StrategySpec:
+        """Return this strategy with ``given`` options set, over those that it has; UsageError where it refuses them."""
+        spec = replace(self, options=tuple({**dict(self.options), **given}.items()))
+        return spec._without_defaults(spec.create())
+
+    def has_strength(self) -> bool:
+        """Return whether there is an option here, or in a strategy inside, that says how many words change."""
+        return Dial.of(load(self.name)) is not None or any(spec.has_strength() for spec in self.inner)
+
+    def at_strength(self, share: float) -> StrategySpec:
+        """Return this strategy changing about ``share`` of the words or tokens: of the strategies inside, all that can.
+
+        UsageError where none can, where ``share`` is out of range, or where an option says otherwise.
+        """
+        if not self.has_strength():
+            raise UsageError(f"{self} has no strength: no option of it says how many words or tokens change")
+        inner = tuple(spec.at_strength(share) if spec.has_strength() else spec for spec in self.inner)
+        spec, dial = replace(self, inner=inner), Dial.of(load(self.name))
+        if dial is None:
+            return spec
+        given = dial.options(share, self.name)
+        if twice := [key for key in given if key in dict(self.options)]:
+            raise UsageError(f"{self.name}: strength={share:g} sets {', '.join(given)}; {twice[0]} is given besides")
+        return spec.with_options(given)
 
     def create(self) -> Strategy:
         """Return a fresh strategy with these options, around its inner ones; UsageError where it refuses them."""
@@ -123,6 +158,16 @@ class StrategySpec:
         inner = f"({self.inner[0]})" if self.inner else ""
         options = ",".join(f"{k}={_spelled(v)}" for k, v in self.options)
         return self.name + inner + (f"[{options}]" if options else "")
+
+
+def at_strength(specs: Sequence[StrategySpec], share: float) -> tuple[list[StrategySpec], list[str]]:
+    """Return ``specs`` at strength ``share``, and a note that names those without one, which stay as they are."""
+    without = [str(spec) for spec in specs if not spec.has_strength()]
+    if len(without) == len(specs):
+        raise UsageError(f"no strength is there to set: {', '.join(without)} change no share of words or tokens")
+    changed = [spec.at_strength(share) if spec.has_strength() else spec for spec in specs]
+    note = f"without a strength, and as shipped: {', '.join(without)}"
+    return list(dict.fromkeys(changed)), [note] if without else []
 
 
 def wrapped(cls: type[Strategy]) -> str | None:
@@ -190,6 +235,7 @@ def documented(name: str, cls: type[Strategy], strategy: Strategy | None) -> dic
         "description": inspect.cleandoc(cls.__doc__ or "").partition("\n")[2].strip(),
         "needs": sorted({*cls.needs, *(() if strategy is None else (*strategy.needs, *models_read(strategy)))}),
         "options": {option: facts for option, facts in describe(cls).items() if option != wrapped(cls)},
+        "strength": "" if (dial := Dial.of(cls)) is None else dial.about(),
     }
 
 

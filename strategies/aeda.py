@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench import Context, TextStrategy, option
+from bench import Context, Strength, TextStrategy, option
 from strategies.words import Words
 
 MARKS = ".;?:!,"
@@ -20,7 +20,13 @@ class AEDA(TextStrategy):
     the words, ahead of them or at the end, each mark drawn from . ; ? : ! and the comma.
     """
 
-    ratio: float = option(1 / 3, "the largest number of marks, as a share of the words", above=0, at_most=1)
+    ratio: float = option(
+        1 / 3,
+        "the largest number of marks, as a share of the words; the mean is about half of it",
+        above=0,
+        at_most=1,
+        strength=Strength(0.5),
+    )
 
     def rewrite_texts(self, texts: Sequence[str], rngs: Sequence[random.Random], context: Context) -> list[str]:
         return [self._scatter(text, rng) for text, rng in zip(texts, rngs, strict=True)]

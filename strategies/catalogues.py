@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from bench.options import option
 from bench.registry import rebuilt
+from bench.strength import Strength
 
 if TYPE_CHECKING:
     from bench.strategy import Strategy
@@ -40,10 +42,16 @@ class Entry:
     uses: frozenset[str] = frozenset()
     language: str = ""
 
-    def fields(self) -> list[tuple[str, Any, Any]]:
-        """Return the options as ``dataclasses.make_dataclass`` takes fields."""
+    def fields(self, strengths: Mapping[str, Strength] = MappingProxyType({})) -> list[tuple[str, Any, Any]]:
+        """Return the options as ``dataclasses.make_dataclass`` takes fields; one has its place in ``strengths``."""
         return [
-            (name, _type(about), option(_default(about), about["meaning"], **about.get("bounds", {})))
+            (
+                name,
+                _type(about),
+                option(
+                    _default(about), about["meaning"], **about.get("bounds", {}), strength=strengths.get(name, False)
+                ),
+            )
             for name, about in self.options.items()
         ]
 

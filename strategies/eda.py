@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from bench import Context, TextStrategy, option
+from bench import Context, Strength, TextStrategy, option
 from bench.resources import nltk_data, python_package
 from strategies.wordnet import senses
 from strategies.words import STOP_WORDS, Words, core, in_place_of
@@ -31,7 +31,13 @@ class EDA(TextStrategy):
     it), takes a stop word's synonym nowhere, as the paper says, and orders synonyms by the alphabet.
     """
 
-    alpha: float = option(0.1, "the share of the words changed", above=0, at_most=1)
+    alpha: float = option(
+        0.1,
+        "the share of the words that an operation draws; swaps change more of them, and no text fewer than one",
+        above=0,
+        at_most=1,
+        strength=Strength(1.15, most=0.7),
+    )
 
     # Reading WordNet is a global, and slow to open: once in each worker process.
     libraries = ("nltk",)

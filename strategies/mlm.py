@@ -19,7 +19,9 @@ class MaskedLM(Strategy):
     A share ``rho`` of the tokens is masked anew for every batch and filled by a sample at temperature ``tau``.
     """
 
-    rho: float = option(0.3, "the share of tokens masked", above=0, at_most=1)
+    rho: float = option(
+        0.3, "the share of tokens masked; some come back as they were", above=0, at_most=1, strength=True
+    )
     tau: float = option(1.0, "the temperature of the sample", above=0)
 
     needs = ("teacher", "generator")

@@ -33,7 +33,7 @@ class MlmWords(TextStrategy):
     which neither does.
     """
 
-    rate: float = option(0.3, "the share of a text's words that change", above=0, at_most=1)
+    rate: float = option(0.3, "the share of a text's words that change", above=0, at_most=1, strength=True)
     action: Literal["substitute", "insert"] = option("substitute", "whether new words replace others or precede them")
     top_k: int | None = option(100, "how many of the likeliest words are drawn from; none: all", at_least=1)
     mask_rate: float = option(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from bench import Context, TextStrategy, option
+from bench import Context, Strength, TextStrategy, option
 from bench.errors import UsageError
 from bench.rewriter import Reads
 from strategies.words import Words, core, in_place_of
@@ -34,7 +34,9 @@ class SSMBA(TextStrategy):
     ``copies`` are independent and made of the original. There a text keeps its label, or a teacher gives one, as here.
     """
 
-    rate: float = option(0.15, "the share of a text's words selected", above=0, at_most=1)
+    rate: float = option(
+        0.15, "the share of a text's words selected", above=0, at_most=1, strength=Strength(0.9, most=0.8)
+    )
     random_share: float = option(0.1, "the share of the selected words replaced by any word", at_least=0, at_most=1)
     kept_share: float = option(0.1, "the share of the selected words that stay", at_least=0, below=1)
     top_k: int | None = option(None, "how many of the likeliest words are drawn from; none: all", at_least=1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from bench import Context, TextStrategy, option
+from bench import Context, Strength, TextStrategy, option
 from bench.resources import file
 from bench.rewriter import Reads
 from strategies.words import STOP_WORDS, Words, core, in_place_of
@@ -38,7 +38,13 @@ class TinyBertDA(TextStrategy):
     15 (the authors drop the latter afterwards). Case, spacing and punctuation stay.
     """
 
-    rate: float = option(0.4, "the share of the words replaced", above=0, at_most=1)
+    rate: float = option(
+        0.4,
+        "the share of the words replaced; stop words and numbers, about half of a text, are none of these",
+        above=0,
+        at_most=1,
+        strength=Strength(0.5),
+    )
     candidates: int = option(15, "the number of words that a replacement is drawn from", at_least=1)
     vectors: str | None = option(None, "a GloVe text file, for words of several pieces")
 

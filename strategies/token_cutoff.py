@@ -16,7 +16,7 @@ class TokenCutoff(Strategy):
     teacher says of the whole text.
     """
 
-    rate: float = option(0.15, "the share of the tokens erased", above=0, below=1)
+    rate: float = option(0.15, "the share of the tokens erased", above=0, below=1, strength=True)
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         from bench.models.masked_lm import draw_mask

@@ -62,6 +62,7 @@ def option_words(name: str, option: Mapping[str, Any]) -> tuple[str, str]:
     """Return an option with its value, as one types it, and behind it its type, bounds and meaning."""
     value, default = option.get("value", option["default"]), option["default"]
     facts = [option["type"], option["bounds"], f"default {default}" if value != default else ""]
+    facts += [f"searched: {option['searched']}" if option.get("searched") else ""]
     meaning = f": {option['meaning']}" if option["meaning"] else ""
     if value is MISSING:
         return name, f"({', '.join(filter(None, [*facts[:2], 'required']))}){meaning}"

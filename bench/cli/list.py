@@ -116,6 +116,8 @@ def _page(row: dict[str, Any]) -> list[str]:
         lines += ["", *(paragraph(line, 2) for line in block)]
     if row["options"]:
         lines += ["", "  options:", *option_lines(row["options"], 4)]
+    if row["strength"]:
+        lines += ["", paragraph(f"strength={row['strength']}", 2, 4)]
     return lines
 
 

@@ -80,6 +80,7 @@ def _strategy(name: str, heading: str) -> str:
     parts += [f"Needs {resource.name}: `{resource.command}`" for resource in (strategy.resources() if strategy else ())]
     if row["options"]:
         parts += ["Options:", "\n".join(_item(*option_words(key, facts)) for key, facts in row["options"].items())]
+    parts += [f"strength={row['strength']}."] if row["strength"] else []
     return "\n\n".join(filter(None, parts)) + "\n"
 
 

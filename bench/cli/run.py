@@ -28,6 +28,9 @@ from bench.errors import BenchError, UsageError
     show_default=True,
     help="Task names and globs, comma-separated; all; or your own task: ./task.toml.",
 )
+@click.option(
+    "--strength", type=float, help="Share of the words or tokens changed, for every strategy that has an option for it."
+)
 @click.option("--seeds", type=click.IntRange(1, 1000), help="How many seeds, from 0 on.  [default: 1]")
 @click.option("--seed", "given", type=click.IntRange(0, 2**31 - 1), multiple=True, help="This seed. Repeatable.")
 @click.option("--max-train", type=click.IntRange(1), help="Train on a fixed sample of this many rows (recorded).")
@@ -40,6 +43,7 @@ from bench.errors import BenchError, UsageError
 def run(
     strategies: str,
     tasks: str,
+    strength: float | None,
     seeds: int | None,
     given: tuple[int, ...],
     max_train: int | None,
@@ -59,7 +63,7 @@ def run(
     from bench.data.custom import by_source
     from bench.experiment.grid import choose_tasks, make_grid
     from bench.experiment.progress import watching
-    from bench.spec import StrategySpec, split_list
+    from bench.spec import StrategySpec, at_strength, split_list
 
     if seeds is not None and given:
         raise UsageError("--seeds says how many, --seed which: give one of the two")
@@ -68,7 +72,8 @@ def run(
     specs = list(dict.fromkeys(StrategySpec.parse(text) for text in split_list(strategies)))
     if not specs:
         raise UsageError("--strategy names no strategy; see: bench list strategies")
-    grids, notes = [], []
+    specs, notes = (specs, []) if strength is None else at_strength(specs, strength)
+    grids = []
     which = list(dict.fromkeys(given)) or range(seeds or 1)
     for where, names in by_source(split_list(tasks), source).items():
         chosen, left_out = choose_tasks(names, where)

@@ -39,7 +39,9 @@ class MateKD(Strategy):
     ``reuse`` and ``share`` make it cheaper and another algorithm than the paper's.
     """
 
-    rho: float = option(0.3, "the share of tokens masked", above=0, at_most=1)
+    rho: float = option(
+        0.3, "the share of tokens masked; some come back as they were", above=0, at_most=1, strength=True
+    )
     tau: float = option(1.0, "the temperature of the Gumbel-softmax sample", above=0)
     generator_steps: int = option(10, "the number of generator updates per cycle; 0: it never learns", at_least=0)
     student_steps: int = option(100, "the number of student updates per cycle", at_least=1)

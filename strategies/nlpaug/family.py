@@ -20,6 +20,7 @@ from strategies.nlpaug.augmenters import (
     WordNet,
 )
 from strategies.nlpaug.neural import BackTranslation, Contextual, Continuation, Summary
+from strategies.strengths import STRENGTHS
 
 _BASES: dict[str, type[Nlpaug]] = {
     "spelling": Spelling,
@@ -59,7 +60,7 @@ class NlpaugFamily(CatalogueFamily):
             "entry": entry,
             "catalogue": self.catalogue,
         }
-        fields = [field for field in entry.fields() if field[0] not in own]
+        fields = [field for field in entry.fields(STRENGTHS.get(f"nlpaug:{name}", {})) if field[0] not in own]
         return make_dataclass(entry.target.rpartition(":")[2], fields, bases=(base,), namespace=namespace, kw_only=True)
 
 

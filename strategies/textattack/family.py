@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.options import option
 from strategies.catalogues import CatalogueFamily, Entry
+from strategies.strengths import STRENGTHS
 from strategies.textattack.attacks import Attack
 from strategies.textattack.augmenters import TextAttackAugmenter
 from strategies.textattack.requirements import CATALOGUE, ENCODERS, MINILM, VECTORS, TextAttackMember, notes
@@ -41,7 +42,7 @@ class TextAttack(CatalogueFamily):
         return None
 
     def strategy(self, name: str, entry: Entry) -> type[TextAttackMember]:
-        fields: list[Any] = entry.fields()
+        fields: list[Any] = entry.fields(STRENGTHS.get(f"textattack:{name}", {}))
         if entry.uses & VECTORS:
             fields.append(("vectors", str | None, option(None, "the word vectors; none: those in TextAttack's cache")))
         if entry.uses & ENCODERS:

@@ -59,7 +59,8 @@ def test_a_strategy_has_a_page_of_its_docstring_and_options():
     text = " ".join(shown("eda").split())
     assert text.startswith("eda Easy data augmentation")
     assert "Wei & Zou" in text
-    assert "alpha=0.1 (float, above 0 and at most 1): the share of the words changed" in text
+    assert "alpha=0.1 (float, above 0 and at most 1): the share of the words that an operation draws" in text
+    assert "strength=SHARE sets alpha to 0.87 × SHARE" in text
 
 
 def test_a_strategy_from_a_file_has_a_page(tmp_path):

@@ -51,8 +51,10 @@ def test_strategies_with_needs_and_options():
         "type": "float",
         "default": 0.3,
         "bounds": "above 0 and at most 1",
-        "meaning": "the share of tokens masked",
+        "meaning": "the share of tokens masked; some come back as they were",
+        "searched": "",
     }
+    assert found["mate-kd"]["strength"].startswith("SHARE sets rho")
     assert all(row["about"] for row in found.values())
 
 
@@ -224,7 +226,8 @@ def test_json_has_all_of_every_strategy_and_an_absent_family_on_stderr():
         "about": "Lacks what you ask for.",
         "needs": ["teacher"],
         "description": "",
-        "options": {"thing": {"type": "str", "default": "the moon", "bounds": "", "meaning": ""}},
+        "options": {"thing": {"type": "str", "default": "the moon", "bounds": "", "meaning": "", "searched": ""}},
+        "strength": "",
         "missing": [{"name": "the moon", "command": "fetch the moon"}],
     }
 
