@@ -27,8 +27,12 @@ class Data(Options):
         "the number of rows to train on, a fixed sample, marked in the record; a generator trained here reads all",
         at_least=1,
     )
-    rewrite_seed: int = option(
-        0, "the seed of texts rewritten offline; all seeds of a strategy share them", at_least=0, below=2**63
+    rewrite_seed: int | None = option(
+        None,
+        "the seed of texts rewritten offline; none: each run's own, as for what generators draw; with a number all "
+        "seeds of a strategy share their texts, which saves work and leaves the luck of rewriting out of the spread",
+        at_least=0,
+        below=2**63,
     )
 
 

@@ -148,17 +148,17 @@ class TaskRewriter:
         """What the harness's own engine makes of the rows: in one worker process if there are libraries."""
         return self.by_engine(self.tiny.examples)
 
-    def by_engine(self, rows: Sequence[Example], seed: int = 0) -> Rewritten:
-        """Return what the harness's own engine makes of ``rows`` with ``seed``."""
-        rewriter, name = self.fresh(), str(self.subject.spec)
+    def by_engine(self, rows: Sequence[Example], seed: int = 0, rewriter: Rewriter | None = None) -> Rewritten:
+        """Return what the harness's own engine makes of ``rows`` by ``rewriter``, by default a fresh one."""
+        rewriter, name = rewriter or self.fresh(), str(self.subject.spec)
         context = self.tiny.context(rewriter)
         return rewrite_all(rewriter, rows, context, name=name, seed=seed, workers=1, row_seconds=_ROW_SECONDS)
 
     def by_workers(self) -> list[RowResult]:
         """Return what two worker processes make of the short rows when they are given from the last to the first."""
         rewriter, rows = self.fresh(), self.tiny.short[::-1]
-        job = Job(rewriter, self.tiny.context(rewriter), seed=0, edition=0, name=str(self.subject.spec))
-        with closing(in_workers(job, rows, 2, _ROW_SECONDS)) as results:
+        job = Job(rewriter, self.tiny.context(rewriter), seed=0, name=str(self.subject.spec))
+        with closing(in_workers(job, [(0, row) for row in rows], 2, _ROW_SECONDS)) as results:
             by_row = dict(results)
         return [by_row[row] for row in reversed(range(len(rows)))]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shlex
 import shutil
 import sys
@@ -116,9 +117,10 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         teacher_logits=None if teacher is None else partial(parts.logits_of, teacher),
         cache=parts.cache,
         observer=observer,
-        seed=settings.data.rewrite_seed,
+        seed=cell.seed if settings.data.rewrite_seed is None else settings.data.rewrite_seed,
         workers=parts.workers,
         device=device.type,
+        epochs=math.ceil(settings.recipe.epochs),
     )
     feed = Feed(splits["train"], logits, device=device, rewriters=strategy.rewriters(), texts=texts, cost=cost)
     rule = selection(settings.recipe.selection)

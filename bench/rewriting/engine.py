@@ -17,7 +17,7 @@ from bench.files import digest
 from bench.observer import Observer, Silent
 from bench.rewriter import Context, Forms, Rewriter
 from bench.rewriting.identity import identity
-from bench.rewriting.job import Job, RowResult
+from bench.rewriting.job import Job, Row, RowResult
 from bench.rewriting.store import Store
 from bench.rewriting.workers import in_this_process, in_workers
 
@@ -56,6 +56,7 @@ def rewrite_all(
     name: str | None = None,
     seed: int = 0,
     edition: int = 0,
+    ahead: Sequence[int] = (),
     workers: int | None = None,
     cache: Path | None = None,
     observer: Observer | None = None,
@@ -66,7 +67,8 @@ def rewrite_all(
     A row's random generator is a function of (seed, edition, its texts), so neither order nor ``workers`` (the
     number of processes; by default one per core) matters, and equal rows are rewritten once. Rewriters with
     ``libraries`` run in processes of their own, where a row may take ``row_seconds`` of CPU time; others do where
-    there are many rows. Rows that raise, hang or kill their process stay as they are. What is finished goes to
+    there are many rows. As these take seconds to start, they go on to the editions in ``ahead``, whose rows later
+    calls find in ``cache``. Rows that raise, hang or kill their process stay as they are. What is finished goes to
     ``cache`` every few seconds, so that interrupted work goes on where it stopped. There, too, is kept which rows
     raised; rows that cost a process its life, by the time they took or otherwise, are tried again by the next call.
 
@@ -75,42 +77,51 @@ def rewrite_all(
     """
     started = time.perf_counter()
     observer = observer or Silent()
-    job = Job(rewriter, context, seed, edition, name or type(rewriter).__name__)
+    job = Job(rewriter, context, seed, name or type(rewriter).__name__)
     # All that a row's rewrite may depend on: an attack also asks for its label.
     by_id = rewriter.by_id
     keys = [digest(*row.texts, repr(row.label), *([row.id] if by_id else [])) for row in examples]
     repeats = Counter(keys)
-    store = None if cache is None else Store(cache, identity(rewriter, context, seed, edition), context.task, observer)
-    results = {} if store is None else store.read(repeats)
+    stores: dict[int, Store] = {}
+    if cache is not None:
+        for one in (edition, *ahead):
+            stores[one] = Store(cache, identity(rewriter, context, seed, one), context.task, observer)
+    results = stores[edition].read(repeats) if stores else {}
     cached = done = sum(repeats[key] for key in results)
-    todo = list({key: example for key, example in zip(keys, examples, strict=True) if key not in results}.items())
+    by_key = dict(zip(keys, examples, strict=True))
+    todo = [(edition, key) for key in by_key if key not in results]
     successes = [key for key, result in results.items() if result.failed is None]
     count = len(results[successes[0]].forms) if successes else 0
+    for one in ahead if stores and todo else ():
+        there = stores[one].read(repeats)
+        todo += [(one, key) for key in by_key if key not in there]
+    seen, to_see, reported = done, done + sum(repeats[key] for _, key in todo), -math.inf
     if todo and successes and rewriter.libraries:
         # What is left may be rows that never end. One that does, first, tells workers how long loading takes.
-        todo.insert(0, (successes[0], examples[keys.index(successes[0])]))
-    reported = -math.inf
+        todo.insert(0, (edition, successes[0]))
     with contextlib.ExitStack() as at_the_end:
-        if store is not None:
+        for store in stores.values():
             at_the_end.callback(store.flush)
-        new_results = at_the_end.enter_context(
-            contextlib.closing(_results(job, [example for _, example in todo], workers, row_seconds))
-        )
+        rows = [(one, by_key[key]) for one, key in todo]
+        new_results = at_the_end.enter_context(contextlib.closing(_results(job, rows, workers, row_seconds)))
         for number, result in new_results:
-            key, example = todo[number]
-            if key in results:
+            one, key = todo[number]
+            example = by_key[key]
+            if one == edition and key in results:
                 continue
             if result.failed is None and len(result.forms) != (count := count or len(result.forms)):
                 raise BenchError(
                     f"{job.name}: rewrite() made {len(result.forms)} forms of example {example.id} and {count} of "
                     "others; every row needs equally many"
                 )
-            results[key] = result
-            if store is not None:
-                store.add(key, result)
-            done += repeats[key]
-            if time.monotonic() > reported + _REPORT_SECONDS or done == len(keys):
-                observer.update("rewrite", done, len(keys))
+            if stores:
+                stores[one].add(key, result)
+            if one == edition:
+                results[key] = result
+                done += repeats[key]
+            seen += repeats[key]
+            if time.monotonic() > reported + _REPORT_SECONDS or seen == to_see:
+                observer.update("rewrite", seen, to_see)
                 reported = time.monotonic()
             if not count and len(results) >= _GIVE_UP_AFTER:
                 break
@@ -141,16 +152,16 @@ def rewrite_all(
 
 
 def _results(
-    job: Job, examples: Sequence[Example], workers: int | None, row_seconds: float
+    job: Job, todo: Sequence[Row], workers: int | None, row_seconds: float
 ) -> Generator[tuple[int, RowResult], None, None]:
     """Yield (row, what became of it) from wherever ``job`` is best done."""
     count = workers
     if count is None:
         # Several copies of a model on one accelerator would only be in each other's way.
         on_accelerator = set(job.rewriter.reads()) - {"texts"} and job.context.device != "cpu"
-        count = 1 if on_accelerator else min(os.cpu_count() or 1, math.ceil(len(examples) / _ROWS_WORTH_A_WORKER))
+        count = 1 if on_accelerator else min(os.cpu_count() or 1, math.ceil(len(todo) / _ROWS_WORTH_A_WORKER))
     # Workers do not run the main script, so what is defined there stays here.
-    many = count > 1 and len(examples) >= _FEW_ROWS and type(job.rewriter).__module__ != "__main__"
-    if examples and (job.rewriter.libraries or many):
-        return in_workers(job, examples, max(1, count), row_seconds)
-    return in_this_process(job, examples)
+    many = count > 1 and len(todo) >= _FEW_ROWS and type(job.rewriter).__module__ != "__main__"
+    if todo and (job.rewriter.libraries or many):
+        return in_workers(job, todo, max(1, count), row_seconds)
+    return in_this_process(job, todo)

@@ -18,6 +18,9 @@ from bench.rewriter import Attacked, Context, Forms, Rewriter
 
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
+Row = tuple[int, Example]
+"""What is to be rewritten: for which edition, and the example."""
+
 
 @dataclass
 class RowResult:
@@ -42,22 +45,23 @@ class Job:
     rewriter: Rewriter
     context: Context
     seed: int
-    edition: int
     name: str
     """The strategy as messages call it."""
 
-    def rewrite(self, examples: Sequence[Example]) -> list[RowResult]:
-        """Return what the rewriter makes of each example; where it raises, the rows are asked one by one.
+    def rewrite(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Return what the rewriter makes of each row; where it raises, the rows are asked one by one.
 
         BenchError is not a row's but the whole work's failure, as is a wrong number of rows, forms or texts.
         """
         start = time.perf_counter()
         # A function of the texts alone, or of text and id: neither a row's place nor who rewrites it may matter.
-        ids = [[example.id] if self.rewriter.by_id else [] for example in examples]
         rngs = [
-            random.Random(json.dumps([self.seed, self.edition, *example.texts, *own]))
-            for example, own in zip(examples, ids, strict=True)
+            random.Random(
+                json.dumps([self.seed, edition, *example.texts, *([example.id] if self.rewriter.by_id else [])])
+            )
+            for edition, example in rows
         ]
+        examples = [example for _, example in rows]
         try:
             rewrites = list(self.rewriter.rewrite(examples, rngs, self.context))
         except BenchError:
@@ -67,7 +71,7 @@ class Job:
                 # Memory, disk and the like may be there the next time.
                 final = not isinstance(error, MemoryError | OSError)
                 return [RowResult(failed=in_a_line(error), seconds=time.perf_counter() - start, final=final)]
-            return [row for example in examples for row in self.rewrite([example])]
+            return [result for row in rows for result in self.rewrite([row])]
         if len(rewrites) != len(examples):
             raise BenchError(
                 f"{self.name}: rewrite() returned {len(rewrites)} rows of {len(examples)}, example {examples[0].id} on"

@@ -20,6 +20,9 @@ from bench.rewriter import Forms, Rewriter
 from bench.rewriting.context import FolderOf, context_for
 from bench.rewriting.engine import rewrite_all
 
+_ROWS_AT_ONCE = 100_000
+"""Of so many rows the rewriting takes long beside the start of the processes that do it."""
+
 
 @dataclass(frozen=True)
 class TrainingSet:
@@ -81,6 +84,7 @@ class Rewritten:
 class RewrittenTexts:
     """Rewrites one run's training ``rows`` and has the teacher answer them.
 
+    Rewriters whose worker processes take seconds to start are asked for the texts of many of the ``epochs`` at once.
     ``folder_of`` gives the folder and digest of a model that rewriters read; ``encode`` and ``teacher_logits`` turn
     texts into word pieces and those into logits [N, C].
     """
@@ -96,17 +100,19 @@ class RewrittenTexts:
     seed: int = 0
     workers: int | None = None
     device: str = "cpu"
+    epochs: int = 1
 
     def rewritten(self, rewriter: Rewriter, edition: int) -> Rewritten:
         """Return the training sets that ``rewriter`` makes for ``edition``."""
-        rewriter = rewriter.at(edition)
+        maker = rewriter.at(edition)
         texts = rewrite_all(
-            rewriter,
+            maker,
             self.rows,
-            context_for(rewriter, self.task, self.folder_of, self.device, self.rows),
+            context_for(maker, self.task, self.folder_of, self.device, self.rows),
             name=self.name,
             seed=self.seed,
             edition=edition,
+            ahead=self._ahead(rewriter, edition),
             workers=self.workers,
             cache=self.cache,
             observer=self.observer,
@@ -115,3 +121,10 @@ class RewrittenTexts:
         counts = Counter(texts.outcomes)
         counts.update(rows=len(self.rows), forms=len(self.rows) * len(sets), failed=len(texts.failed))
         return Rewritten(sets, texts.work_seconds, texts.queries, counts)
+
+    def _ahead(self, rewriter: Rewriter, edition: int) -> list[int]:
+        """Return the editions that come after ``edition`` and can be made now: none that depend on the student then."""
+        if not rewriter.libraries or "student" in rewriter.reads():
+            return []
+        later = {rewriter.edition(epoch) for epoch in range(edition + 1, self.epochs)}
+        return sorted(one for one in later if one > edition)[: max(0, _ROWS_AT_ONCE // len(self.rows) - 1)]

@@ -17,10 +17,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection, Pipe, wait
 
-from bench.data.tasks import Example
 from bench.errors import BenchError, UsageError
 from bench.registry import import_file, imported_files
-from bench.rewriting.job import Job, RowResult, in_a_line
+from bench.rewriting.job import Job, Row, RowResult, in_a_line
 
 ENVIRONMENT = {
     # WordNet synonyms, among others, come in the order of a set of strings.
@@ -41,17 +40,17 @@ _ROWS_AT_ONCE = 32
 _CHUNK_SECONDS, _MOST_ROWS = 4.0, 128
 
 
-def in_this_process(job: Job, examples: Sequence[Example]) -> Generator[tuple[int, RowResult], None, None]:
+def in_this_process(job: Job, todo: Sequence[Row]) -> Generator[tuple[int, RowResult], None, None]:
     """Yield (row, what became of it) in order. Nothing can be done here about a row that never ends."""
-    for start in [0, *range(1, len(examples), _ROWS_AT_ONCE)] if examples else []:
-        results = job.rewrite(examples[start : start + _ROWS_AT_ONCE if start else 1])
+    for start in [0, *range(1, len(todo), _ROWS_AT_ONCE)] if todo else []:
+        results = job.rewrite(todo[start : start + _ROWS_AT_ONCE if start else 1])
         if start == 0:
             results[0].seconds = None
         yield from enumerate(results, start)
 
 
 def in_workers(
-    job: Job, examples: Sequence[Example], count: int, row_seconds: float
+    job: Job, todo: Sequence[Row], count: int, row_seconds: float
 ) -> Generator[tuple[int, RowResult], None, None]:
     """Yield (row, what became of it) as ``count`` processes finish them; close the generator to end the processes.
 
@@ -60,7 +59,7 @@ def in_workers(
     BenchError where a worker cannot even start.
     """
     payload = _pickled(job)
-    waiting, alone = deque(range(len(examples))), deque[int]()
+    waiting, alone = deque(range(len(todo))), deque[int]()
     workers: list[_Worker] = []
     size, loading = 1, START_SECONDS
     try:
@@ -76,7 +75,7 @@ def in_workers(
                     most = 1 if alone or worker.first else min(size, share)
                     rows = [(alone or waiting).popleft() for _ in range(most)]
                     seconds = row_seconds + loading * worker.first
-                    worker.send(pickle.dumps((seconds, [examples[row] for row in rows])), rows, seconds)
+                    worker.send(pickle.dumps((seconds, [todo[row] for row in rows])), rows, seconds)
             wait([worker.connection for worker in workers if worker.busy], timeout=1.0)
             for worker in list(workers):
                 rows, took = worker.rows, time.monotonic() - worker.since
@@ -223,11 +222,11 @@ def work(handle: int, start_seconds: float) -> None:
         while True:
             signal.setitimer(signal.ITIMER_PROF, 0)
             connection.send((answer, time.process_time() - start))
-            seconds, examples = connection.recv()
+            seconds, rows = connection.recv()
             start = time.process_time()
             signal.setitimer(signal.ITIMER_PROF, seconds)
             try:
-                answer = job.rewrite(examples)
+                answer = job.rewrite(rows)
             except BenchError as error:
                 answer = (UsageError if isinstance(error, UsageError) else BenchError)(str(error))
 

@@ -175,3 +175,23 @@ def test_interrupted_work_goes_on_where_it_stopped(create, tmp_path, monkeypatch
     assert watch.done[-1] == (60, 60)
     assert watch.done[0][0] > done.cached
     assert done.forms == rewrite_all(create(f"Plain[gate={gate}]"), examples, CONTEXT).forms
+
+
+@pytest.mark.parametrize("name", ["Plain", "Library"])
+def test_editions_made_ahead_are_those_that_would_be_made_later(create, tmp_path, name):
+    log, examples = tmp_path / "log", sentences(6)
+    alone = [rewrite_all(create("Plain"), examples, CONTEXT, edition=edition).forms for edition in range(4)]
+    strategy = create(f"{name}[log={log}]")
+    first = rewrite_all(
+        strategy, examples, CONTEXT, ahead=[2, 3], cache=tmp_path, observer=(watch := Watch()), workers=1
+    )
+    assert (first.forms, first.cached, watch.done[-1]) == (alone[0], 0, (18, 18))
+    assert set(calls(log)[0].values()) == {3}
+    assert len(calls(log)[1]) == 1  # one process started for all of them
+    for edition, cached in ((2, 6), (3, 6), (1, 0)):
+        later = rewrite_all(strategy, examples, CONTEXT, edition=edition, cache=tmp_path, workers=1)
+        assert (later.forms, later.cached) == (alone[edition], cached)
+        assert later.work_seconds > 0
+    # With nothing of its own to do, a call makes nothing ahead either.
+    rewrite_all(strategy, examples, CONTEXT, ahead=[9], cache=tmp_path)
+    assert set(calls(log)[0].values()) == {4}

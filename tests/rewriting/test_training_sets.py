@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import pytest
 from families import tokenizer
 from tiny import CLASSES, Notes, examples
 
 from bench import Context, Rewriter
 from bench.data.encode import encode
+from bench.rewriting import training_sets
 from bench.rewriting.training_sets import RewrittenTexts
 from strategies.best_of_k import Pool
 
@@ -31,6 +33,20 @@ class First(Rewriter):
         return [[tuple(f"{self.word} {self.word}" for _ in row.texts)] for row in examples]
 
 
+def rewritten_texts(tmp_path, folder_of=None, **options):
+    return RewrittenTexts(
+        name="first",
+        task=CLASSES,
+        rows=examples(3),
+        folder_of=folder_of or (lambda role: (str(tmp_path / role), role)),
+        encode=lambda rows: encode(rows, tokenizer(), 24, is_regression=False),
+        teacher_logits=None,
+        cache=tmp_path / "cache",
+        observer=Notes(),
+        **options,
+    )
+
+
 def test_the_first_edition_may_be_another_rewriter_s_and_read_another_model(tmp_path):
     asked = []
 
@@ -38,17 +54,47 @@ def test_the_first_edition_may_be_another_rewriter_s_and_read_another_model(tmp_
         asked.append(role)
         return str(tmp_path / role), role
 
-    texts = RewrittenTexts(
-        name="first",
-        task=CLASSES,
-        rows=examples(3),
-        folder_of=folder_of,
-        encode=lambda rows: encode(rows, tokenizer(), 24, is_regression=False),
-        teacher_logits=None,
-        cache=tmp_path / "cache",
-        observer=Notes(),
-    )
+    texts = rewritten_texts(tmp_path, folder_of)
     for rewriter in (First(), Pool(First(), 1)):
         words = [texts.rewritten(rewriter, edition).sets[0].texts.ids[1] for edition in (0, 2, 4)]
         assert words == [4, 5, 5]
     assert asked == ["teacher", "student", "student"] * 2
+
+
+class Library(First):
+    libraries = ("pytest",)
+
+
+class Fixed(Library):
+    def reads(self):
+        return ()
+
+
+@pytest.mark.parametrize(
+    ("rewriter", "rows_at_once", "ahead"),
+    [
+        (Fixed(refresh=1), 100, [[1, 2, 3, 4], [3, 4], []]),
+        (Fixed(refresh=2), 100, [[2, 4], [4], []]),
+        (Fixed(refresh=1), 6, [[1], [3], []]),  # of more rows the texts of fewer epochs at once
+        (Fixed(refresh=1), 2, [[], [], []]),
+        (Fixed(refresh=0), 100, [[], [], []]),
+        (Library(refresh=1), 100, [[], [], []]),  # it needs the student as it will be then
+        (First(refresh=1), 100, [[], [], []]),  # it needs no processes
+    ],
+)
+def test_what_is_slow_to_start_is_asked_for_the_texts_of_several_epochs(
+    tmp_path, monkeypatch, rewriter, rows_at_once, ahead
+):
+    class Asked(Exception):
+        pass
+
+    def refuse(*args, ahead, **options):
+        raise Asked(ahead)
+
+    monkeypatch.setattr(training_sets, "rewrite_all", refuse)
+    monkeypatch.setattr(training_sets, "_ROWS_AT_ONCE", rows_at_once)
+    texts = rewritten_texts(tmp_path, epochs=5)
+    for edition, expected in zip((0, 2, 4), ahead, strict=True):
+        with pytest.raises(Asked) as asked:
+            texts.rewritten(rewriter, edition)
+        assert asked.value.args == (expected,)
