@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Side = Literal["task", "first", "second", "both"]
 
+TASK_SIDE = "task: of a directed pair (premise and hypothesis, say) the second, else both"
+"""What the choice "task" means, for options of this kind."""
+
 
 def changeable(task: Task, side: Side) -> tuple[int, ...]:
     """Return the numbers of the texts of a row of ``task`` that ``side`` lets change."""
@@ -34,13 +37,11 @@ class TextStrategy(Strategy, Rewriter):
     A training step sees one of a row's ``copies``.
     """
 
-    side: Side = option(
-        "task",
-        "the text of a pair that may change; task: what the task means by its texts (of a directed pair the second, "
-        "else both)",
-    )
+    # The teacher answers for whatever comes out, so that nothing speaks for one text of a pair.
+    side: Side = option("both", f"the text of a pair that may change; {TASK_SIDE}")
     copies: int = option(1, "the number of independent rewrites per row; a training step sees one", at_least=1)
-    refresh: int = option(0, "the number of epochs after which all texts are rewritten anew; 0: never", at_least=0)
+    # As a generator does: a step sees one form of a row, so that many copies show no more texts than epochs do.
+    refresh: int = option(1, "the number of epochs after which all texts are rewritten anew; 0: never", at_least=0)
 
     @property
     def forms(self) -> int:

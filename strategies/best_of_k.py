@@ -22,16 +22,12 @@ class Pool(Rewriter):
 
     inner: Rewriter
     size: int
+    refresh: int = 0
 
     @property
     def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
         """What the rewrites are made with."""
         return self.inner.libraries
-
-    @property
-    def refresh(self) -> int:  # type: ignore[override]
-        """When they are made anew."""
-        return self.inner.refresh
 
     @property
     def by_id(self) -> bool:  # type: ignore[override]
@@ -75,16 +71,22 @@ class BestOfK(Strategy):
     """The k rewrites of a text with the largest divergence of teacher and student (Glitter, Kamalloo et al., 2022).
 
     Written best-of-k(STRATEGY), around a strategy that rewrites texts offline: ``pool`` independent rewrites of
-    each row, with the teacher's logits, are made once. Each step draws ``candidates`` of the pool, the student (in
-    eval mode, without gradient) is asked about them, and the ``k`` with the largest D(T(x') || S(x')) become its
-    views. arXiv 2203.09391 has candidates = pool = 8 and k = 2; Minimax-kNN (ACL Findings 2021) selects so too.
-    Where the inner strategy makes several copies at once, all of them go into the pool.
+    each row, with the teacher's logits, are made once, as in the paper. Each step draws ``candidates`` of the pool, the
+    student (in eval mode, without gradient) is asked about them, and the ``k`` with the largest D(T(x') || S(x'))
+    become its views. arXiv 2203.09391 has candidates = pool = 8 and k = 2; Minimax-kNN (ACL Findings 2021) selects so
+    too. Where the inner strategy makes several copies at once, all of them go into the pool.
     """
 
     inner: Strategy
     k: int = option(1, "the number of views per step", at_least=1)
     pool: int = option(8, "the number of rewrites of each row", at_least=1)
     candidates: int = option(2, "the number of rewrites the student is asked about per step", at_least=1)
+    refresh: int | None = option(
+        None,
+        "the number of epochs after which the pool is made anew; 0: never; none: as the strategy inside does where it "
+        "attacks the student, else never",
+        at_least=0,
+    )
 
     def __post_init__(self) -> None:
         if not self.k <= self.candidates <= self.pool:
@@ -94,7 +96,9 @@ class BestOfK(Strategy):
             )
         if not isinstance(self.inner, Rewriter):
             raise UsageError("best-of-k selects among rewritten texts, which the strategy inside does not make")
-        self.rewrites = Pool(self.inner, self.pool)
+        attacks = "student" in self.inner.reads()
+        refresh = self.refresh if self.refresh is not None else self.inner.refresh * attacks
+        self.rewrites = Pool(self.inner, self.pool, refresh)
 
     def supports(self, task: Task) -> str | None:
         return self.inner.supports(task)

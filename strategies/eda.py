@@ -26,7 +26,8 @@ class EDA(TextStrategy):
     two words; or each word deleted with probability ``alpha``, never all of them. Where a text offers nothing to
     an operation it stays as it is.
 
-    The paper makes its 4 to 16 rewrites of a text in equal shares of the operations; here each copy draws its own.
+    The paper makes its 4 to 16 rewrites of a text in equal shares of the operations; here each rewrite, a new one in
+    every epoch, draws its own.
     Unlike the authors' code, this keeps case, spacing and punctuation (a word is looked up without the marks around
     it), takes a stop word's synonym nowhere, as the paper says, and orders synonyms by the alphabet.
     """

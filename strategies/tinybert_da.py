@@ -33,9 +33,10 @@ class TinyBertDA(TextStrategy):
     nearest neighbours by cosine among the first 100,000 words of ``vectors``, a GloVe text file. Without ``vectors``
     words of several pieces stay as they are, unlike in the paper. The masked LM is the preset's generator.
 
-    The paper makes 10 to 30 copies of a text, by task; ``copies`` says how many here. The original word is one of
-    the candidates, as in the paper; special tokens and pieces from inside words are none, so that there are always
-    15 (the authors drop the latter afterwards). Case, spacing and punctuation stay.
+    The paper makes 10 to 30 copies of a text, by task, and trains on all of them. Here a step sees one rewrite of a
+    row, so that a new one in every epoch (``refresh``) gives as many different texts as there is room for. The original
+    word is one of the candidates, as in the paper; special tokens and pieces from inside words are none, so that there
+    are always 15 (the authors drop the latter afterwards). Case, spacing and punctuation stay.
     """
 
     rate: float = option(

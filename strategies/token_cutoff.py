@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench import Batch, Models, Strategy, View, option
+from bench.text_strategy import TASK_SIDE, Side, changeable
 
 
 @dataclass
@@ -17,11 +18,13 @@ class TokenCutoff(Strategy):
     """
 
     rate: float = option(0.15, "the share of the tokens erased", above=0, below=1, strength=True)
+    side: Side = option("both", f"the text of a pair in which tokens are erased; {TASK_SIDE}")
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         from bench.models.masked_lm import draw_mask
 
-        erased = draw_mask(batch.inputs, models.tokenizer, self.rate, models.rng)
+        texts = changeable(models.task, self.side)
+        erased = draw_mask(batch.inputs, models.tokenizer, self.rate, models.rng, texts)
         words = models.student.get_input_embeddings()(batch.inputs["input_ids"])
         inputs = {**batch.inputs, "inputs_embeds": words.masked_fill(erased.unsqueeze(2), 0.0)}
         del inputs["input_ids"]

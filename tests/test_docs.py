@@ -92,7 +92,7 @@ def test_the_strategy_runs_from_its_file(word_dropout):
     record = json.loads(path.read_bytes())
     assert record["status"] == "done"
     assert record["strategy"] == spec
-    assert record["strategy_options"] == {"rate": 0.3, "side": "task", "copies": 1, "refresh": 1}
+    assert record["strategy_options"] == {"rate": 0.3, "side": "both", "copies": 1, "refresh": 1}
     # 64 rows, two epochs, each row read as it is and rewritten.
     assert record["cost"]["student_updates"] == 4
     assert record["cost"]["forwards"]["student"] == 2 * 2 * 64

@@ -159,7 +159,7 @@ def test_a_spelling_is_canonical_and_reads_back_as_the_same_spec(typed, spelling
     [
         ("best-of-k( aeda )", "best-of-k(aeda)", {"k": 1, "aeda.copies": 1}),
         ("best-of-k(aeda[copies=2])[k=2]", "best-of-k(aeda[copies=2])[k=2]", {"k": 2, "aeda.copies": 2}),
-        ("aeda + mate-kd[rho=.4]", "aeda+mate-kd[rho=0.4]", {"aeda.side": "task", "mate-kd.rho": 0.4}),
+        ("aeda + mate-kd[rho=.4]", "aeda+mate-kd[rho=0.4]", {"aeda.side": "both", "mate-kd.rho": 0.4}),
         ("best-of-k(aeda)[pool=4]+none", "best-of-k(aeda)[pool=4]+none", {"best-of-k.pool": 4}),
     ],
 )

@@ -44,6 +44,11 @@ def test_which_text_of_a_pair_changes(task, side, changed):
     assert tuple(a != b for a, b in zip(form, ("one", "two"), strict=True)) == changed
 
 
+def test_by_default_both_texts_change_anew_in_every_epoch():
+    assert rewrite(Marked(), ("one", "two"), "rte") == rewrite(Marked(side="both"), ("one", "two"), "rte")
+    assert [Marked().edition(epoch) for epoch in range(3)] == [0, 1, 2]
+
+
 def test_single_texts_always_change_and_blank_ones_never():
     assert rewrite(Marked(side="second"), ("one",), "sst2")[0][0].startswith("one ")
     assert rewrite(Marked(), ("one", "  "), "mrpc")[0][1] == "  "

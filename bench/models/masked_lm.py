@@ -7,12 +7,13 @@ the sample touch [M, V] for M masked tokens, never [B, L, V].
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -33,11 +34,31 @@ def ordinary_tokens(inputs: Inputs, tokenizer: PreTrainedTokenizerBase) -> torch
     return inputs["attention_mask"].bool() & ~torch.isin(ids, special)
 
 
-def draw_mask(inputs: Inputs, tokenizer: PreTrainedTokenizerBase, rate: float, rng: torch.Generator):
-    """Return which tokens to mask, [B, L] bool: every ordinary one with probability ``rate``."""
+def text_numbers(ids: torch.Tensor, tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
+    """Return for each token of ``ids`` [B, L] which text of its row it stands in, from 0; separators end a text."""
+    separators = ids == tokenizer.sep_token_id
+    # Not every family has segment ids, and RoBERTa's put two separators between texts.
+    begins = F.pad(separators[:, :-1], (1, 0)) & ~separators
+    return begins.cumsum(dim=1)
+
+
+def draw_mask(
+    inputs: Inputs,
+    tokenizer: PreTrainedTokenizerBase,
+    rate: float,
+    rng: torch.Generator,
+    texts: Collection[int] | None = None,
+) -> torch.Tensor:
+    """Return which tokens to mask, [B, L] bool: every ordinary one with probability ``rate``.
+
+    With ``texts`` only those in the texts with these numbers, as ``bench.text_strategy.changeable`` returns them.
+    """
     ids = inputs["input_ids"]
     uniform = torch.rand(ids.shape, generator=rng, device=ids.device)
-    return (uniform < rate) & ordinary_tokens(inputs, tokenizer)
+    mask = (uniform < rate) & ordinary_tokens(inputs, tokenizer)
+    if texts is None:
+        return mask
+    return mask & torch.isin(text_numbers(ids, tokenizer), torch.tensor([*texts], device=ids.device))
 
 
 def masked_logits(models: Models, inputs: Inputs, masked: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,6 @@ class WordDropout(TextStrategy):
     """Words left out at random; a text that would lose all of them stays whole."""
 
     rate: float = option(0.15, "the share of the words left out", above=0, at_most=1)
-    refresh: int = 1  # anew in every epoch; 0: once per run
 
     def rewrite_texts(self, texts: Sequence[str], rngs: Sequence[random.Random], context: Context) -> list[str]:
         """Return a rewrite of each text, drawing only from that text's own random generator."""

@@ -75,6 +75,11 @@ class BackTranslation(Neural):
 
     from_model_name: str
     to_model_name: str
+    refresh: int = option(
+        0,
+        "the number of epochs after which all texts are rewritten anew; 0: never, as the translators give one answer",
+        at_least=0,
+    )
 
     def resources(self) -> Sequence[Resource]:
         return (hub_model(self.from_model_name), hub_model(self.to_model_name))

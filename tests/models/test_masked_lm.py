@@ -16,6 +16,7 @@ from bench.models.masked_lm import (
     refilled,
     sample,
     soft_inputs,
+    text_numbers,
 )
 
 IDS = torch.tensor([[START, 10, 11, 12, END, 13, END], [START, 20, 3, END, 22, END, PAD]])
@@ -45,6 +46,27 @@ def test_a_mask_takes_its_share_of_the_ordinary_tokens_and_nothing_else():
     assert torch.equal(masked, draw_mask(many, tokenizer(), 0.3, rng()))
     assert not torch.equal(masked, draw_mask(many, tokenizer(), 0.3, rng(1)))
     assert torch.equal(draw_mask(many, tokenizer(), 1.0, rng()), ordinary)
+
+
+def test_a_mask_may_be_kept_to_some_of_the_texts():
+    everything = [draw_mask(INPUTS, tokenizer(), 1.0, rng(), texts).int().tolist() for texts in ((0,), (1,), (0, 1))]
+    assert everything[0] == [[0, 1, 1, 1, 0, 0, 0], [0, 1, 1, 0, 0, 0, 0]]
+    assert everything[1] == [[0, 0, 0, 0, 0, 1, 0], [0, 0, 0, 0, 1, 0, 0]]
+    assert everything[2] == ordinary_tokens(INPUTS, tokenizer()).int().tolist()
+    # The draw is the same whichever texts are asked for.
+    assert torch.equal(draw_mask(INPUTS, tokenizer(), 0.5, rng()), draw_mask(INPUTS, tokenizer(), 0.5, rng(), (0, 1)))
+
+
+@pytest.mark.parametrize(
+    ("ids", "numbers"),
+    [
+        ([START, 7, 8, END, 9, END, PAD], [0, 0, 0, 0, 1, 1, 2]),  # BERT
+        ([START, 7, END, END, 9, 8, END], [0, 0, 0, 0, 1, 1, 1]),  # RoBERTa
+        ([START, END, 9, END, PAD, PAD, PAD], [0, 0, 1, 1, 2, 2, 2]),  # the first text is empty
+    ],
+)
+def test_texts_are_told_by_the_separators(ids, numbers):
+    assert text_numbers(torch.tensor([ids]), tokenizer()).tolist() == [numbers]
 
 
 @every_family

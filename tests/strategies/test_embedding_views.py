@@ -10,6 +10,7 @@ import torch
 from families import END, PAD, SPECIAL, START
 from tiny import CLASSES, SCORES, Notes, make_models, rows
 
+from bench.data.tasks import GLUE
 from bench.distill.feed import Feed
 from bench.distill.loop import distil
 from bench.distill.losses import divergence
@@ -123,6 +124,17 @@ def test_token_cutoff_erases_ordinary_tokens_only_and_keeps_the_target() -> None
     assert torch.equal(view.student["inputs_embeds"][kept], words[kept])
     assert view.teacher is None
     assert view.teacher_logits is None
+
+
+@pytest.mark.parametrize(
+    ("side", "task", "texts"), [("first", "mnli", {0}), ("task", "mnli", {1}), ("task", "mrpc", {0, 1})]
+)
+def test_token_cutoff_erases_only_in_the_texts_that_side_names(side, task, texts) -> None:
+    models = make_models(task=GLUE[task])
+    batch = batch_of(models, 60)
+    (view,) = TokenCutoff(rate=0.5, side=side).views(batch, models)
+    erased = (view.student["inputs_embeds"] == 0).all(dim=2)
+    assert set(batch.inputs["token_type_ids"][erased].tolist()) == texts
 
 
 def test_mlm_is_mate_kd_without_generator_updates() -> None:

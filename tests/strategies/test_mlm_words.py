@@ -122,7 +122,7 @@ def test_inserting_into_a_text_as_long_as_the_model_reads_overflows_no_positions
 
 def test_a_pair_keeps_what_the_task_does_not_change_and_copies_differ(context):
     task = Context(GLUE["mnli"], context.models)
-    (forms,) = MlmWords(copies=5).rewrite([Example(0, ("w4 w5", "w6 w7 w8"))], [random.Random(0)], task)
+    (forms,) = MlmWords(copies=5, side="task").rewrite([Example(0, ("w4 w5", "w6 w7 w8"))], [random.Random(0)], task)
     assert {form[0] for form in forms} == {"w4 w5"}
     assert len({form[1] for form in forms}) > 2
 

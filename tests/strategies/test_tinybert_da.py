@@ -240,7 +240,7 @@ def test_it_asks_for_the_generator_and_for_the_vectors_it_is_given(tmp_path):
 def test_copies_differ_and_blank_texts_stay(generator):
     task_context = Context(GLUE["mnli"], {"generator": generator[0]})
     examples = [Example(0, ("good film", "slow story of a quick actor")), Example(1, ("good film", " "))]
-    forms = TinyBertDA(copies=6).rewrite(examples, [random.Random(0), random.Random(1)], task_context)
+    forms = TinyBertDA(copies=6, side="task").rewrite(examples, [random.Random(0), random.Random(1)], task_context)
     assert [len(row) for row in forms] == [6, 6]
     assert {form[0] for form in forms[0]} == {"good film"}
     assert len({form[1] for form in forms[0]}) > 3

@@ -108,7 +108,7 @@ def test_aeda_keeps_odd_texts_but_for_its_marks(text):
 
 def test_aeda_of_a_pair_changes_what_the_task_lets_it_and_no_blank():
     for task, changed in [("mnli", [False, True]), ("mrpc", [True, True])]:
-        (forms,) = AEDA().rewrite([Example(0, ("a b c", "d e f"))], [random.Random(0)], Context(GLUE[task]))
+        (forms,) = AEDA(side="task").rewrite([Example(0, ("a b c", "d e f"))], [random.Random(0)], Context(GLUE[task]))
         assert [new != old for new, old in zip(forms[0], ("a b c", "d e f"), strict=True)] == changed
     (forms,) = AEDA(copies=3).rewrite([Example(0, ("", "  "))], [random.Random(0)], Context(GLUE["mrpc"]))
     assert forms == [("", "  ")] * 3

@@ -133,6 +133,20 @@ def test_a_pool_takes_all_copies_of_what_it_wraps_and_counts_its_attacks():
     assert [(len(pool.forms), pool.outcome, pool.queries) for pool in pools] == [(6, "success", 30)] * 2
 
 
+def test_a_pool_is_made_once_unless_it_is_asked_for_anew_or_attacks_the_student():
+    class Attacks(Numbered):
+        def reads(self):
+            return ("student",)
+
+    pools = (
+        BestOfK(Numbered()),
+        BestOfK(Numbered(), refresh=3),
+        BestOfK(Attacks(refresh=2)),
+        BestOfK(Attacks(), refresh=0),
+    )
+    assert [strategy.rewriters()[0].refresh for strategy in pools] == [0, 3, 2, 0]
+
+
 def test_a_pool_around_a_rewriter_without_a_form_ends():
     class Nothing(Numbered):
         def rewrite(self, examples, rngs, context):
