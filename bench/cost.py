@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bench.strategy import Batch, Models
+
+
+CHARGED = ("rewrite", "rewrite_encode", "rewrite_teacher")
+"""Work on texts made offline, by phase: making them, turning them into word pieces, the teacher's answers to them."""
+
+
+def waited(seconds: Mapping[str, float]) -> float:
+    """Return the time that passed in all phases of ``seconds``: without work that was done elsewhere or before."""
+    return sum(value for phase, value in seconds.items() if phase not in CHARGED)
 
 
 @dataclass
@@ -61,8 +70,8 @@ class Cost:
             self.seconds[phase] += time.perf_counter() - start - within  # type: ignore[assignment]  # Counter is typed for int
 
     def _timed_seconds(self) -> float:
-        # Rewriting is charged and not timed: worker processes or an earlier run did it, not the phase it is charged in.
-        return self.seconds.total() - self.seconds["rewrite"]
+        # What is charged is not timed: worker processes or an earlier run did it, not the phase it is charged in.
+        return waited(self.seconds)
 
     def served(self, lengths: np.ndarray, width: int) -> None:
         """Count the clean rows of a student update, of ``lengths`` [B] word pieces, padded to ``width``."""
@@ -73,11 +82,12 @@ class Cost:
 
     @property
     def train_seconds(self) -> float:
-        """Seconds of student and adversary updates and of rewriting text; no evaluation, no caches.
+        """Seconds of student and adversary updates, of rewriting texts and of the teacher's answers to them.
 
-        "rewrite" is the work of making the texts, also where an earlier run did it; "rewrite_call" what was waited.
+        No evaluation, and no caches: what is ``CHARGED`` counts as the work it was, also where an earlier run did it;
+        "rewrite_call" is what was waited for it.
         """
-        return sum(self.seconds[phase] for phase in ("student", "adversary", "rewrite"))
+        return sum(self.seconds[phase] for phase in ("student", "adversary", *CHARGED))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counters, so that a resumed run goes on counting."""

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bench.cost import Cost
+from bench.cost import CHARGED, Cost, waited
 
 
 def test_a_phase_within_another_is_counted_once():
@@ -21,6 +21,17 @@ def test_a_phase_within_another_is_counted_once():
     assert cost.seconds["adversary"] >= 0.04
     assert cost.seconds["student"] >= 0.02
     assert cost.train_seconds <= spent
+
+
+def test_work_that_is_charged_counts_as_training_and_takes_nothing_from_the_phase_it_is_charged_in():
+    cost = Cost()
+    with cost.timed("student"), cost.timed("rewrite_call"):
+        for phase in CHARGED:  # as an earlier run may have done it
+            cost.seconds[phase] += 100.0
+    assert 0 <= cost.seconds["rewrite_call"] < 100
+    assert 0 <= cost.seconds["student"] < 100
+    assert 300 <= cost.train_seconds < 400
+    assert waited(cost.seconds) == pytest.approx(cost.seconds["rewrite_call"] + cost.seconds["student"])
 
 
 def test_what_goes_wrong_is_timed_too():

@@ -73,8 +73,8 @@ class Run(Silent):
         """Return the training sets that ``rewriter`` makes for ``edition``."""
         place = next(place for place, own in enumerate(self.strategy.rewriters()) if own is rewriter)
         forms = self.rewriters[place].forms_beside(rewriter, edition, self.models.student)
-        logits = None if self.models.teacher is None else self.tiny.teacher_logits
-        return Rewritten(training_sets(self.tiny.examples, forms, self.tiny.encode, logits))
+        answers = None if self.models.teacher is None else lambda rows: (self.tiny.teacher_logits(rows), 0.0)
+        return Rewritten(training_sets(self.tiny.examples, forms, self.tiny.encode, answers))
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the weights of everything that was trained."""

@@ -23,7 +23,7 @@ from bench.errors import BenchError, UsageError
 from bench.evaluation.metrics import against_constant, score
 from bench.evaluation.predict import predict
 from bench.evaluation.selection import selection
-from bench.files import digest, is_whole, whole_folder
+from bench.files import digest, is_whole, whole_folder, write_json
 from bench.models.load import content_hash, explained, locate
 from bench.observer import Observer
 from bench.settings import Recipe, Teacher
@@ -263,16 +263,23 @@ def check_better_than_constant(teacher: TrainedTeacher, task: Task, *, force: bo
 
 def teacher_logits(
     teacher: TrainedTeacher, data: Encoded, accelerator: Any, cache: Path, observer: Observer
-) -> np.ndarray:
-    """Return the teacher's logits [N, C] on ``data``, memory-mapped from ``cache``; the first call writes them."""
-    home = cache / "logits" / digest(teacher.card["hash"], data_hash(data), accelerator.mixed_precision)
+) -> tuple[np.ndarray, float]:
+    """Return the teacher's logits [N, C] on ``data``, memory-mapped from ``cache``, and the seconds they took.
+
+    The first call computes them; later ones return its seconds.
+    """
+    precision = accelerator.mixed_precision
+    home = cache / "logits" / digest(teacher.card["hash"], data_hash(data), precision, "with seconds")
     if not is_whole(home, observer):
+        start = time.perf_counter()
         logits = predict(
             teacher.model, data, accelerator, progress=functools.partial(observer.update, "teacher's answers")
         )
+        seconds = time.perf_counter() - start
         with whole_folder(home) as part:
             np.save(part / "logits.npy", logits)
-    return np.load(home / "logits.npy", mmap_mode="r")
+            write_json(part / "seconds.json", seconds)
+    return np.load(home / "logits.npy", mmap_mode="r"), json.loads((home / "seconds.json").read_text())
 
 
 def data_hash(data: Encoded) -> str:

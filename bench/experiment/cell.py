@@ -102,7 +102,7 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
     if "teacher" in strategy.needs:
         teacher = parts.checked_teacher(task)
         with cost.timed("teacher_logits"):
-            logits = parts.logits_of(teacher, splits["train"])
+            logits, _ = parts.logits_of(teacher, splits["train"])
     device = parts.accelerator.device
     generator = parts.fresh_generator() if "generator" in strategy.needs else None
     models = parts.models(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.cost import waited
 from bench.errors import BenchError
 from bench.experiment.provenance import provenance
 from bench.reporting.records import read_record
@@ -46,7 +47,7 @@ class Pace:
 
     def learn(self, job: CellJob, record: dict[str, Any], seconds: float) -> None:
         """Take in what ``job`` took: ``seconds`` in all, of which the first on a task has a teacher to train."""
-        own = _seconds(record["cost"]["seconds"]) if record["status"] == "done" else None
+        own = waited(record["cost"]["seconds"]) if record["status"] == "done" else None
         if own is not None:
             self.like(job).append(own / record["cost"]["student_updates"])
             if _place(job) not in self._prepared:
@@ -86,17 +87,12 @@ class Pace:
                 continue
             run = None if record is None else record_of(record)
             if isinstance(run, Done) and run.cost.student_updates and _is_alike(run, cell):
-                rates.append(_seconds(run.cost.seconds) / run.cost.student_updates)
+                rates.append(waited(run.cost.seconds) / run.cost.student_updates)
         return rates
 
 
 def _place(job: CellJob) -> tuple[int, str]:
     return id(job.parts), job.cell.task.name
-
-
-def _seconds(phases: Mapping[str, float]) -> float:
-    # The work of rewriting was done beside the run or before it; waiting for it is a phase of its own.
-    return sum(seconds for phase, seconds in phases.items() if phase != "rewrite")
 
 
 def _is_alike(run: Done, cell: Cell) -> bool:

@@ -155,8 +155,8 @@ class Parts:
         check_better_than_constant(teacher, task, force=self.settings.teacher.force, observer=self.observer)
         return teacher
 
-    def logits_of(self, teacher: TrainedTeacher, rows: Encoded) -> np.ndarray:
-        """Return the teacher's logits [N, C] on ``rows``, computed once per teacher and text."""
+    def logits_of(self, teacher: TrainedTeacher, rows: Encoded) -> tuple[np.ndarray, float]:
+        """Return the logits [N, C] of ``teacher`` on ``rows``, computed once per teacher and text, and their time."""
         return teacher_logits(teacher, rows, self.accelerator, self.cache, self.observer)
 
     def classifier(self, role: str, task: Task, seed: int) -> PreTrainedModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,13 +25,22 @@ _ROWS_AT_ONCE = 100_000
 """Of so many rows the rewriting takes long beside the start of the processes that do it."""
 
 
+Answers = Callable[[Encoded], tuple[np.ndarray, float]]
+"""From word pieces to the teacher's logits [N, C], and the seconds that these took."""
+
+
 @dataclass(frozen=True)
 class TrainingSet:
-    """One form of every training row, in the clean rows' order, with the teacher's logits [N, C]."""
+    """One form of every training row, in the clean rows' order, with the teacher's logits [N, C].
+
+    Making word pieces of them took ``encode_seconds``, and the teacher's answers, now or before, ``teacher_seconds``.
+    """
 
     texts: Encoded
     teacher_logits: np.ndarray | None
     weight: float = 1.0
+    encode_seconds: float = 0.0
+    teacher_seconds: float = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """Return the set as a checkpoint keeps it."""
@@ -48,21 +58,24 @@ def training_sets(
     rows: Sequence[Example],
     forms: Sequence[Forms],
     encode: Callable[[Sequence[Example]], Encoded],
-    teacher_logits: Callable[[Encoded], np.ndarray] | None,
+    answers: Answers | None,
 ) -> list[TrainingSet]:
     """Return one training set for each form that every one of ``rows`` has."""
     copies = len(forms[0])
     sets = []
     for copy in range(copies):
         texts = [dataclasses.replace(row, texts=own[copy]) for row, own in zip(rows, forms, strict=True)]
+        start = time.perf_counter()
         encoded = encode(texts)
-        sets.append(TrainingSet(encoded, None if teacher_logits is None else teacher_logits(encoded), 1 / copies))
+        encode_seconds = time.perf_counter() - start
+        logits, teacher_seconds = (None, 0.0) if answers is None else answers(encoded)
+        sets.append(TrainingSet(encoded, logits, 1 / copies, encode_seconds, teacher_seconds))
     return sets
 
 
 @dataclass
 class Rewritten:
-    """The training sets of one rewriter and edition. ``seconds`` are what making the texts took, then or now."""
+    """The training sets of one rewriter and edition. ``seconds`` are what making their texts took, now or before."""
 
     sets: list[TrainingSet]
     seconds: float = 0.0
@@ -76,6 +89,8 @@ class Rewritten:
         cost.rewritten.update(self.counts)
         for one in self.sets:
             cost.rewritten["truncated"] += one.texts.truncated
+            cost.seconds["rewrite_encode"] += one.encode_seconds  # type: ignore[assignment]
+            cost.seconds["rewrite_teacher"] += one.teacher_seconds  # type: ignore[assignment]
             if one.teacher_logits is not None:
                 cost.forwards["teacher"] += len(one.texts)
 
@@ -86,7 +101,7 @@ class RewrittenTexts:
 
     Rewriters whose worker processes take seconds to start are asked for the texts of many of the ``epochs`` at once.
     ``folder_of`` gives the folder and digest of a model that rewriters read; ``encode`` and ``teacher_logits`` turn
-    texts into word pieces and those into logits [N, C].
+    texts into word pieces and those into logits.
     """
 
     name: str
@@ -94,7 +109,7 @@ class RewrittenTexts:
     rows: Sequence[Example]
     folder_of: FolderOf
     encode: Callable[[Sequence[Example]], Encoded]
-    teacher_logits: Callable[[Encoded], np.ndarray] | None
+    teacher_logits: Answers | None
     cache: Path
     observer: Observer
     seed: int = 0

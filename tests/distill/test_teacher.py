@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -233,16 +234,19 @@ def test_logits_are_computed_once_per_teacher_and_text(tmp_path, monkeypatch):
 
     def counted(*arguments, **options):
         calls.append(len(arguments[1]))
+        time.sleep(0.02)
         return predict(*arguments, **options)
 
     monkeypatch.setattr("bench.distill.teacher.predict", counted)
-    first = teacher_logits(teacher, SPLITS["train"], ACCELERATOR, tmp_path, notes)
-    np.testing.assert_array_equal(teacher_logits(teacher, SPLITS["train"], ACCELERATOR, tmp_path, notes), first)
+    first, seconds = teacher_logits(teacher, SPLITS["train"], ACCELERATOR, tmp_path, notes)
+    again, seconds_again = teacher_logits(teacher, SPLITS["train"], ACCELERATOR, tmp_path, notes)
+    np.testing.assert_array_equal(again, first)
+    assert seconds_again == seconds > 0.02  # what they took, though nothing was computed
     np.testing.assert_array_equal(first, predict(model, SPLITS["train"], ACCELERATOR))
     assert calls == [40]
     teacher_logits(teacher, SPLITS["dev"], ACCELERATOR, tmp_path, notes)
     other = build("bert", "classifier", seed=4).float().eval()
-    second = teacher_logits(
+    second, _ = teacher_logits(
         TrainedTeacher(other, {"hash": content_hash(other)}), SPLITS["train"], ACCELERATOR, tmp_path, notes
     )
     assert calls == [40, 60, 40]
@@ -255,7 +259,7 @@ def test_logits_from_the_cache_are_memory_mapped(tmp_path):
     teacher = TrainedTeacher(model, {"hash": content_hash(model)})
     notes = Notes()
     for _ in range(2):
-        assert isinstance(teacher_logits(teacher, SPLITS["dev"], ACCELERATOR, tmp_path, notes), np.memmap)
+        assert isinstance(teacher_logits(teacher, SPLITS["dev"], ACCELERATOR, tmp_path, notes)[0], np.memmap)
 
 
 def test_a_teacher_in_lower_precision_says_what_that_does_to_its_answers(tmp_path):

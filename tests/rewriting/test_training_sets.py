@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 from families import tokenizer
 from tiny import CLASSES, Notes, examples
 
 from bench import Context, Rewriter
+from bench.cost import CHARGED, Cost
 from bench.data.encode import encode
 from bench.rewriting import training_sets
 from bench.rewriting.training_sets import RewrittenTexts
@@ -40,10 +42,9 @@ def rewritten_texts(tmp_path, folder_of=None, **options):
         rows=examples(3),
         folder_of=folder_of or (lambda role: (str(tmp_path / role), role)),
         encode=lambda rows: encode(rows, tokenizer(), 24, is_regression=False),
-        teacher_logits=None,
         cache=tmp_path / "cache",
         observer=Notes(),
-        **options,
+        **{"teacher_logits": None, **options},
     )
 
 
@@ -98,3 +99,16 @@ def test_what_is_slow_to_start_is_asked_for_the_texts_of_several_epochs(
         with pytest.raises(Asked) as asked:
             texts.rewritten(rewriter, edition)
         assert asked.value.args == (expected,)
+
+
+def test_the_teacher_s_answers_to_every_form_are_charged_as_what_they_took_once(tmp_path):
+    def answers(encoded):
+        return np.zeros((len(encoded), 3), np.float32), 2.5  # seconds, from a cache perhaps
+
+    texts = rewritten_texts(tmp_path, teacher_logits=answers)
+    cost = Cost()
+    texts.rewritten(Pool(Fixed(), 4), 0).charge(cost)
+    assert cost.seconds["rewrite_teacher"] == 4 * 2.5
+    assert 0 < cost.seconds["rewrite_encode"] < 5
+    assert cost.forwards["teacher"] == 4 * 3
+    assert cost.train_seconds == pytest.approx(sum(cost.seconds[phase] for phase in CHARGED))
