@@ -45,6 +45,13 @@ MEASURES = (
     Measure("attacked", "attacked", "rows that an adversary asked its victim about; the others stay as they were"),
     Measure("attack_success", "fooled", "of the rows an adversary tried to change, those on which it did"),
     Measure("attack_clean", "left clean", "rows that an adversary left as they were: not attacked, skipped or failed"),
+    Measure(
+        "adversary_gain",
+        "D learned",
+        "divergence on the texts of an adversary that learned over that on its untrained self's, same noise",
+        "number",
+    ),
+    Measure("kl_from_start", "KL moved", "KL of its distribution of words to that at its start, in nats", "number"),
     Measure("queries_per_row", "queries", "texts per row that an adversary asked its victim about", "count"),
 )
 
@@ -54,7 +61,8 @@ def quality_means(runs: Sequence[Done]) -> dict[str, float] | None:
 
     Of what was counted in rewriting come shares of the rows: ``failed``, and of an adversary's ``attacked`` (it asked
     its victim about them), ``attack_success`` among those it tried to change (it skips the others), ``attack_clean``
-    (left as they were) and ``queries_per_row``. A number that only some runs have is the mean over those.
+    (left as they were) and ``queries_per_row``. Of one that learned comes ``adversary_gain``, the divergence on its
+    texts over that on its untrained self's. A number that only some runs have is the mean over those.
     """
     values: dict[str, list[float]] = defaultdict(list)
     for run in runs:
@@ -70,6 +78,10 @@ def quality_means(runs: Sequence[Done]) -> dict[str, float] | None:
                 section["attack_clean"] = 1 - success / rows
             if run.cost.attack_queries:
                 section["queries_per_row"] = run.cost.attack_queries / rows
+        if adversary := run.adversary:
+            section["kl_from_start"] = adversary.kl_from_start
+            if adversary.divergence_at_start:
+                section["adversary_gain"] = adversary.divergence / adversary.divergence_at_start
         for key, value in section.items():
             if value is not None:
                 values[key].append(value)

@@ -50,6 +50,15 @@ def test_counts_of_rewriting_become_shares_of_its_rows():
     assert found["eda"]["attack_success"] is found["eda"]["attacked"] is found["eda"]["attack_clean"] is None
 
 
+def test_what_an_adversary_learned_stands_beside_what_it_did_to_the_texts():
+    learned = {"rows": 9, "divergence": 0.6, "divergence_at_start": 0.5, "standard_error": 0.1, "kl_from_start": 0.2}
+    records = [made("rte", "mate-kd", 0, 0.9) | {"adversary": learned}, made("rte", "mlm", 0, 0.9)]
+    found = table(records)
+    assert found["mate-kd"]["adversary_gain"] == pytest.approx(1.2)
+    assert found["mate-kd"]["kl_from_start"] == 0.2
+    assert found["mlm"]["adversary_gain"] is None
+
+
 def test_only_the_main_setting_of_a_task_counts():
     records = [run("rte"), made("rte", "eda", 0, 0.2), made("rte", "eda", 0, 0.8) | {"signature": "another"}]
     assert table(records)["eda"]["changed"] == 0.2
