@@ -167,11 +167,14 @@ class Settings:
     student: Student = field(default_factory=Student)
     generator: Generator = field(default_factory=Generator)
     recipe: Recipe = field(default_factory=Recipe)
+    strategies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Options of strategies by name, in the place of their defaults; a strategy's brackets go before."""
 
     def identity(self) -> dict[str, Any]:
         """Return what the settings have a result depend on: the fields that differ from their defaults.
 
-        So a new field, whose default changes nothing, leaves old results what they are.
+        So a new field, whose default changes nothing, leaves old results what they are. Options of strategies are no
+        part of it: a result depends on those of its own.
         """
         defaults = Settings(self.preset).to_dict()
         return {"preset": self.preset} | {
@@ -181,7 +184,7 @@ class Settings:
                 if value != defaults[name][key] and key not in WITHOUT_EFFECT.get(name, ())
             }
             for name, section in self.to_dict().items()
-            if isinstance(section, dict)
+            if isinstance(section, dict) and name != "strategies"
         }
 
     def to_dict(self) -> dict[str, Any]:

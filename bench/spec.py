@@ -7,11 +7,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from bench.brackets import split_list
-from bench.errors import UsageError, quoted
-from bench.options import build, coerce, describe, fields_of
+from bench.errors import UsageError, quoted, unknown
+from bench.options import build, check_bounds, coerce, describe, fields_of
 from bench.registry import about, load, names
 from bench.rewriter import Rewriter
 from bench.strength import Dial
@@ -28,18 +29,25 @@ COMPOSED = "+"
 
 @dataclass(frozen=True)
 class StrategySpec:
-    """A strategy as asked for: ``name(inner)[option=value,…]`` or ``a+b``, checked. ``str()`` spells it again."""
+    """A strategy as asked for: ``name(inner)[option=value,…]`` or ``a+b``, checked. ``str()`` spells it again.
+
+    ``preset`` are options that a preset gives in the place of defaults; ``options`` are those that differ from them.
+    """
 
     name: str
     options: tuple[tuple[str, Any], ...] = ()
     inner: tuple[StrategySpec, ...] = ()
+    preset: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
-    def parse(cls, text: str) -> StrategySpec:
-        """Return the spec of ``text``; UsageError for an unknown strategy or option, or a bad value."""
+    def parse(cls, text: str, presets: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> StrategySpec:
+        """Return the spec of ``text``; UsageError for an unknown strategy or option, or a bad value.
+
+        ``presets`` are options that take the place of defaults, by strategy: ``Settings.strategies``.
+        """
         parts = split_list(text, "+")
         if len(parts) > 1:
-            spec = cls(COMPOSED, inner=tuple(cls.parse(part) for part in parts))
+            spec = cls(COMPOSED, inner=tuple(cls.parse(part, presets) for part in parts))
             spec.create()  # says now what the parts have against each other
             return spec
         match = re.fullmatch(r"([^(\[]+)(\(.*\))?(\[.*\])?", text.strip())
@@ -64,7 +72,8 @@ class StrategySpec:
             )
         if inside is not None and len(split_list(inside[1:-1])) != 1:
             raise UsageError(f"{text!r}: {name} goes around one strategy (of several, write {name}(a+b))")
-        spec = cls(name, (), (cls.parse(inside[1:-1]),) if inside is not None else ())
+        inner = (cls.parse(inside[1:-1], presets),) if inside is not None else ()
+        spec = cls(name, (), inner, tuple(sorted(presets.get(name, {}).items())))
         share = None if "strength" in options_of(load(name)) else given.pop("strength", None)
         spec = replace(spec, options=tuple(given.items()))
         if share is not None:
@@ -87,7 +96,7 @@ class StrategySpec:
         changed = {
             key: getattr(strategy, key)
             for key, (_, default) in options_of(type(strategy)).items()
-            if getattr(strategy, key) != default
+            if getattr(strategy, key) != dict(self.preset).get(key, default)
         }
         return replace(self, options=tuple(sorted(changed.items())))
 
@@ -119,7 +128,7 @@ class StrategySpec:
     def create(self) -> Strategy:
         """Return a fresh strategy with these options, around its inner ones; UsageError where it refuses them."""
         cls = load(self.name)
-        given: dict[str, Any] = dict(self.options)
+        given: dict[str, Any] = {**dict(self.preset), **dict(self.options)}
         if (field := wrapped(cls)) is not None:
             strategies = tuple(spec.create() for spec in self.inner)
             given[field] = strategies if self.name == COMPOSED else strategies[0]
@@ -130,6 +139,11 @@ class StrategySpec:
                 raise
             # What it has against the strategies inside it does not say which they are.
             raise UsageError(f"{self}: {error}") from error
+
+    def under_any_preset(self) -> StrategySpec:
+        """Return the same strategy with all that a preset gives it among its own options."""
+        options = tuple(sorted({**dict(self.preset), **dict(self.options)}.items()))
+        return replace(self, options=options, preset=(), inner=tuple(spec.under_any_preset() for spec in self.inner))
 
     def names(self) -> list[str]:
         """Return the names of this strategy and of all it is made around."""
@@ -168,6 +182,21 @@ def at_strength(specs: Sequence[StrategySpec], share: float) -> tuple[list[Strat
     changed = [spec.at_strength(share) if spec.has_strength() else spec for spec in specs]
     note = f"without a strength, and as shipped: {', '.join(without)}"
     return list(dict.fromkeys(changed)), [note] if without else []
+
+
+def preset_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a preset gives to the strategy ``name``, typed; UsageError for what it does not take."""
+    where = f"strategies.{name}"
+    if not isinstance(given, Mapping):
+        raise UsageError(f"{where} is a section, not {given!r}; set one of its keys: {where}.KEY=…")
+    cls = load(name)
+    options = options_of(cls)
+    for key in given:
+        if key not in options:
+            raise unknown(f"option of {where}:", key, options)
+    values = {key: coerce(value, options[key][0], f"{where}.{key}") for key, value in given.items()}
+    check_bounds(cls, values, where)
+    return values
 
 
 def wrapped(cls: type[Strategy]) -> str | None:

@@ -65,10 +65,10 @@ def augment(
         raise UsageError("give one of both: a FILE to rewrite, or --task NAME to see what becomes of that task's rows")
     if file is None and (columns or output or quoting or overwrite):
         raise UsageError("--columns, --quoting, --output and --overwrite are of a FILE; with --task nothing is written")
-    spec = StrategySpec.parse(strategy)
+    settings, source = choices.open()
+    spec = StrategySpec.parse(strategy, settings.strategies)
     if missing := lacking(spec.create()):
         raise BenchError(f"{spec}: {missing}")
-    settings, source = choices.open()
     if task is not None:
         ((source, names),) = by_source([task], source).items()
         chosen, _ = choose_tasks(names, source)

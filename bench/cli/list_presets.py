@@ -43,13 +43,17 @@ def presets(names: tuple[str, ...], form: str) -> None:
 def _sections(settings: Any) -> dict[str, dict[str, dict[str, Any]]]:
     """Return {section: {setting: what is to say of it, with its value}}."""
     from bench.options import describe, fields_of
+    from bench.registry import load
 
     sections = {}
     for section in fields_of(type(settings)):
-        if section not in ("preset", "about"):
+        if section not in ("preset", "about", "strategies"):
             values = getattr(settings, section)
             rows = describe(type(values))
             sections[section] = {key: {**row, "value": getattr(values, key)} for key, row in rows.items()}
+    for strategy, given in settings.strategies.items():
+        rows = describe(load(strategy))
+        sections[f"strategies.{strategy}"] = {key: {**rows[key], "value": value} for key, value in given.items()}
     return sections
 
 

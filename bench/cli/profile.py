@@ -85,7 +85,8 @@ def profile(
     from bench.profiling.shapes import random_models
     from bench.spec import StrategySpec, split_list
 
-    specs, profiles = [StrategySpec.parse(text) for text in split_list(strategy)], []
+    given = load_settings(preset, overrides).strategies
+    specs, profiles = [StrategySpec.parse(text, given) for text in split_list(strategy)], []
     with watching() as progress:
         if random_weights:
             from bench.data.tasks import GLUE

@@ -69,7 +69,7 @@ def run(
         raise UsageError("--seeds says how many, --seed which: give one of the two")
     asked = {"data.max_train": max_train, "recipe.method": recipe, "teacher.force": weak_teacher or None}
     settings, source = choices.open(*(f"{key}={value}" for key, value in asked.items() if value is not None))
-    specs = list(dict.fromkeys(StrategySpec.parse(text) for text in split_list(strategies)))
+    specs = list(dict.fromkeys(StrategySpec.parse(text, settings.strategies) for text in split_list(strategies)))
     if not specs:
         raise UsageError("--strategy names no strategy; see: bench list strategies")
     specs, notes = (specs, []) if strength is None else at_strength(specs, strength)

@@ -47,7 +47,8 @@ class Cell:
     @cached_property
     def id(self) -> str:
         """8 hex digits of everything the result depends on."""
-        return digest({**self.identity(), "strategy": str(self.strategy), "seed": self.seed})[:8]
+        strategy = str(self.strategy.under_any_preset())
+        return digest({**self.identity(), "strategy": strategy, "seed": self.seed})[:8]
 
     def identity(self) -> dict[str, Any]:
         """Return what the result depends on, strategy and seed apart."""

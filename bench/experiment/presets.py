@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from bench.data.sources import open_source
 from bench.errors import UsageError, unknown
 from bench.options import build, put
 from bench.settings import Settings
+from bench.spec import preset_options
 from bench.toml import read_toml
 
 
@@ -38,7 +40,9 @@ def load_settings(preset: str, overrides: Sequence[str] = ()) -> Settings:
         put(tree, key.strip(), value.strip())
     if "preset" in tree:
         raise UsageError(f"{path}: a preset is called by its file's name; remove the key 'preset'")
-    return build(Settings, {"preset": name, **tree}, "")
+    settings = build(Settings, {"preset": name, **tree}, "")
+    given = {strategy: preset_options(strategy, options) for strategy, options in settings.strategies.items()}
+    return replace(settings, strategies=given)
 
 
 def open_data(preset: str, overrides: Sequence[str] = (), data_dir: Path | None = None) -> tuple[Settings, Source]:

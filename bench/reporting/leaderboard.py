@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +28,7 @@ COLUMNS = (
     "adversary_updates", "teacher", "constant", "selection", "optimistic", "partial", "max_train",
     "signature", "setting", "setting_number", "differs", "comparable", "main", "complete", "reference",
     "base", "options", "hardware", "metrics", "seeds", "scores", "text_quality", "warnings",
-    "teacher_hashes", "adversary",
+    "teacher_hashes", "adversary", "preset_options",
 )
 # fmt: on
 
@@ -177,9 +178,16 @@ def _row(by_seed: Mapping[int, Done], against: Mapping[int, Done], plain: Mappin
         "scores": tuple(scores.values()),
         "text_quality": quality,
         "adversary": adversary,
+        "preset_options": _preset_options(first),
         "warnings": warnings(runs, quality, adversary),
         "teacher_hashes": tuple(sorted({run.teacher.hash for run in runs if run.teacher})),
     }
+
+
+def _preset_options(run: Done) -> dict[str, Any]:
+    """Return {strategy: options} of what the preset gave to the strategies of ``run`` in the place of defaults."""
+    given, names = run.spec.get("strategies"), re.split(r"[+()\[\]]", run.strategy)
+    return {name: options for name, options in given.items() if name in names} if isinstance(given, dict) else {}
 
 
 def _partial(data: DataSection) -> str | None:

@@ -96,9 +96,15 @@ def _notes_on_scores(rows: list[dict[str, Any]]) -> list[str]:
         shared = set.intersection(*map(set, options))
         if any(one[key] != options[0][key] for one in options for key in shared):
             lines.append(f"{name}: its options are not the same on every task")
+    for strategy, text in sorted({(s, _options(o)) for row in rows for s, o in row["preset_options"].items()}):
+        lines.append(f"{strategy}: this preset's setting, {text}; its record holds what took effect")
     if any(row["reference"] for row in rows):
         lines.append(f"{REFERENCE}: the student without a teacher, a reference and not a strategy")
     return lines
+
+
+def _options(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(values.items()))
 
 
 def _notes_on_settings(rows: list[dict[str, Any]]) -> list[str]:

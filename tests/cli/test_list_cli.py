@@ -204,6 +204,13 @@ def test_a_preset_has_a_page_of_settings():
     assert row["settings"]["recipe"]["epochs"]["value"] == 5
 
 
+def test_the_page_of_a_preset_has_what_it_gives_to_strategies(tmp_path):
+    (tmp_path / "mine.toml").write_text("[strategies.mate-kd]\nstudent_steps = 20\n")
+    page = bench("presets", str(tmp_path / "mine.toml")).stdout
+    assert "strategies.mate-kd:\n  student_steps=20 (int, at least 1, default 100): the number of student" in page
+    assert "strategies" not in bench("presets", "bert").stdout
+
+
 @pytest.mark.parametrize(("lines", "is_paged"), [(500, False), (20, True)])
 def test_a_pager_is_for_what_a_terminal_cannot_hold(monkeypatch, lines, is_paged):
     paged = []

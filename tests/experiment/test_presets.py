@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from bench.data.mini import MiniSource
 from bench.errors import UsageError
+from bench.experiment.grid import make_grid
 from bench.experiment.presets import load_settings, open_data, preset_names
 from bench.settings import Recipe
+from bench.spec import StrategySpec
 
 
 def test_the_presets_there_are():
@@ -52,6 +55,11 @@ def test_overrides_are_typed_and_the_last_one_holds():
         ("recipe.lrr=1", "unknown option of recipe: 'lrr'; did you mean 'lr'?"),
         ("recpie.lr=1", "unknown key: 'recpie'; did you mean 'recipe'?"),
         ("recipe.lr=fast", "recipe.lr takes a number, not 'fast'"),
+        ("strategies.mate-dk.rho=0.4", "unknown strategy 'mate-dk'"),
+        ("strategies.mate-kd.roh=0.4", "unknown option of strategies.mate-kd: 'roh'; did you mean 'rho'?"),
+        ("strategies.mate-kd.rho=4", "strategies.mate-kd.rho is the share of tokens masked: above 0 and at most 1"),
+        ("strategies.mate-kd.rho=much", "strategies.mate-kd.rho takes a number, not 'much'"),
+        ("strategies.mate-kd=5", "strategies.mate-kd is a section, not 5"),
         ("recipe=1", "recipe is a section, not '1'; set one of its keys: recipe.KEY=…"),
         ("recipe.lr.x=1", "cannot set 'recipe.lr.x': 'lr' is a value, not a section"),
         ("data.source=glue", "unknown value for data.source: 'glue'"),
@@ -136,3 +144,36 @@ def test_a_data_folder_overrides_the_preset_s_source(tmp_path):
     assert settings.data.source == source.name == "folder"
     with pytest.raises(UsageError, match="--data-dir"):
         open_data("mini", ["data.source=folder"])
+
+
+def test_a_preset_s_options_take_the_place_of_a_strategy_s_defaults():
+    settings = load_settings("bert", ["strategies.mate-kd.student_steps=20", "strategies.mate-kd.generator_lr=1e-2"])
+    assert settings.strategies == {"mate-kd": {"student_steps": 20, "generator_lr": 0.01}}
+
+    def spec(text):
+        return StrategySpec.parse(text, settings.strategies)
+
+    assert str(spec("mate-kd")) == str(spec("mate-kd[student_steps=20]")) == "mate-kd"
+    assert (spec("mate-kd").create().student_steps, spec("mate-kd").create().generator_lr) == (20, 0.01)
+    assert spec("mate-kd").effective(settings.recipe)["generator_lr"] == 0.01
+    # The paper's setting stays within reach, also where it is the class's default.
+    paper = spec("mate-kd[student_steps=100,generator_lr=none]")
+    assert str(paper) == "mate-kd[generator_lr=None,student_steps=100]"
+    assert paper.effective(settings.recipe) == StrategySpec.parse("mate-kd").effective(settings.recipe)
+    assert spec("aeda+mate-kd").effective()["mate-kd.student_steps"] == 20
+    assert spec("mlm") == StrategySpec.parse("mlm")
+
+
+def test_only_runs_of_a_strategy_depend_on_what_a_preset_gives_it():
+    source = MiniSource()
+
+    def ids(*overrides):
+        settings = load_settings("bert", overrides)
+        specs = [StrategySpec.parse(text, settings.strategies) for text in ("none", "mate-kd", "aeda+mate-kd")]
+        return {str(cell.strategy): cell.id for cell in make_grid(settings, source, [source.tasks["rte"]], specs, [0])}
+
+    plain, given = ids(), ids("strategies.mate-kd.student_steps=20")
+    assert plain.keys() == given.keys()
+    assert plain["none"] == given["none"]
+    assert plain["mate-kd"] != given["mate-kd"]
+    assert plain["aeda+mate-kd"] != given["aeda+mate-kd"]

@@ -395,3 +395,13 @@ def test_teachers_of_unlike_weights_under_one_signature_are_said():
     records = [run(teacher={"hash": "aaaa"}), run(strategy="eda", teacher={"hash": "bbbb"})]
     assert "teachers of one setting and unlike weights on rte: differences may be theirs" in grid(records).notes
     assert not any("unlike weights" in note for note in grid([records[0], run("cola", teacher=None)]).notes)
+
+
+def test_what_a_preset_gave_to_a_strategy_stands_below_its_table():
+    spec = {"strategies": {"mate-kd": {"student_steps": 20, "generator_lr": 0.01}, "cilda": {"rho": 0.2}}}
+    records = [run(spec=spec), run(strategy="mate-kd", spec=spec), run(strategy="aeda+mate-kd", spec=spec)]
+    frame = leaderboard(records)
+    (table,) = wide_table.grids(frame, averages(frame), [])
+    assert [note for note in table.notes if "this preset's setting" in note] == [
+        "mate-kd: this preset's setting, generator_lr=0.01, student_steps=20; its record holds what took effect"
+    ]
