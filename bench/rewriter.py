@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bench.data.tasks import Example, Task
     from bench.models.inputs import Role
+    from bench.observer import Observer
 
 Forms = list[tuple[str, ...]]
 """The rewritten forms of one row, each with as many texts as the row has."""
 
-Reads = Literal["student", "teacher", "generator", "texts"]
-"""What a rewriter may read: a model's folder, or the task's training texts."""
+Reads = Literal["student", "teacher", "generator", "texts", "corpus"]
+"""What a rewriter may read: a model's folder, the task's training texts, or those of all tasks at hand."""
 
 
 @dataclass
@@ -32,6 +35,17 @@ class Attacked:
     queries: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """The training texts of all tasks at hand, each once and one by one, without the texts ``held_out``.
+
+    Those are the task's own that it is scored on (dev, test): what comes from elsewhere must not bring them back.
+    """
+
+    texts: Sequence[str]
+    held_out: Set[str] = frozenset()
+
+
 @dataclass(frozen=True)
 class Context:
     """What a rewriter may use besides a row and its random generator: picklable, it travels to worker processes.
@@ -39,6 +53,8 @@ class Context:
     ``models`` holds, for every role in the rewriter's ``reads()``, the folder of that model and its tokenizer as
     ``from_pretrained`` takes it; the student's is a snapshot. ``digests`` identify their contents. ``texts`` are
     the task's training texts, and ``ids`` those rows' ids, where the rewriter reads "texts" (TF-IDF).
+    ``corpus`` is there where it reads "corpus". What it has worked out may be kept in folders of ``cache``, by all
+    that it depends on; None: nowhere.
     """
 
     task: Task
@@ -47,6 +63,8 @@ class Context:
     device: str = "cpu"
     texts: Sequence[tuple[str, ...]] = ()
     ids: Sequence[int] = ()
+    corpus: Corpus | None = None
+    cache: Path | None = None
 
     @cached_property
     def places(self) -> Mapping[int, int]:
@@ -81,6 +99,12 @@ class Rewriter:
         A model of the hub, which is no folder, counts by its name.
         """
         return ()
+
+    def prepare(self, examples: Sequence[Example], context: Context, observer: Observer) -> None:
+        """Work out once, before ``examples`` are rewritten here or in worker processes, what all of them need.
+
+        What is kept in the context's cache is there for the workers. ``rewrite`` must give the same without this call.
+        """
 
     def rewrite(
         self, examples: Sequence[Example], rngs: Sequence[random.Random], context: Context

@@ -233,7 +233,9 @@ def missing(strategy: Strategy) -> list[Resource]:
 
 def models_read(strategy: Strategy) -> set[Role]:
     """Return the models that the rewriters of ``strategy`` read."""
-    return {role for rewriter in strategy.rewriters() for role in rewriter.reads() if role != "texts"}
+    return {
+        role for rewriter in strategy.rewriters() for role in rewriter.reads() if role != "texts" and role != "corpus"
+    }
 
 
 def lacking(strategy: Strategy) -> str:

@@ -13,6 +13,7 @@ from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench import Example, Resource, Task
+    from bench.observer import Observer
     from bench.rewriter import Reads
 
 
@@ -44,6 +45,9 @@ class Pool(Rewriter):
 
     def at(self, edition: int) -> Pool:
         return replace(self, inner=self.inner.at(edition))
+
+    def prepare(self, examples: Sequence[Example], context: Context, observer: Observer) -> None:
+        self.inner.prepare(examples, context, observer)
 
     def files(self, task: Task) -> tuple[str, ...]:
         return self.inner.files(task)

@@ -17,7 +17,7 @@ from bench.evaluation.predict import predict
 from bench.models.inputs import Role
 from bench.models.load import build_scratch
 from bench.models.tokenizer import word_tokenizer
-from bench.rewriter import Context, Rewriter
+from bench.rewriter import Context, Corpus, Rewriter
 from bench.rewriting.context import context_for, saved
 from bench.strategy import Models
 
@@ -48,6 +48,8 @@ ODD = {
 
 
 ENDLESS = "a text of 5,000 words"
+
+_BANK = [f"{who} {did}." for who in ("The dog", "A good film", "My friend") for did in ("ran", "sang", "fell")]
 
 
 def examples(task: Task) -> list[Example]:
@@ -126,4 +128,4 @@ class TinyTask:
             model = student if role == "student" and student is not None else self.model(role)
             return saved(model, self.tokenizer, self.folder / self.task.name / role)
 
-        return context_for(rewriter, self.task, folder_of, rows=self.examples)
+        return context_for(rewriter, self.task, folder_of, rows=self.examples, corpus=lambda: Corpus(_BANK))

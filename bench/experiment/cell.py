@@ -121,6 +121,7 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         workers=parts.workers,
         device=device.type,
         epochs=math.ceil(settings.recipe.epochs),
+        corpus=partial(parts.corpus, task.name),
     )
     feed = Feed(splits["train"], logits, device=device, rewriters=strategy.rewriters(), texts=texts, cost=cost)
     rule = selection(settings.recipe.selection)

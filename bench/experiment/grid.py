@@ -54,7 +54,7 @@ class Cell:
         """Return what the result depends on, strategy and seed apart."""
         tree, rewriters = self._settings(), self.instance.rewriters()
         used = self._with_origins({*self.instance.needs, *models_read(self.instance), "student"})
-        if self._made_of_corpus(used):
+        if self._made_of_corpus(used) or any("corpus" in rewriter.reads() for rewriter in rewriters):
             tree["corpus"] = self.corpus
         classes = [cls for rewriter in rewriters for cls in describe(rewriter)[1]]
         tree["code"] = list(sources([*map(load, self.strategy.names()), *classes]))

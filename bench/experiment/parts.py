@@ -37,6 +37,7 @@ from bench.models.load import (
 from bench.models.reshape import chosen_layers, keep_layers
 from bench.models.tokenizer import word_tokenizer
 from bench.observer import Observer
+from bench.rewriter import Corpus
 from bench.rewriting.context import saved
 from bench.settings import Settings
 from bench.strategy import Models
@@ -101,6 +102,13 @@ class Parts:
         if not rows:
             raise BenchError(f"the data source {self.source.name!r} holds no training texts")
         return rows
+
+    def corpus(self, task: str) -> Corpus:
+        """Return the training texts of all tasks at hand; the rows of ``task``, if it is one, that it is scored on."""
+        splits = self.data(task).splits if task in self.source.tasks else {}
+        held_out = {text for name, rows in splits.items() if name != "train" for row in rows for text in row.texts}
+        texts = dict.fromkeys(text for row in self.texts for text in row)
+        return Corpus([text for text in texts if text not in held_out], held_out)
 
     def _data(self, task: str) -> TaskData:
         """Return the rows of ``task``, its training rows cut to the sample that ``data.max_train`` asks for."""

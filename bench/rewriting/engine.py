@@ -8,7 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.data.tasks import Example
@@ -77,6 +77,7 @@ def rewrite_all(
     """
     started = time.perf_counter()
     observer = observer or Silent()
+    context = replace(context, cache=cache)
     job = Job(rewriter, context, seed, name or type(rewriter).__name__)
     # All that a row's rewrite may depend on: an attack also asks for its label.
     by_id = rewriter.by_id
@@ -99,6 +100,8 @@ def rewrite_all(
     if todo and successes and rewriter.libraries:
         # What is left may be rows that never end. One that does, first, tells workers how long loading takes.
         todo.insert(0, (edition, successes[0]))
+    if todo:
+        rewriter.prepare(list({key: by_key[key] for _, key in todo}.values()), context, observer)
     with contextlib.ExitStack() as at_the_end:
         for store in stores.values():
             at_the_end.callback(store.flush)

@@ -33,6 +33,7 @@ def identity(rewriter: Rewriter, context: Context, seed: int, edition: int) -> d
         "task": {"name": task.name, "texts": task.texts, "labels": task.labels, "changeable": task.changeable},
         "models": {**context.models, **context.digests},
         "texts": digest(list(context.texts), *ids) if context.texts else None,
+        **({"corpus": digest(list(corpus.texts), sorted(corpus.held_out))} if (corpus := context.corpus) else {}),
         **({"files": files} if files else {}),
     }
 

@@ -17,7 +17,7 @@ from bench.cost import Cost
 from bench.data.encode import Encoded
 from bench.data.tasks import Example, Task
 from bench.observer import Observer
-from bench.rewriter import Forms, Rewriter
+from bench.rewriter import Corpus, Forms, Rewriter
 from bench.rewriting.context import FolderOf, context_for
 from bench.rewriting.engine import rewrite_all
 
@@ -116,6 +116,7 @@ class RewrittenTexts:
     workers: int | None = None
     device: str = "cpu"
     epochs: int = 1
+    corpus: Callable[[], Corpus] = lambda: Corpus(())
 
     def rewritten(self, rewriter: Rewriter, edition: int) -> Rewritten:
         """Return the training sets that ``rewriter`` makes for ``edition``."""
@@ -123,7 +124,7 @@ class RewrittenTexts:
         texts = rewrite_all(
             maker,
             self.rows,
-            context_for(maker, self.task, self.folder_of, self.device, self.rows),
+            context_for(maker, self.task, self.folder_of, self.device, self.rows, self.corpus),
             name=self.name,
             seed=self.seed,
             edition=edition,

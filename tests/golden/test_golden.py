@@ -54,6 +54,7 @@ RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "mlm-words",
         "ssmba",
         "best-of-k(aeda)",
+        "retrieve",
     )
     for task in ("made-pair", "made-score")
 } | {
