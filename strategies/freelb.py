@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bench import Batch, Models, Strategy, View, option
+
+if TYPE_CHECKING:
+    import torch
 
 # (lr, steps, initial magnitude, largest norm) by task: Zhu et al., 2020.
 PUBLISHED = {
@@ -41,25 +45,34 @@ class FreeLB(Strategy):
     max_norm: float | None = option(None, "the largest L2 norm of a row's delta", above=0)
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
-        import torch
-
         given = (self.lr, self.steps, self.initial, self.max_norm)
         published = PUBLISHED.get(models.task.name, ELSEWHERE)
         lr, steps, initial, max_norm = (p if g is None else g for g, p in zip(given, published, strict=True))
         inputs = {key: value for key, value in batch.inputs.items() if key != "input_ids"}
-        real = inputs["attention_mask"].unsqueeze(2)
         words = models.student.get_input_embeddings()
-        shape = (*batch.inputs["input_ids"].shape, words.embedding_dim)
-        noise = torch.rand(shape, generator=models.rng, device=real.device) * 2 - 1
-        delta = noise * real * (initial / (real.sum(dim=1, keepdim=True) * shape[2]).sqrt())
+        delta = start(batch, models, initial)
         for _ in range(int(steps)):
             delta.requires_grad_(True)
             perturbed = words(batch.inputs["input_ids"]) + delta
             yield View({**inputs, "inputs_embeds": perturbed}, weight=1 / steps, wait=True)
             assert delta.grad is not None
-            uphill = delta.grad / _norm(delta.grad).clamp(min=1e-8)
-            delta = delta.detach() + lr * uphill
-            delta = delta * (max_norm / _norm(delta).clamp(min=1e-8)).clamp(max=1.0)
+            delta = ascended(delta.detach(), delta.grad, lr, max_norm)
+
+
+def start(batch: Batch, models: Models, initial: float) -> torch.Tensor:
+    """Return noise on the student's word embeddings, [B, L, H]: a row's has at most the L2 norm ``initial``."""
+    import torch
+
+    real = batch.inputs["attention_mask"].unsqueeze(2)
+    width = models.student.get_input_embeddings().get_parameter("weight").shape[1]
+    noise = torch.rand((*real.shape[:2], width), generator=models.rng, device=real.device) * 2 - 1
+    return noise * real * (initial / (real.sum(dim=1, keepdim=True) * width).sqrt())
+
+
+def ascended(delta: torch.Tensor, gradient: torch.Tensor, lr: float, max_norm: float) -> torch.Tensor:
+    """Return ``delta`` [B, L, H] a step of length ``lr`` up ``gradient``, each row within its ball."""
+    delta = delta + lr * gradient / _norm(gradient).clamp(min=1e-8)
+    return delta * (max_norm / _norm(delta).clamp(min=1e-8)).clamp(max=1.0)
 
 
 def _norm(delta):

@@ -43,6 +43,7 @@ RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "mlm",
         "vda",
         "freelb",
+        "ad2",
         "smart[epsilon=0.1,lr=0.1]",
         "mixkd",
         "augpro",
