@@ -24,13 +24,15 @@ class AugPro(Strategy):
     Of the paper only the outline could be confirmed: interpolated or adversarial embeddings, projected to tokens, so
     that labels do not follow a point that is no text. The rest is our reading. A token's own embedding is nearly always
     the nearest, so that projecting changes next to nothing: the tokens that went into a point are left out of the
-    choice (two equal ones stay). A share ``rate`` of the tokens is projected, drawn anew for every batch; mixed are
-    those that face a word of the other row. Markup is never chosen. FGSM's step is taken with dropout off. Both methods
-    together are ``augpro+augpro[method=fgsm]``.
+    choice (two equal ones stay). A share ``rate`` of the tokens is projected, drawn anew for every batch. A word may
+    face padding or markup of the other row and is mixed with that, but neither is ever chosen. FGSM's step is taken
+    with dropout off. Both methods together are ``augpro+augpro[method=fgsm]``.
     """
 
-    method: Literal["mix", "fgsm"] = option("mix", "what becomes of the embeddings before they are projected")
-    rate: float = option(0.3, "the share of the tokens projected", above=0, at_most=1)
+    method: Literal["mix", "fgsm"] = option(
+        "mix", "what becomes of the embeddings before they are projected", search=["mix", "fgsm"]
+    )
+    rate: float = option(0.3, "the share of the tokens projected", above=0, at_most=1, strength=True)
     nearest: Literal["cosine", "euclid"] = option("cosine", "by what the nearest embedding is found")
     epsilon: float = option(
         1.0, "fgsm: the step; in root mean squares of the student's word embeddings, component by component", above=0
@@ -39,7 +41,7 @@ class AugPro(Strategy):
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         import torch
 
-        from bench.models.masked_lm import draw_mask, ordinary_tokens
+        from bench.models.masked_lm import draw_mask
 
         ids = batch.inputs["input_ids"]
         matrix = models.student.get_input_embeddings().get_parameter("weight").detach()
@@ -49,7 +51,7 @@ class AugPro(Strategy):
             partner = torch.randperm(len(ids), generator=models.rng, device=ids.device)
             share = torch.rand((len(ids), 1, 1), generator=models.rng, device=ids.device)
             other = ids[partner]
-            chosen &= ordinary_tokens(batch.inputs, models.tokenizer)[partner] & (other != ids)
+            chosen &= other != ids
             points = share * matrix[ids] + (1 - share) * matrix[other]
         else:
             points = matrix[ids] + self.epsilon * matrix.square().mean().sqrt() * self._uphill(batch, models).sign()
