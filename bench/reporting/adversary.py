@@ -1,4 +1,4 @@
-"""What learned adversaries were worth, from the records' numbers to means and the note on those that did not learn."""
+"""What learned adversaries were worth, from the records' numbers to means and the note on those without a lead."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import msgspec
 
 from bench.reporting.schema import Done
 
-LEARNED = 0.05
-"""An adversary that raises the divergence by a smaller share than this has not learned."""
+LEAD = 0.05
+"""An adversary that raises the divergence by a smaller share than this has no lead over its untrained self."""
 
 
 def adversary_means(runs: Sequence[Done]) -> dict[str, float] | None:
@@ -22,10 +22,10 @@ def adversary_means(runs: Sequence[Done]) -> dict[str, float] | None:
     return {key: statistics.fmean(values) for key, values in there.items() if values}
 
 
-def unlearned(means: Mapping[str, float]) -> str | None:
-    """Return in figures that the adversary of these ``means`` did not learn, or None where it did."""
+def without_lead(means: Mapping[str, float]) -> str | None:
+    """Return in figures that the adversary of these ``means`` has no lead, or None where it has one."""
     now, start = means["divergence"], means["divergence_at_start"]
-    if now > (1 + LEARNED) * start:
+    if now > (1 + LEAD) * start:
         return None
     moved = f", KL to its start {means['kl_from_start']:.1g}" if "kl_from_start" in means else ""
     return f"{now:.3g} against {start:.3g}{moved}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.reporting.adversary import LEARNED, unlearned
+from bench.reporting.adversary import LEAD, without_lead
 from bench.reporting.schema import Done
 
 _FAILED_ROWS = 0.01
@@ -22,8 +22,8 @@ ON_SCORES = {
     "clean": ("○", "most of the texts that the strategy showed were the originals"),
     "adversary": (
         "≈",
-        f"the adversary did not learn: the divergence of teacher and student on its texts is not {LEARNED:.0%} above "
-        f"that on its untrained self's",
+        f"the adversary has no lead: teacher and student do not diverge {LEAD:.0%} more on its texts than on its "
+        "untrained self's; with little KL to its start it has not learned, with much the student knows its words now",
     ),
     "rewriting": ("!", "rows that could not be rewritten stayed as they were"),
 }
@@ -46,7 +46,7 @@ def warnings(
         figures["unchanged"] = f"{quality['changed']:.1%}"
     elif quality and quality.get("changed", 1.0) < _MOSTLY_CLEAN:
         figures["clean"] = f"{1 - quality['changed']:.0%}{_attacked(quality)}"
-    if adversary and (said := unlearned(adversary)):
+    if adversary and (said := without_lead(adversary)):
         figures["adversary"] = said
     if quality and quality.get("failed", 0.0) > _FAILED_ROWS:
         figures["rewriting"] = f"{quality['failed']:.1%} of the rows"

@@ -62,7 +62,7 @@ def test_a_strategy_that_shows_mostly_clean_text_is_marked_and_an_attack_says_it
     ]
 
 
-def test_an_adversary_that_did_not_learn_is_marked_with_its_figures():
+def test_an_adversary_without_a_lead_is_marked_with_its_figures():
     learned = {"rows": 100, "divergence": 0.53, "divergence_at_start": 0.5, "standard_error": 0.01}
     records = [run(), run(strategy="mate-kd", adversary=learned | {"words": 900, "kl_from_start": 0.4})]
     assert notes(records, "≈") == []
