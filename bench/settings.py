@@ -131,7 +131,10 @@ class Recipe(Options):
         1.0, "the squared distance from the teacher's logits that costs nothing under continuation", at_least=0
     )
     batch_tokens: int | None = option(
-        None, "the number of word pieces per batch, padding included, instead of batch_size rows", at_least=1
+        None,
+        "the number of word pieces per batch, padding included, instead of batch_size rows; a batch's loss being a mean "
+        "over its rows, rows of short texts then count less",
+        at_least=1,
     )
     accumulate: int = option(
         1,

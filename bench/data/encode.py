@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -136,14 +137,16 @@ def join(parts: Sequence[Encoded]) -> Encoded:
 class BatchOrder:
     """Which rows make batch number 0, 1, 2, … of an endless, reshuffled, length-bucketed pass over N rows.
 
-    A pure function of (lengths, batch size, seed, position): a run resumes by its position alone, and two
-    runs with one seed see the same batches whatever else they do. Within a window of ``window`` batches
-    rows are sorted by length, so that a batch holds rows of similar length; every epoch sees every row once.
+    A pure function of (lengths, batch size, seed, position): a run resumes by its position alone, and two runs with
+    one seed see the same batches whatever else they do. Every epoch sees every row once. Rows that fill no batch are
+    drawn from all; the others are sorted by length within windows, so that a batch holds rows of similar length. A
+    window is ``window`` batches, and at most a quarter of the epoch: batches of few rows are not the same every epoch.
     """
 
-    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, window: int = 50) -> None:
-        self.lengths, self.batch_size, self.seed, self.window = lengths, batch_size, seed, window
+    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, window: int = 10) -> None:
+        self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
         self.per_epoch = -(-len(lengths) // batch_size)
+        self.window = max(1, min(window, self.per_epoch // 4))
         self._epoch, self._batches = -1, [np.empty(0, dtype=np.int64)]
 
     def __getitem__(self, position: int) -> np.ndarray:
@@ -151,36 +154,61 @@ class BatchOrder:
         epoch, index = divmod(position, self.per_epoch)
         if epoch != self._epoch:
             rng = np.random.default_rng([self.seed, epoch])
-            batches = self._batched(rng.permutation(len(self.lengths)))
+            batches = self._batched(rng.permutation(len(self.lengths)), rng)
             self._epoch, self._batches = epoch, [batches[i] for i in rng.permutation(len(batches))]
         return self._batches[index]
 
-    def _batched(self, rows: np.ndarray) -> list[np.ndarray]:
+    def _batched(self, rows: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
         """Return the shuffled ``rows`` of an epoch as batches."""
-        span = self.batch_size * self.window
-        windows = [self._sorted(rows[start : start + span]) for start in range(0, len(rows), span)]
-        return [part[i : i + self.batch_size] for part in windows for i in range(0, len(part), self.batch_size)]
-
-    def _sorted(self, rows: np.ndarray) -> np.ndarray:
-        return rows[np.argsort(self.lengths[rows], kind="stable")]
+        size, span = self.batch_size, self.batch_size * self.window
+        rest, rows = np.split(rows, [len(rows) % size])
+        windows = [rows[start : start + span] for start in range(0, len(rows), span)]
+        ordered = [part[np.argsort(self.lengths[part], kind="stable")] for part in windows]
+        full = [part[start : start + size] for part in ordered for start in range(0, len(part), size)]
+        return [rest, *full] if len(rest) else full
 
 
 class TokenBatchOrder(BatchOrder):
-    """As ``BatchOrder``, but with batches of about ``budget`` tokens, padding included, of any number of rows."""
+    """As ``BatchOrder``, but with batches of up to ``budget`` tokens, padding included, of any number of rows.
+
+    The loss being a mean over a batch's rows, a row counts the more the longer it and its neighbours are.
+    """
+
+    # A row is sorted as if it were shorter by up to this share, drawn anew every epoch: else it had the same company.
+    _NOISE = 0.15
 
     def __init__(self, lengths: np.ndarray, budget: int, seed: int) -> None:
         super().__init__(lengths, 1, seed)
-        # The ends of batches in the sorted lengths are the same in every epoch; which rows lie between them is not.
-        ordered = np.sort(lengths)
-        self._ends, start = [], 0
-        for end in range(1, len(ordered)):
-            if (end + 1 - start) * ordered[end] > budget:
-                self._ends.append(end)
-                start = end
+        # The k-th shortest row as sorted is at most so much longer than the k-th shortest: the ends of the batches can
+        # be the same in every epoch.
+        longest = np.sort(lengths) / (1 - self._NOISE)
+        self._ends = _ends(longest, budget)
+        # As many batches, but filled alike: greedy ones would leave a small last one to the longest rows.
+        low, high = int(longest[-1]), budget
+        while low < high:
+            middle = (low + high) // 2
+            if len(_ends(longest, middle)) > len(self._ends):
+                low = middle + 1
+            else:
+                high = middle
+        self._ends = _ends(longest, high)
         self.per_epoch = len(self._ends) + 1
 
-    def _batched(self, rows: np.ndarray) -> list[np.ndarray]:
-        return np.split(self._sorted(rows), self._ends)
+    def _batched(self, rows: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+        keys = self.lengths[rows] * (1 - self._NOISE * rng.random(len(rows)))
+        return np.split(rows[np.argsort(keys, kind="stable")], self._ends)
+
+
+def _ends(ordered: np.ndarray, budget: int) -> list[int]:
+    """Return where to cut rows of the lengths ``ordered`` [N], ascending, into batches of up to ``budget`` tokens."""
+    ends: list[int] = []
+    start, rows = 0, range(len(ordered))
+    while True:
+        first = start
+        start = bisect_right(rows, budget, lo=first + 1, key=lambda row: (row + 1 - first) * ordered[row])
+        if start >= len(ordered):
+            return ends
+        ends.append(start)
 
 
 def by_length(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
