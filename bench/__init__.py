@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bench.strength import Strength
     from bench.text_strategy import TextStrategy
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "AdversaryGain",
     "Attacked",

@@ -16,7 +16,7 @@ from bench.errors import BenchError
 from bench.files import is_whole, set_aside, whole_folder
 from bench.observer import Observer
 
-FORMAT = 3
+FORMAT = 4
 # What reading a file may raise that is whole, but of another version or of somebody's making.
 _UNUSABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 

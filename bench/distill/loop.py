@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from bench.data.encode import Encoded
 from bench.distill.checkpoint import Checkpoints
@@ -23,14 +22,16 @@ from bench.evaluation.predict import predict
 from bench.evaluation.selection import Selection
 from bench.models.inputs import Inputs, portions, rows_of, share_of
 from bench.models.reshape import compile_layers, recompute_activations
+from bench.models.streams import start_stream
 from bench.observer import Observer
 from bench.settings import Recipe
 from bench.strategy import Batch, Models, Step, Strategy, View
 
+# Counted up when the loop or its batches come to other numbers, so that what earlier ones trained is not taken from
+# the cache for theirs.
+EDITION = 2
 # Losses are looked at this many updates late, so that a GPU is not made to wait for every one of them.
 _LOOK_EVERY = 10
-# Parts of one forward are padded to one length; more padding than this share of it, and each has a forward of its own.
-_WASTE = 0.1
 
 
 @dataclass
@@ -91,14 +92,13 @@ def distil(
     total = total_updates(per_epoch, recipe)
     every = max(1, round(recipe.evaluate_every * per_epoch))
     prepare(models, recipe)
-    student = StudentUpdates(models, strategy, recipe, feed.train.pad_id)
+    student = StudentUpdates(models, strategy, recipe, seed)
     strategy.setup(models)
     losses = Losses(observer, feed.train, recipe, trains, total)
     choosing_rows = selection.rows_to_choose(len(dev))
     best, outcome = Best(step=total), Outcome(logits={}, step=total)
 
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
         states = None if checkpoints is None else Checkpoints(checkpoints, observer)
         state = None if states is None else states.load(student=models.student.state_dict())
         if state is not None and state["device"] != models.accelerator.device.type:
@@ -119,6 +119,7 @@ def distil(
             with cost.timed(turn):
                 if turn == "adversary":
                     batch = feed.batch(adversary_batches[cost.adversary_updates], epoch)
+                    start_stream(models.accelerator.device, seed, "adversary", cost.adversary_updates)
                     loss = strategy.fit_adversary(batch, models)
                     cost.adversary_updates += 1
                     losses.add(turn, cost.adversary_updates, batch, loss, done)
@@ -167,17 +168,25 @@ def prepare(models: Models, recipe: Recipe) -> None:
 
 @dataclass
 class _Term:
-    """A part of the student's loss: what it reads, and from the rows of a slice and its logits on them their mean."""
+    """A part of the student's loss: what it reads, and from the rows of a slice and its logits on them their mean.
+
+    ``dropout`` names the stream that its dropout masks come from.
+    """
 
     inputs: Inputs
     loss: Callable[[slice, torch.Tensor], torch.Tensor]
+    dropout: str
 
 
 class StudentUpdates:
-    """Makes the updates of one run's student: its optimiser, and the loss of a batch with all its views."""
+    """Makes the updates of one run's student: its optimiser, and the loss of a batch with all its views.
 
-    def __init__(self, models: Models, strategy: Strategy, recipe: Recipe, pad_id: int) -> None:
-        self.models, self.strategy, self.recipe, self.pad_id = models, strategy, recipe, pad_id
+    The clean rows have a forward of their own, and every forward a stream of dropout masks of its own: at one ``seed``
+    and update the clean rows lose the same units whatever the strategy, so that strategies differ in less by chance.
+    """
+
+    def __init__(self, models: Models, strategy: Strategy, recipe: Recipe, seed: int) -> None:
+        self.models, self.strategy, self.recipe, self.seed = models, strategy, recipe, seed
         self.optimizer = torch.optim.AdamW(
             models.student.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
         )
@@ -196,6 +205,8 @@ class StudentUpdates:
 
     def _backward(self, batch: Batch, objective: Objective) -> torch.Tensor:
         """Add up the gradient of the whole loss: in one pass, or in one more for each view that is waited for."""
+        # What a strategy draws from torch's global state, though it should not, resumes as well.
+        self._start("views")
         groups = iter(()) if objective.labels_only else _groups(self.strategy.views(batch, self.models))
         first = next(groups, [])
         weights = objective.weights(teacher=batch.teacher_logits is not None, views=bool(first))
@@ -222,7 +233,7 @@ class StudentUpdates:
             labelled = weights[0] * supervised(logits, batch.labels[rows], regression)
             return labelled if targets is None else labelled + weights[1] * objective.distance(targets[rows], logits)
 
-        return _Term(batch.inputs, loss)
+        return _Term(batch.inputs, loss, "clean")
 
     def _terms(self, views: list[View], share: float, batch: Batch, objective: Objective) -> list[_Term]:
         """Return the term of each of ``views``: its weight times ``share`` times the distance from its target."""
@@ -232,7 +243,13 @@ class StudentUpdates:
                 share * view.weight * objective.distance(target[rows], logits, own_target=view.own_target)
             )
 
-        return [_Term(view.student, loss_of(view, self.models.teacher_targets(view, batch))) for view in views]
+        # Counted from the last, the one that is waited for: all steps of FreeLB then lose the same units, as in its
+        # paper (section 3.3), and their gradients are those of one function.
+        places = reversed(range(len(views)))
+        return [
+            _Term(view.student, loss_of(view, self.models.teacher_targets(view, batch)), f"view {place}")
+            for view, place in zip(views, places, strict=True)
+        ]
 
     def _pass(self, terms: list[_Term]) -> torch.Tensor:
         """Run all ``terms`` forward and backward, micro-batch by micro-batch; return the sum of their losses."""
@@ -242,30 +259,25 @@ class StudentUpdates:
         has_graph = any(tensor.requires_grad for term in terms for tensor in term.inputs.values())
         slices = list(zip(*(portions(n, min(self.recipe.accumulate, *rows)) for n in rows), strict=True))
         losses = []
-        for number, pieces in enumerate(slices, 1):
-            parts = [rows_of(term.inputs, piece) for term, piece in zip(terms, pieces, strict=True)]
-            loss = sum(
-                share_of(piece, n) * term.loss(piece, logits)
-                for term, piece, n, logits in zip(terms, pieces, rows, self._logits(parts), strict=True)
-            )
-            assert isinstance(loss, torch.Tensor)
-            keep = {"retain_graph": True} if has_graph and number < len(slices) else {}
+        for number, pieces in enumerate(slices):
+            loss = torch.zeros((), device=models.accelerator.device)
+            for term, piece, n in zip(terms, pieces, rows, strict=True):
+                self._start(term.dropout, number)
+                logits = models.logits("student", rows_of(term.inputs, piece))
+                loss = loss + share_of(piece, n) * term.loss(piece, logits)
+            keep = {"retain_graph": True} if has_graph and number < len(slices) - 1 else {}
             models.accelerator.backward(loss, **keep)
             losses.append(loss.detach())
         models.cost.backwards["student"] += sum(rows)
         return torch.stack(losses).sum()
 
-    def _logits(self, parts: list[Inputs]) -> Iterable[torch.Tensor]:
-        """Return the student's logits of every part; parts made of ids and of similar length share one forward."""
-        rows, widths = zip(*(part["attention_mask"].shape for part in parts), strict=True)
-        pieces = sum(row * width for row, width in zip(rows, widths, strict=True))
-        uneven = pieces < (1 - _WASTE) * sum(rows) * max(widths)
-        if uneven or any("input_ids" not in part for part in parts):
-            return [self.models.logits("student", part) for part in parts]
-        return self.models.logits("student", concatenate(parts, self.pad_id)).split(list(rows))
+    def _start(self, purpose: str, micro_batch: int = 0) -> None:
+        """Start the random stream for ``purpose`` in the update that comes next."""
+        models = self.models
+        start_stream(models.accelerator.device, self.seed, purpose, models.cost.student_updates, micro_batch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all of models, strategy and random states that the next update depends on."""
+        """Return all of models, strategy and their random state that the next update depends on."""
         models = self.models
         generator = models.generator if "generator" in self.strategy.needs else None
         return {
@@ -276,8 +288,6 @@ class StudentUpdates:
             "device": models.accelerator.device.type,
             "cost": models.cost.state_dict(),
             "rng": models.rng.get_state(),
-            "torch_rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -291,8 +301,6 @@ class StudentUpdates:
         self.strategy.load_state_dict(state["strategy"])
         models.cost.load_state_dict(state["cost"])
         models.rng.set_state(state["rng"])
-        torch.set_rng_state(state["torch_rng"])
-        torch.cuda.set_rng_state_all(state["cuda_rng"])
 
 
 def _groups(views: Iterable[View]) -> Iterator[list[View]]:
@@ -341,18 +349,3 @@ class Losses:
         self._waiting.clear()
         phase = self.trains if turn == "student" else turn
         self.observer.update(phase, self._done, self.total, float(np.mean(values)))
-
-
-def concatenate(parts: list[Inputs], pad_id: int) -> Inputs:
-    """Return the rows of all ``parts`` as one batch, padded on the right to the longest."""
-    padding = {"input_ids": pad_id}
-    return {
-        key: pad_sequence(
-            [row for part in parts for row in part[key]],
-            batch_first=True,
-            padding_value=padding.get(key, 0),
-        )
-        if len({part[key].shape[1] for part in parts}) > 1
-        else torch.cat([part[key] for part in parts])
-        for key in parts[0]
-    }

@@ -18,7 +18,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from bench.data.encode import Encoded
 from bench.data.tasks import Task
 from bench.distill.feed import Feed
-from bench.distill.loop import distil
+from bench.distill.loop import EDITION, distil
 from bench.errors import BenchError, UsageError
 from bench.evaluation.metrics import against_constant, score
 from bench.evaluation.predict import predict
@@ -78,7 +78,7 @@ def fine_tune(
     without_effect = ("checkpoint_seconds", "recompute")
     given = {k: v for k, v in asdict(plan).items() if v != asdict(Recipe())[k] and k not in without_effect}
     texts = [data_hash(splits[name]) for name in ("train", "dev")]
-    home = cache / "teachers" / f"{task.name}-{digest(content_hash(model), texts, task.metrics, given)}"
+    home = cache / "teachers" / f"{task.name}-{digest(EDITION, content_hash(model), texts, task.metrics, given)}"
     if not is_whole(home, observer):
         _fine_tune(model, tokenizer, task, splits, plan, accelerator, home, observer)
     with explained(str(home)):

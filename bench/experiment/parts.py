@@ -35,6 +35,7 @@ from bench.models.load import (
     try_scratch,
 )
 from bench.models.reshape import chosen_layers, keep_layers
+from bench.models.streams import stream_seed
 from bench.models.tokenizer import word_tokenizer
 from bench.observer import Observer
 from bench.rewriter import Corpus
@@ -226,7 +227,7 @@ class Parts:
             student=self.classifier("student", task, seed).to(device),
             teacher=None if teacher is None else teacher.to(device).eval().requires_grad_(False),
             generator=None if generator is None else generator.to(device),
-            rng=torch.Generator(device).manual_seed(seed),
+            rng=torch.Generator(device).manual_seed(stream_seed(seed, "strategy")),
             cost=cost or Cost(),
             accelerator=self.accelerator,
         )

@@ -132,7 +132,7 @@ class TimedUpdates:
             texts=_UnchangedTexts(train, logits),
         )
         prepare(self.models, recipe)
-        self.updates = StudentUpdates(self.models, self.strategy, recipe, train.pad_id)
+        self.updates = StudentUpdates(self.models, self.strategy, recipe, seed=0)
         self.strategy.setup(self.models)
         self.has_adversary = self.strategy.trains_an_adversary()
         self.cost_model = self.strategy.cost_model()

@@ -16,7 +16,7 @@ from tiny import CLASSES, SCORES, Notes, make_models, rows
 from bench.data.encode import BatchOrder
 from bench.distill.checkpoint import Checkpoints
 from bench.distill.feed import Feed
-from bench.distill.loop import concatenate, distil, learning_rate, total_updates
+from bench.distill.loop import distil, learning_rate, total_updates
 from bench.distill.view_quality import quality_of_views, text_views
 from bench.errors import BenchError
 from bench.evaluation.metrics import score
@@ -24,13 +24,17 @@ from bench.evaluation.predict import predict
 from bench.evaluation.selection import SELECTIONS, selection
 from bench.models.inputs import accepted
 from bench.models.load import content_hash
+from bench.models.streams import stream_seed
 from bench.rewriter import Rewriter
 from bench.rewriting.training_sets import Rewritten, TrainingSet
 from bench.settings import Recipe
 from bench.strategy import Strategy, View
 from strategies.finetune import Finetune
+from strategies.freelb import FreeLB
 from strategies.mate_kd.strategy import MateKD
+from strategies.mixkd import MixKD
 from strategies.none import PlainDistillation
+from strategies.smart import Smart
 
 RECIPE = Recipe(epochs=3, batch_size=8, lr=1e-3, warmup=0.2, weight_decay=0.01, checkpoint_seconds=math.inf)
 SPLITS = {"train": rows(40), "dev": rows(30, seed=1), "test": rows(12, seed=2)}
@@ -266,6 +270,100 @@ def test_the_same_seed_gives_the_same_student_and_the_global_random_state_is_lef
     assert not same_weights(first.student, other.student)
 
 
+# --- common random numbers
+
+
+class Masks:
+    """The dropout masks of a student: a hook on every dropout layer writes down where it put zeros, by forward."""
+
+    def __init__(self, student):
+        self.forwards = []
+        student.register_forward_pre_hook(lambda *_: self.forwards.append([]))
+        for layer in student.modules():
+            if isinstance(layer, torch.nn.Dropout):
+                layer.register_forward_hook(lambda layer, _, out: self.forwards[-1].append(out == 0))
+
+
+def masks_of(strategy, recipe=RECIPE, **options):
+    """The masks of the student's forwards in train mode by update: the clean rows' first, then the views'."""
+    models = make_models(dropout=0.1)
+    masks, forward, update = Masks(models.student), models.logits, {}
+
+    def watched(role, inputs):
+        logits = forward(role, inputs)
+        if role == "student" and models.student.training:
+            update.setdefault(models.cost.student_updates, []).append(masks.forwards[-1])
+        return logits
+
+    models.logits = watched
+    train(models, strategy, recipe, **options)
+    return list(update.values())
+
+
+def equal_masks(first, second):
+    return len(first) == len(second) > 0 and all(map(torch.equal, first, second))
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [Finetune, mate_kd, lambda: FreeLB(steps=2), lambda: Smart(), lambda: MixKD()],
+    ids=["finetune", "mate-kd", "freelb", "smart", "mixkd"],
+)
+def test_the_clean_rows_have_the_same_dropout_under_every_strategy(strategy):
+    plain, other = masks_of(PlainDistillation()), masks_of(strategy())
+    assert len(plain) == len(other) == 15
+    for alone, beside in zip(plain, other, strict=True):
+        assert len(alone) == 1
+        assert equal_masks(alone[0], beside[0])
+        # The view has masks of its own, though it may be of the same shape.
+        assert not any(equal_masks(alone[0], view) for view in beside[1:])
+    assert not equal_masks(plain[0][0], plain[1][0])
+    assert not equal_masks(plain[0][0], masks_of(PlainDistillation(), seed=6)[0][0])
+
+
+def test_micro_batches_have_dropout_of_their_own_and_share_it_over_strategies():
+    recipe = dataclasses.replace(RECIPE, accumulate=2)
+    plain, other = masks_of(PlainDistillation(), recipe), masks_of(mate_kd(), recipe)
+    for alone, beside in zip(plain, other, strict=True):
+        assert [equal_masks(*pair) for pair in zip(alone, beside[::2], strict=True)] == [True, True]
+        assert not equal_masks(*alone)
+
+
+def test_all_steps_of_an_ascent_have_one_dropout_mask():
+    for clean, *steps in masks_of(FreeLB(steps=3)):
+        assert len(steps) == 3
+        assert equal_masks(steps[0], steps[1])
+        assert equal_masks(steps[0], steps[2])
+        assert not equal_masks(clean, steps[0])
+
+
+def test_dropout_and_the_strategy_s_draws_are_streams_that_share_nothing():
+    seeds = []
+
+    @dataclass
+    class Draws(PlainDistillation):
+        def views(self, batch, models):
+            seeds.append(torch.initial_seed())
+            yield View(batch.inputs, teacher_logits=batch.teacher_logits)
+
+        def turn(self, step):
+            return "adversary" if step.adversary <= step.student else "student"
+
+        def fit_adversary(self, batch, models):
+            seeds.append(torch.initial_seed())
+            return torch.tensor(0.0)
+
+    models = make_models(dropout=0.1)
+    models.student.register_forward_pre_hook(
+        lambda student, _: seeds.append(torch.initial_seed()) if student.training else None
+    )
+    train(models, Draws())
+    # Each of 15 student updates: the strategy's, the clean rows' and the view's; and the adversary's.
+    assert len(seeds) == 4 * 15 + 1 - 1
+    own = {stream_seed(seed, "strategy") for seed in range(20)}
+    assert len(set(seeds) | own | set(range(20))) == len(seeds) + 20 + 20
+
+
 # --- losses that are not finite
 
 
@@ -367,16 +465,6 @@ def test_one_forward_for_all_views_is_the_same_as_one_each(family):
         for name, value in together.items():
             torch.testing.assert_close(other[name], value, rtol=1e-5, atol=1e-8)
     assert any(not torch.allclose(value, clean.student.state_dict()[name]) for name, value in together.items())
-
-
-def test_parts_are_concatenated_with_their_own_padding():
-    parts = [
-        {"input_ids": torch.tensor([[5, 6, 7]]), "attention_mask": torch.tensor([[1, 1, 1]])},
-        {"input_ids": torch.tensor([[8], [9]]), "attention_mask": torch.tensor([[1], [1]])},
-    ]
-    whole = concatenate(parts, pad_id=4)
-    assert whole["input_ids"].tolist() == [[5, 6, 7], [8, 4, 4], [9, 4, 4]]
-    assert whole["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0], [1, 0, 0]]
 
 
 @dataclass
@@ -555,7 +643,7 @@ class Keeps(Notes):
 def test_the_student_reported_is_the_one_the_rule_chooses(rule):
     models = make_models()
     notes = Keeps(models)
-    recipe = dataclasses.replace(RECIPE, epochs=5, lr=3e-3, evaluate_every=0.4)
+    recipe = dataclasses.replace(RECIPE, epochs=5, lr=1e-2, evaluate_every=0.4)
     outcome = train(models, Finetune(), recipe, rule=rule, observer=notes)
     chosen_by = {"last": slice(None), "split-dev": selection(rule).rows_to_choose(30), "best-dev": slice(None)}[rule]
     dev = SPLITS["dev"]
