@@ -18,12 +18,13 @@ from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokeni
 from bench.data.encode import Encoded, TokenBatchOrder, encode, join
 from bench.data.tasks import Example
 from bench.distill.checkpoint import Checkpoints
-from bench.distill.loop import learning_rate
+from bench.distill.loop import EDITION, learning_rate
 from bench.errors import BenchError
 from bench.files import digest, is_whole, whole_folder
 from bench.models.inputs import Inputs, accepted
-from bench.models.load import content_hash, explained, seeded
+from bench.models.load import content_hash, explained
 from bench.models.masked_lm import draw_mask, gathered
+from bench.models.streams import start_stream, stream_seed
 from bench.observer import Observer, clock_time
 from bench.settings import Generator
 
@@ -56,13 +57,16 @@ def train_generator(
     Each masked token becomes [MASK], as MATE-KD masks, at ``settings.mask_rate`` (not BERT's 80/10/10 mix). Input and
     output embeddings are tied where the family ties them. Interrupted training resumes from its checkpoint.
     """
-    texts = sorted(set(texts))
+    texts = sorted(set(texts), key=lambda text: (len(text), text))
     names = ("tokens", "passes", "batch_tokens", "lr", "mask_rate", "seed")
     recipe = {name: getattr(settings, name) for name in names} | {"max_length": max_length}
-    home = cache / "generators" / digest(content_hash(model), texts, tokenizer.get_vocab(), recipe)
+    home = cache / "generators" / digest(EDITION, content_hash(model), texts, tokenizer.get_vocab(), recipe)
     if not is_whole(home, observer):
+        if len(texts) < 2 * _HELD_OUT_EVERY:
+            raise BenchError(f"only {len(texts)} different texts to train the generator on; give more tasks or data")
         encoded = _encode(texts, tokenizer, max_length)
-        MaskedLMTraining(model.to(accelerator.device), tokenizer, encoded, settings, accelerator).run(home, observer)
+        training = MaskedLMTraining(model.to(accelerator.device), tokenizer, encoded, settings, accelerator)
+        training.run(*held_out(texts), home, observer)
     with explained(str(home)):
         trained = AutoModelForMaskedLM.from_pretrained(home, trust_remote_code=False).float()
     return TrainedGenerator(trained, home, json.loads((home / "card.json").read_text()))
@@ -78,30 +82,24 @@ class MaskedLMTraining:
     settings: Generator
     accelerator: Any
 
-    def run(self, home: Path, observer: Observer) -> None:
-        """Train on all texts but a few, on which the perplexity is measured; write model and card to ``home``."""
-        if len(self.texts) < 2 * _HELD_OUT_EVERY:
-            raise BenchError(
-                f"only {len(self.texts)} different texts to train the generator on; give more tasks or data"
-            )
-        rows = np.random.default_rng(0).permutation(len(self.texts))
-        held_out, train = np.split(rows, [min(_HELD_OUT_MOST, len(rows) // _HELD_OUT_EVERY)])
+    def run(self, unseen: np.ndarray, train: np.ndarray, home: Path, observer: Observer) -> None:
+        """Train on the rows ``train``, measure the perplexity on those ``unseen``; write model and card to ``home``."""
         # A small corpus read hundreds of times would take longer than all that is made of it.
         pieces, settings = int(self.texts.lengths[train].sum()), self.settings
         self.settings = replace(settings, tokens=max(1, min(settings.tokens, round(settings.passes * pieces))))
         tokens = self.settings.tokens
         observer.note(
-            f"training the generator (masked LM) on {len(rows):,} texts: {tokens:,} word pieces, each text "
+            f"training the generator (masked LM) on {len(train):,} texts: {tokens:,} word pieces, each text "
             f"{tokens / pieces:.2g} times, about {clock_time(tokens * self.seconds_per_piece(train))}; for fewer: "
             f"--set generator.tokens=N"
         )
         start, states = time.perf_counter(), Checkpoints(home.with_name(f"{home.name}.states"), observer)
-        with seeded(settings.seed):
+        with torch.random.fork_rng():
             tokens = self._fit(train, states, observer)
         card = {
             "hash": content_hash(self.model),
-            "perplexity": self.perplexity(held_out),
-            "held_out_texts": len(held_out),
+            "perplexity": self.perplexity(unseen),
+            "held_out_texts": len(unseen),
             "train_texts": len(train),
             "tokens": tokens,
             "seconds": round(time.perf_counter() - start, 1),
@@ -116,14 +114,13 @@ class MaskedLMTraining:
         """Train until ``settings.tokens`` word pieces were read; return how many that were."""
         model, settings, accelerator = self.model, self.settings, self.accelerator
         optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=0.01, fused=True)
-        rng = self._rng(settings.seed)
+        rng = self._rng("masks")
         done, position, losses, last_saved = 0, 0, [], time.perf_counter()
         state = states.load(model=model.state_dict())
         if state is not None:
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
             rng.set_state(state["rng"])
-            torch.set_rng_state(state["torch_rng"])
             done, position = state["done"], state["position"]
         model.train()
         order = self._order(rows)
@@ -132,6 +129,7 @@ class MaskedLMTraining:
             inputs = self.texts.inputs(rows[order[position]], accelerator.device)
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr * learning_rate(done, settings.tokens, 0.06)
+            start_stream(accelerator.device, settings.seed, "generator's dropout", position)
             loss = self._loss(inputs, rng)
             if loss is not None:
                 accelerator.backward(loss)
@@ -150,12 +148,12 @@ class MaskedLMTraining:
             if time.perf_counter() - last_saved > _CHECKPOINT_SECONDS:
                 last_saved = time.perf_counter()
                 state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": rng.get_state()}
-                states.save({**state, "torch_rng": torch.get_rng_state(), "done": done, "position": position})
+                states.save({**state, "done": done, "position": position})
         return done
 
     def seconds_per_piece(self, rows: np.ndarray) -> float:
         """Return how long training takes per word piece, of two batches timed; nothing is learned."""
-        rng, order, seconds = self._rng(self.settings.seed), self._order(rows), 0.0
+        rng, order, seconds = self._rng("timing"), self._order(rows), 0.0
         self.model.train()
         with torch.random.fork_rng():
             # The first batch is slower than all that follow.
@@ -175,7 +173,7 @@ class MaskedLMTraining:
     def perplexity(self, rows: np.ndarray) -> float:
         """Return exp of the mean cross-entropy at masked positions, at the training mask rate."""
         self.model.eval()
-        rng = self._rng(self.settings.seed + 1)
+        rng = self._rng("masks of held-out texts")
         total, count = 0.0, 0
         for start in range(0, len(rows), 32):
             inputs = self.texts.inputs(rows[start : start + 32], self.accelerator.device)
@@ -199,8 +197,20 @@ class MaskedLMTraining:
     def _order(self, rows: np.ndarray) -> TokenBatchOrder:
         return TokenBatchOrder(self.texts.lengths[rows], self.settings.batch_tokens, self.settings.seed)
 
-    def _rng(self, seed: int) -> torch.Generator:
-        return torch.Generator(self.accelerator.device).manual_seed(seed)
+    def _rng(self, purpose: str) -> torch.Generator:
+        return torch.Generator(self.accelerator.device).manual_seed(stream_seed(self.settings.seed, purpose))
+
+
+def held_out(texts: Sequence[tuple[str, ...]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the ``texts`` to measure the perplexity on, and of those to train on.
+
+    A premise or a question stands in several pairs: none of the sentences held out is in a text to train on.
+    """
+    rows = np.random.default_rng(0).permutation(len(texts))
+    unseen = rows[: min(_HELD_OUT_MOST, len(rows) // _HELD_OUT_EVERY)]
+    sentences = {sentence for row in unseen for sentence in texts[row]}
+    train = [row for row in rows[len(unseen) :] if sentences.isdisjoint(texts[row])]
+    return unseen, np.array(train, dtype=np.int64)
 
 
 def _encode(texts: Sequence[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:

@@ -24,7 +24,9 @@ class Objective:
     al., 2021, arXiv 2109.05696). "continuation" (Jafari et al., EMNLP Findings 2022, arXiv 2212.05998): psi·CE +
     (1 - psi)·max(0, |S - phi T|² - margin·phi), phi as above; psi rises linearly from 0 to 1 here.
 
-    Without a teacher there are only labels, under every recipe.
+    Without a teacher there are only labels, under every recipe. The papers train their two phases apart, each with a
+    learning rate of its own, the second from the best student of the first; here both are one run, under one schedule
+    and one optimiser's state.
     """
 
     recipe: Recipe
