@@ -132,8 +132,8 @@ class Recipe(Options):
     )
     batch_tokens: int | None = option(
         None,
-        "the number of word pieces per batch, padding included, instead of batch_size rows; a batch's loss being a mean "
-        "over its rows, rows of short texts then count less",
+        "the number of word pieces per batch, padding included, instead of batch_size rows; a batch's loss being a "
+        "mean over its rows, rows of short texts then count less",
         at_least=1,
     )
     accumulate: int = option(
