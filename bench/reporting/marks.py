@@ -13,6 +13,8 @@ _UNCHANGED = 0.001
 """A strategy that changes fewer of its texts does nothing to them."""
 _MOSTLY_CLEAN = 0.5
 """A strategy that changes fewer of its texts shows the student clean text more often than not."""
+_DUPLICATES = 0.5
+"""From this share of texts that occur more than once a writer repeats itself."""
 _DEV_IN_TRAIN = 0.01
 """GLUE's own dev sets share a few rows with train."""
 
@@ -25,6 +27,7 @@ ON_SCORES = {
         f"the adversary has no lead: teacher and student do not diverge {LEAD:.0%} more on its texts than on its "
         "untrained self's; with little KL to its start it has not learned, with much the student knows its words now",
     ),
+    "repeats": ("≡", "half of the texts or more occur more than once: what wrote them repeats itself"),
     "rewriting": ("!", "rows that could not be rewritten stayed as they were"),
 }
 ON_TASKS = {"dev": ("¶", "dev rows that are training rows as well")}
@@ -48,7 +51,9 @@ def warnings(
         figures["clean"] = f"{1 - quality['changed']:.0%}{_attacked(quality)}"
     if adversary and (said := without_lead(adversary)):
         figures["adversary"] = said
-    if quality and quality.get("failed", 0.0) > _FAILED_ROWS:
+    if quality and quality.get("duplicates", 0.0) >= _DUPLICATES:
+        figures["repeats"] = f"{quality['duplicates']:.0%}"
+    if quality and quality.get("failed", 0.0) >= _FAILED_ROWS:
         figures["rewriting"] = f"{quality['failed']:.1%} of the rows"
     for run in runs:
         rows, teacher, constant = run.data.rows.get("dev", 0), run.teacher, constant_of(run)

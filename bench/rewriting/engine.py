@@ -72,7 +72,7 @@ def rewrite_all(
     ``cache`` every few seconds, so that interrupted work goes on where it stopped. There, too, is kept which rows
     raised; rows that cost a process its life, by the time they took or otherwise, are tried again by the next call.
 
-    Raises BenchError where more than half of the rows cannot be rewritten, where a worker cannot start, and, naming
+    Raises BenchError where half of the rows or more cannot be rewritten, where a worker cannot start, and, naming
     the example, where a rewriter returns another number of forms or texts.
     """
     started = time.perf_counter()
@@ -132,7 +132,7 @@ def rewrite_all(
     if failed:
         first = min(failed)
         reason = f"the first is example {examples[first].id}: {failed[first]}"
-        if 2 * len(failed) > done:
+        if 2 * len(failed) >= done:
             raise BenchError(f"{job.name} could not rewrite {len(failed):,} of {done:,} rows; {reason}")
         again = sum(not results[keys[row]].final for row in failed)
         observer.note(

@@ -78,7 +78,7 @@ def test_an_adversary_without_a_lead_is_marked_with_its_figures():
 
 
 def test_rows_that_failed_to_be_rewritten_are_said_where_they_are_many():
-    few = {"rows": 1000, "failed": 10}
+    few = {"rows": 1000, "failed": 9}
     many = {"rows": 1000, "failed": 980}
     records = [
         run(),
@@ -89,6 +89,17 @@ def test_rows_that_failed_to_be_rewritten_are_said_where_they_are_many():
     (note,) = notes(records, "!")
     assert note.endswith(": aeda on rte (98.0% of the rows), bae on rte (98.0% of the rows)")
     assert lines(records)["rte"]["bae"].mean == "50.0!"
+    records.append(run("cola", "eda", text_quality={"changed": 0.5, "rewriting": {"rows": 1000, "failed": 10}}))
+    (note,) = notes(records, "!")
+    assert "eda on cola (1.0% of the rows)" in note
+
+
+def test_a_writer_that_repeats_itself_is_marked():
+    records = [run(), run(strategy="eda", text_quality={"changed": 0.9, "duplicates": 0.49})]
+    assert notes(records, "≡") == []
+    records.append(run(strategy="file:made.tsv", text_quality={"changed": 1.0, "duplicates": 0.5}))
+    (note,) = notes(records, "≡")
+    assert note.endswith("what wrote them repeats itself: file:made.tsv on rte (50%)")
 
 
 def test_a_dev_set_that_is_the_training_set_is_marked():
