@@ -34,7 +34,8 @@ class Cost:
 
     ``examples`` are the clean rows of all student updates, ``tokens`` their word pieces, ``padding`` what was added.
     ``rewritten`` counts rows and forms made offline, failed and truncated ones, and the outcomes of attacks;
-    ``attack_queries`` the texts that attacks asked their victim about.
+    ``attack_queries`` the texts that attacks asked their victim about. ``shown`` counts how often a few rows were
+    shown in which form.
     """
 
     student_updates: int = 0
@@ -47,6 +48,7 @@ class Cost:
     backwards: Counter[str] = field(default_factory=Counter)
     seconds: Counter[str] = field(default_factory=Counter)
     rewritten: Counter[str] = field(default_factory=Counter)
+    shown: Counter[str] = field(default_factory=Counter)
 
     def forget_peak(self) -> None:
         """Let peak memory count from here: the GPU's, and the process's where the system can (Linux)."""
@@ -101,7 +103,7 @@ class Cost:
     def summary(self) -> dict[str, Any]:
         """Return the record's ``cost`` section."""
         return {
-            **self.state_dict(),
+            **{name: value for name, value in self.state_dict().items() if name != "shown"},
             "seconds": {phase: round(value, 3) for phase, value in self.seconds.items()},
             "train_seconds": round(self.train_seconds, 3),
             "peak_memory_mb": peak_memory_mb(),

@@ -59,8 +59,8 @@ def compare(
 
     Rows are only compared where their signatures agree. Failed and skipped runs are listed below the table.
     """
+    from bench.reporting import predictor, sheet
     from bench.reporting import quality as text_quality
-    from bench.reporting import sheet
     from bench.reporting.averages import averages
     from bench.reporting.leaderboard import PLAIN_KD, failures, leaderboard
     from bench.reporting.records import scan, set_aside
@@ -90,10 +90,14 @@ def compare(
         lost = [row for row in lost if row["strategy"] in chosen]
 
     if quality:
+        ranks = predictor.correlations(frame)
         frame = text_quality.quality(frame)
         if frame.empty:
             raise BenchError("none of these runs made texts, or none was recorded with what it did to them")
         sheets = text_quality.sheets(frame)
+        for table in sheets:
+            if found := ranks.get(table.preset):
+                table.notes.append(predictor.note(found, baseline))
     else:
         sheets = [grid.sheet() for grid in grids(frame, means, lost)]
     if form in ("json", "csv"):

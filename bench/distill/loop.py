@@ -16,6 +16,7 @@ from bench.distill.checkpoint import Checkpoints
 from bench.distill.feed import Feed, batch_order
 from bench.distill.losses import supervised
 from bench.distill.objective import Objective
+from bench.distill.shown import noted
 from bench.errors import BenchError
 from bench.evaluation.metrics import score
 from bench.evaluation.predict import predict
@@ -207,7 +208,8 @@ class StudentUpdates:
         """Add up the gradient of the whole loss: in one pass, or in one more for each view that is waited for."""
         # What a strategy draws from torch's global state, though it should not, resumes as well.
         self._start("views")
-        groups = iter(()) if objective.labels_only else _groups(self.strategy.views(batch, self.models))
+        views = iter(()) if objective.labels_only else self.strategy.views(batch, self.models)
+        groups = _groups(noted(views, batch, self.models.cost))
         first = next(groups, [])
         weights = objective.weights(teacher=batch.teacher_logits is not None, views=bool(first))
         waits = bool(first) and first[-1].wait

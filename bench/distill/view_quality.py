@@ -13,7 +13,8 @@ import torch
 from bench.cost import Cost
 from bench.data.encode import Encoded
 from bench.distill.feed import Feed
-from bench.evaluation.text_quality import label_quality, similarity, text_quality
+from bench.distill.shown import texts_per_row
+from bench.evaluation.text_quality import label_quality, similarity, teacher_stddev, text_quality
 from bench.settings import Recipe
 from bench.strategy import Models, Strategy, View
 
@@ -24,13 +25,14 @@ _JUDGED = 256
 def quality_of_views(
     strategy: Strategy, models: Models, feed: Feed, recipe: Recipe, dev: Encoded
 ) -> dict[str, Any] | None:
-    """Return the text quality of what ``strategy`` shows the student; None where that is no text.
+    """Return the text quality of what ``strategy`` shows the student; None where it shows it nothing.
 
     Views of a fixed sample of ``feed``'s rows, as in the last epoch with views, are judged by the final student, the
-    teacher and a sentence encoder.
+    teacher and a sentence encoder. Of views that are no texts there is what the teacher makes of them.
     """
     if feed.teacher_logits is None:
         return None
+    different_texts = texts_per_row(models.cost)
     rows = np.sort(np.random.default_rng(0).permutation(len(feed.train))[:_JUDGED])
     size, updates = recipe.batch_size, models.cost.student_updates
     rewriting = dict(models.cost.rewritten)
@@ -40,48 +42,73 @@ def quality_of_views(
     before: list[tuple[str, ...]] = []
     after: list[list[tuple[str, ...]]] = []
     logits: dict[str, list[torch.Tensor]] = defaultdict(list)
+    answers: list[torch.Tensor] = []
+    of_row: list[np.ndarray] = []
     origin: list[np.ndarray] = []
     changed: list[bool] = []
     for start in range(0, len(rows), size):
         batch = feed.batch(rows[start : start + size], feed.epoch)
-        views = text_views(strategy.views(batch, models))
-        if not views:
+        shown = answered_views(strategy.views(batch, models))
+        if not shown:
             return None
         assert batch.teacher_logits is not None
         with torch.no_grad():
+            targets = [models.teacher_targets(view, batch) for view in shown]
             logits["teacher_before"].append(batch.teacher_logits)
+            answers += targets
+            of_row += [start + np.arange(len(batch.rows))] * len(shown)
             logits["student_before"].append(models.logits("student", batch.inputs))
-            for view in views:
-                logits["teacher_after"].append(models.teacher_targets(view, batch))
-                logits["student_after"].append(models.logits("student", view.student))
-                origin.append(start + np.arange(len(batch.rows)))
+            if not (views := [view for view in shown if is_text(view)]):
+                continue
+            for view, target in zip(shown, targets, strict=True):
+                if is_text(view):
+                    logits["teacher_after"].append(target)
+                    logits["student_after"].append(models.logits("student", view.student))
+                    origin.append(start + np.arange(len(batch.rows)))
         originals = [decoded(ids, models) for ids in batch.inputs["input_ids"].tolist()]
         forms = [[decoded(ids, models) for ids in view.student["input_ids"].tolist()] for view in views]
         changed += [form != texts for view in forms for form, texts in zip(view, originals, strict=True)]
         before += originals
         after += [list(row) for row in zip(*forms, strict=True)]
     stacked = {name: torch.cat(parts).cpu().numpy() for name, parts in logits.items()}
+    spread = teacher_stddev(
+        models.task, stacked["teacher_before"], torch.cat(answers).cpu().numpy(), np.concatenate(of_row)
+    )
+    if not after:
+        return None if spread is None else {"teacher_stddev": spread}
     similar = similarity(before, after, models.accelerator.device.type)
     dev_texts = [decoded(ids.tolist(), models) for ids in np.split(dev.ids, dev.offsets[1:-1])]
     forms_made = rewriting.pop("forms", 0)
     return {
         **text_quality(before, after, dev=dev_texts),
         **label_quality(models.task, **stacked, rows=np.concatenate(origin), changed=np.array(changed)),
+        "teacher_stddev": spread,
+        "texts_per_row": different_texts,
         "similarity": similar,
         "similarity_all": None if similar is None else 1 - float(np.mean(changed)) * (1 - similar),
         **({"truncated": rewriting.pop("truncated", 0) / forms_made, "rewriting": rewriting} if forms_made else {}),
     }
 
 
-def text_views(views: Iterator[View]) -> list[View]:
-    """Return the views made of word pieces, up to the first made of embeddings that is waited for."""
-    of_pieces = []
+def is_text(view: View) -> bool:
+    """Return whether ``view`` is made of word pieces."""
+    return "input_ids" in view.student
+
+
+def answered_views(views: Iterator[View]) -> list[View]:
+    """Return the views that the teacher answers for, up to the first made of embeddings that is waited for."""
+    answered = []
     for view in views:
-        if "input_ids" in view.student:
-            of_pieces.append(view)
-        elif view.wait:  # what comes next asks for its gradient
+        if not view.own_target:
+            answered.append(view)
+        if view.wait and not is_text(view):  # what comes next asks for its gradient
             break
-    return of_pieces
+    return answered
+
+
+def text_views(views: Iterator[View]) -> list[View]:
+    """Return those of ``answered_views`` that are made of word pieces."""
+    return [view for view in answered_views(views) if is_text(view)]
 
 
 def decoded(ids: list[int], models: Models) -> tuple[str, ...]:

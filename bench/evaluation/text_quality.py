@@ -126,6 +126,31 @@ def label_quality(
     }
 
 
+GROUP = 320
+"""Rows whose probabilities are averaged in ``teacher_stddev``: the authors' five batches of 64."""
+
+
+def teacher_stddev(task: Task, before: np.ndarray, after: np.ndarray, rows: np.ndarray) -> float | None:
+    """Return the standard deviation of the teacher's mean probability (Wang et al., NeurIPS 2022, arXiv 2012.02909).
+
+    The paper found it to rank augmentations of images by the student's gain, the smaller the better. ``before`` [N, C]
+    are the teacher's logits on the originals, ``after`` [M, C] on their forms; form m is of row ``rows[m]``. None in
+    regression, where there is no probability, and for fewer than two forms.
+
+    As in the authors' code the mean probability u [C] is over a group of ``GROUP`` rows and a form of each, and the
+    result is mean_c sd_groups(u_c). They draw groups from many epochs. Our reading: groups of rows drawn independently,
+    so that sd_groups(u_c) is in expectation exactly sd_m(q_mc) / sqrt(GROUP), where q_m = (p_m + p'_m) / 2 is the mean
+    of the teacher's probabilities on a row and on its form; and our sample of rows for the whole training set.
+    """
+    if task.is_regression or len(after) < 2:
+        return None
+    from scipy.special import softmax
+
+    original = softmax(np.asarray(before, np.float64), axis=1)[rows]
+    q = (original + softmax(np.asarray(after, np.float64), axis=1)) / 2
+    return float(q.std(axis=0, ddof=1).mean() / np.sqrt(GROUP))
+
+
 def _divergence(teacher: np.ndarray, student: np.ndarray, task: Task) -> np.ndarray:
     """Return KL(p_T || p_S), or in regression the squared error, per row."""
     if task.is_regression:

@@ -127,6 +127,8 @@ class TextQuality(Struct):
     divergence_before_all: Amount | None = None  # divergence_before over all forms
     divergence_after_all: Amount | None = None  # divergence_after over all forms
     similarity_all: Cosine | None = None  # similarity over all forms
+    texts_per_row: Amount | None = None  # different texts, other than its own, that a row gave over the run
+    teacher_stddev: Amount | None = None  # standard deviation of the teacher's mean probability (arXiv 2012.02909)
     truncated: Share | None = None  # forms cut at the maximum length
     rewriting: dict[str, Count] | None = None  # counts of the whole training set's rewriting
 

@@ -13,10 +13,12 @@ import torch.nn.functional as F
 from families import build, every_family
 from tiny import CLASSES, SCORES, Notes, make_models, rows
 
+from bench.cost import Cost
 from bench.data.encode import BatchOrder
 from bench.distill.checkpoint import Checkpoints
 from bench.distill.feed import Feed
 from bench.distill.loop import distil, learning_rate, total_updates
+from bench.distill.shown import noted, texts_per_row
 from bench.distill.view_quality import quality_of_views, text_views
 from bench.errors import BenchError
 from bench.evaluation.metrics import score
@@ -596,6 +598,40 @@ def test_no_texts_are_rewritten_for_updates_without_views():
     quality_of_views(strategy, models, feed, recipe, SPLITS["dev"])
     assert texts.asked == [0]
     assert models.cost.attack_queries == 7
+
+
+def test_different_texts_are_counted_as_they_are_shown_also_over_a_resume(tmp_path):
+    @dataclass
+    class Counts(Strategy):
+        """Shows a row as it is in the first epoch, then with another first word in each epoch, in two views."""
+
+        def views(self, batch, models):
+            epoch = models.cost.student_updates // 5
+            for offset in (0, 10) if epoch else (0,):
+                ids = batch.inputs["input_ids"].clone()
+                if epoch:
+                    ids[:, 1] = 5 + epoch + offset
+                yield View({**batch.inputs, "input_ids": ids})
+            yield View({"inputs_embeds": torch.zeros(1, 1, 1), "attention_mask": torch.ones(1, 1)}, weight=0.0)
+
+    # Without training: what is counted is what passes by.
+    models = make_models()
+    feed = Feed(SPLITS["train"], None)
+    order = BatchOrder(SPLITS["train"].lengths, 8, seed=5)
+    for update in range(15):
+        models.cost.student_updates = update
+        batch = feed.batch(order[update])
+        assert len(list(noted(Counts().views(batch, models), batch, models.cost))) == (2 if update < 5 else 3)
+        if update == 7:
+            again = Cost()
+            again.load_state_dict(models.cost.state_dict())
+            models.cost = again
+    # Two views in two epochs; now and then the word is the row's own, which is no other text.
+    first = SPLITS["train"].ids[SPLITS["train"].offsets[:-1] + 1]
+    own = sum(int(word in (6, 7, 16, 17)) for word in first)
+    assert texts_per_row(models.cost) == pytest.approx((4 * 40 - own) / 40)
+    assert "shown" not in models.cost.summary()
+    assert texts_per_row(Cost()) is None
 
 
 def test_texts_are_judged_beside_views_of_embeddings():

@@ -8,7 +8,7 @@ import pytest
 
 from bench.data.tasks import GLUE
 from bench.evaluation import text_quality as module
-from bench.evaluation.text_quality import label_quality, similarity, text_quality
+from bench.evaluation.text_quality import GROUP, label_quality, similarity, teacher_stddev, text_quality
 from bench.models.sentences import embed, sentence_encoder
 
 BEFORE = [("a b c d",), ("a b",), ("x y",)]
@@ -114,6 +114,37 @@ def test_scores_are_kept_within_half_a_point():
     assert found == {**expected, **{f"{name}_all": value for name, value in expected.items()}}
     found = label_quality(GLUE["stsb"], *logits, rows, np.array([False, True]))
     assert [found[name] for name in expected] == [0, 4, pytest.approx(1)]
+
+
+def test_the_stddev_of_the_teacher_s_mean_probability_is_that_of_groups_drawn_as_its_authors_do():
+    rng = np.random.default_rng(0)
+    before = rng.normal(0, 2, (200, 3))
+    rows = np.repeat(np.arange(200), 2)
+    after = before[rows] + rng.normal(0, 1.5, (400, 3))
+
+    def softmax(logits):
+        return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+    clean, made = softmax(before), softmax(after)
+    means = []
+    for _ in range(6000):
+        forms = rng.integers(400, size=GROUP)  # rows with a form of each, which all go into one mean
+        means.append(np.concatenate([clean[rows[forms]], made[forms]]).mean(axis=0))
+    simulated = np.std(means, axis=0, ddof=1).mean()
+    found = teacher_stddev(GLUE["mnli"], before, after, rows)
+    assert found == pytest.approx(simulated, rel=0.03)
+    # Texts on which the teacher says other things than on their originals average them out.
+    identity = teacher_stddev(GLUE["mnli"], before, before[rows], rows)
+    unlike = teacher_stddev(GLUE["mnli"], before, before[rng.permutation(rows)], rows)
+    assert unlike < found < identity
+    assert identity / unlike == pytest.approx(math.sqrt(2), rel=0.1)
+
+
+def test_without_classes_or_with_one_form_the_teacher_has_no_stddev():
+    logits = np.array([[1.0, 2.0]])
+    assert teacher_stddev(GLUE["rte"], logits, logits, np.array([0])) is None
+    scores = np.array([[1.0], [2.0]])
+    assert teacher_stddev(GLUE["stsb"], scores, scores, np.array([0, 1])) is None
 
 
 def test_similarity_is_none_without_the_encoder(monkeypatch):
