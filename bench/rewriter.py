@@ -46,7 +46,7 @@ class Corpus:
     held_out: Set[str] = frozenset()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Context:
     """What a rewriter may use besides a row and its random generator: picklable, it travels to worker processes.
 

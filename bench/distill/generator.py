@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -62,8 +62,6 @@ def train_generator(
     recipe = {name: getattr(settings, name) for name in names} | {"max_length": max_length}
     home = cache / "generators" / digest(EDITION, content_hash(model), texts, tokenizer.get_vocab(), recipe)
     if not is_whole(home, observer):
-        if len(texts) < 2 * _HELD_OUT_EVERY:
-            raise BenchError(f"only {len(texts)} different texts to train the generator on; give more tasks or data")
         encoded = _encode(texts, tokenizer, max_length)
         training = MaskedLMTraining(model.to(accelerator.device), tokenizer, encoded, settings, accelerator)
         training.run(*held_out(texts), home, observer)
@@ -82,6 +80,9 @@ class MaskedLMTraining:
     settings: Generator
     accelerator: Any
 
+    name: ClassVar[str] = "generator (masked LM)"
+    for_fewer: ClassVar[str] = "--set generator.tokens=N"
+
     def run(self, unseen: np.ndarray, train: np.ndarray, home: Path, observer: Observer) -> None:
         """Train on the rows ``train``, measure the perplexity on those ``unseen``; write model and card to ``home``."""
         # A small corpus read hundreds of times would take longer than all that is made of it.
@@ -89,9 +90,9 @@ class MaskedLMTraining:
         self.settings = replace(settings, tokens=max(1, min(settings.tokens, round(settings.passes * pieces))))
         tokens = self.settings.tokens
         observer.note(
-            f"training the generator (masked LM) on {len(train):,} texts: {tokens:,} word pieces, each text "
+            f"training the {self.name} on {len(train):,} texts: {tokens:,} word pieces, each text "
             f"{tokens / pieces:.2g} times, about {clock_time(tokens * self.seconds_per_piece(train))}; for fewer: "
-            f"--set generator.tokens=N"
+            f"{self.for_fewer}"
         )
         start, states = time.perf_counter(), Checkpoints(home.with_name(f"{home.name}.states"), observer)
         with torch.random.fork_rng():
@@ -180,13 +181,17 @@ class MaskedLMTraining:
             before = rng.get_state()
             loss = self._loss(inputs, rng, "sum")
             rng.set_state(before)
-            count += int(draw_mask(inputs, self.tokenizer, self.settings.mask_rate, rng).sum())
+            count += int(self._predicted(inputs, rng).sum())
             total += 0.0 if loss is None else float(loss)
         return math.exp(total / max(1, count))
 
+    def _predicted(self, inputs: Inputs, rng: torch.Generator) -> torch.Tensor:
+        """Return a new draw of the positions [B, L] whose tokens are to be predicted."""
+        return draw_mask(inputs, self.tokenizer, self.settings.mask_rate, rng)
+
     def _loss(self, inputs: Inputs, rng: torch.Generator, reduction: str = "mean") -> torch.Tensor | None:
         """Return the cross-entropy at masked positions, or None where the draw masked nothing."""
-        masked = draw_mask(inputs, self.tokenizer, self.settings.mask_rate, rng)
+        masked = self._predicted(inputs, rng)
         if not masked.any():
             return None
         hidden = inputs["input_ids"].masked_fill(masked, self.tokenizer.mask_token_id)
@@ -205,7 +210,10 @@ def held_out(texts: Sequence[tuple[str, ...]]) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers of the ``texts`` to measure the perplexity on, and of those to train on.
 
     A premise or a question stands in several pairs: none of the sentences held out is in a text to train on.
+    Raises BenchError where there are too few texts.
     """
+    if len(texts) < 2 * _HELD_OUT_EVERY:
+        raise BenchError(f"only {len(texts)} different texts to train a language model on; give more tasks or data")
     rows = np.random.default_rng(0).permutation(len(texts))
     unseen = rows[: min(_HELD_OUT_MOST, len(rows) // _HELD_OUT_EVERY)]
     sentences = {sentence for row in unseen for sentence in texts[row]}

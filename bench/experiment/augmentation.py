@@ -68,7 +68,7 @@ class Augmentation:
             return rewrite_all(
                 rewriter,
                 rows,
-                context_for(rewriter, task, folder_of, device, train, partial(self.parts.corpus, task.name)),
+                context_for(rewriter, task, folder_of, device, train, lambda: self.parts.corpus(task.name)),
                 name=name,
                 seed=self.seed,
                 workers=self.workers,

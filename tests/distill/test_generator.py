@@ -161,7 +161,7 @@ def test_a_corrupt_checkpoint_is_said_and_training_starts_over(tmp_path, monkeyp
 
 
 def test_too_few_texts_are_an_error(tmp_path):
-    with pytest.raises(BenchError, match="only 60 different texts to train the generator on"):
+    with pytest.raises(BenchError, match="only 60 different texts to train a language model on"):
         train(tmp_path, rows=[(f"w{4 + i % 40} w{4 + i // 40}",) for i in range(60)] * 3)
 
 
