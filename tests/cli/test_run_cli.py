@@ -20,6 +20,7 @@ from bench.reporting.records import read_record
 
 TINY = {
     "data.max_length": 24,
+    "teacher.model": "generator",
     "student.model": "teacher",
     "student.layers": 1,
     "teacher.epochs": 1,
@@ -132,10 +133,10 @@ def test_predictions_score_to_the_record_s_numbers(results):
     for path in results.rglob("record.json"):
         record, task = read_record(path.parent), source.tasks[read_record(path.parent)["task"]]
         data = source.load(task.name)
-        labelled = {"dev", "dev_mismatched"} if task.name == "mnli" else {"dev"}
+        labelled = {"dev", "shifted"} | ({"dev_mismatched"} if task.name == "mnli" else set())
         assert set(record["metrics"]) == labelled
         files = {file.stem: pd.read_parquet(file) for file in (path.parent / "predictions").iterdir()}
-        assert set(files) == {"test", "test_mismatched"} | labelled if task.name == "mnli" else {"test", "dev"}
+        assert set(files) == labelled | {"test"} | ({"test_mismatched"} if task.name == "mnli" else set())
         for split, table in files.items():
             assert table["id"].tolist() == [example.id for example in data.splits[split]]
             logits = table[[f"logit_{i}" for i in range(task.n_outputs)]].to_numpy()

@@ -48,9 +48,9 @@ def test_the_diagnostic_set_is_predicted_where_it_is_there(folder: Path, tmp_pat
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("student.layers=99", "student.layers=99, but the model has only 2 layers"),
-        ("student.layers=0,5", "student.layers=(0, 5): the model's layers are numbered 0 to 1"),
-        ("generator.layers=7", "generator.layers=7, but the model has only 3 layers"),
+        ("student.layers=99", "student.layers=99, but the model has only 1 layers"),
+        ("student.layers=0,5", "student.layers=(0, 5): the model's layers are numbered 0 to 0"),
+        ("generator.layers=7", "generator.layers=7, but the model has only 2 layers"),
         ("student.shape.hidden_size=-5", "no student of this shape can read 64 word pieces"),
         ("student.shape.hidden_size=abc", "see student.shape"),
         ("student.shape.num_attention_heads=0", "ZeroDivisionError"),
@@ -72,7 +72,8 @@ def test_a_model_that_cannot_be_is_refused_before_any_work(folder, tmp_path, ove
 
 
 def test_layers_count_what_the_generator_kept(folder, tmp_path):
-    settings = ["student.model=generator", "student.layers=2", "generator.layers=2"]
+    shapes = [f"{role}.shape.num_hidden_layers=3" for role in ("student", "generator")]
+    settings = ["student.model=generator", "student.layers=2", "generator.layers=2", *shapes]
     Parts(load_settings("mini", settings), FolderSource(folder), tmp_path, Notes()).check(["teacher"], ["mnli"])
     settings[1] = "student.layers=3"
     with pytest.raises(UsageError, match=r"student\.layers=3, but the model has only 2 layers"):

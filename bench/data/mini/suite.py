@@ -13,7 +13,7 @@ from bench.data.tasks import Example
 from bench.toml import read_entries
 
 # Changes whenever the same seed would give other rows.
-VERSION = "1"
+VERSION = "2"
 
 TASKS = read_entries(Path(__file__).with_name("tasks.toml"))
 
@@ -27,7 +27,7 @@ DEV_ROWS, TEST_ROWS = 500, 300
 
 def sizes(task: str) -> dict[str, int]:
     """Return the rows of each split of ``task``; train comes first."""
-    rows = {"train": TASKS[task]["train"], "dev": DEV_ROWS, "test": TEST_ROWS}
+    rows = {"train": TASKS[task]["train"], "dev": DEV_ROWS, "test": TEST_ROWS, "shifted": DEV_ROWS}
     if task == "mnli":
         rows |= {"dev_mismatched": DEV_ROWS, "test_mismatched": TEST_ROWS}
     return rows
@@ -39,10 +39,11 @@ def generate(task: str, seed: int) -> dict[str, list[Example]]:
     seen: set[tuple[str, ...]] = set()
     splits = {}
     for split, count in sizes(task).items():
-        voice = Voice(Random(f"mini {VERSION} {seed} {task} {split}"), varied=split != "train")
+        voice = Voice(Random(f"mini {VERSION} {seed} {task} {split}"), varied=split == "shifted")
         row_of = ROW_OF_SPLIT.get(split, ROW_OF[task])
         rows: list[Example] = []
         while len(rows) < count:
+            voice.register = voice.pick((0, 1))
             texts, label = row_of(voice)
             if texts not in seen:
                 seen.add(texts)

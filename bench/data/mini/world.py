@@ -1,7 +1,8 @@
 """The small world the mini suite talks about: concepts with their surface forms, events, how to say them.
 
-Training texts say a concept mostly by its most usual form; dev and test say it by any form alike. So words
-that are rare in training matter on dev, which is where perturbed text can help.
+Train, dev and test say a concept mostly by its most usual form in a text of the plain register, and mostly by
+another in one of the other register. The split "shifted" says it by any form alike: words that are rare in training
+are common there, which is where perturbed text can help.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import Any, cast
 
 from bench.toml import read_toml
 
-# Not alike, so that one text alone tells something of a pair's label: with equal shares tiny models get no
-# first hold on the comparison and learn rows by heart instead.
-THEME_SHARES = (0.7, 0.2, 0.1)
-USUAL = 0.8  # share of a concept's most usual form in training texts
+# Not quite alike: tiny models find what two texts have to do with each other only if a word of one of them is a little
+# more frequent under one label. A bag of such words does no better than the majority (asserted in the tests).
+THEME_SHARES = (0.5, 0.3, 0.2)
+# Share of a concept's most usual form, in texts of the plain register and of the other.
+USUAL = (0.9, 0.1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +58,7 @@ class Lexicon:
         self.verbs = _concepts(table["verbs"], "verb:")
         self.adjectives = _concepts(table["adjectives"])
         self.how = _concepts(table["adverbs"])["how"]
+        self.polarity = _concepts(table["polarity"])["polarity"]
         phrases = _concepts(table["phrases"])
         self.when = phrases["when"]
         self.people = {theme: _kind(people, "person") for theme, people in _concepts(table["people"]).items()}
@@ -119,11 +122,13 @@ SLOTS = ("who", "did", "what", *EXTRAS)
 class Voice:
     """Makes events and says them, from one random generator.
 
-    ``varied`` chooses among a concept's forms alike (dev, test); otherwise the usual form prevails (train).
+    ``varied`` chooses among a concept's forms alike; otherwise it depends on the ``register`` (0 plain, 1 other)
+    whether the usual form prevails. The registers of a pair differ and have nothing to do with its label, so that
+    what is said anew is said in other words, and one text alone does not tell whether it is said anew.
     """
 
     def __init__(self, rng: Random, varied: bool):
-        self.rng, self.varied, self.lexicon = rng, varied, lexicon()
+        self.rng, self.varied, self.lexicon, self.register = rng, varied, lexicon(), 0
 
     def pick(self, options: Sequence[Any]) -> Any:
         """Return one of ``options``."""
@@ -144,24 +149,32 @@ class Voice:
         n = len(words)
         return words[int(n * (self.rng.random() if self.varied else self.rng.random() ** 2.5))]
 
+    def anew(self) -> Voice:
+        """Return this voice, from now on in the other register."""
+        self.register = 1 - self.register
+        return self
+
     def word(self, concept: Concept, form: int = 0) -> str:
         """Return a surface form; for verbs ``form`` is 0 base, 1 past, 2 participle."""
-        usual = len(concept.forms) == 1 or (not self.varied and self.chance(USUAL))
-        said = concept.forms[0] if usual else self.pick(concept.forms)
+        forms = concept.forms
+        if self.varied or len(forms) == 1:
+            said = self.pick(forms)
+        else:
+            said = forms[0] if self.chance(USUAL[self.register]) else self.pick(forms[1:])
         if not concept.kind.startswith("verb:"):
             return said
-        forms = said.split()
-        return forms[min(form, len(forms) - 1)]
+        inflected = said.split()
+        return inflected[min(form, len(inflected) - 1)]
 
-    def event(self, extras: Sequence[str] = EXTRAS, keep: float = 0.5, theme: str = "", people: bool = True) -> Event:
+    def event(self, extras: Sequence[str] = EXTRAS, keep: float = 0.5, theme: str = "", people: float = 0.2) -> Event:
         """Return a random event; ``keep`` is each extra's chance to be there, ``theme`` any if not given.
 
-        Without ``people`` it is done to a thing, never to a person.
+        ``people`` is the chance that it is done to a person and not to a thing.
         """
         words = self.lexicon
         theme = theme or self.rng.choices(words.themes, THEME_SHARES)[0]
         who = self.pick(words.people[theme])
-        person = people and self.chance(0.2)
+        person = self.chance(people)
         what = self.other(words.people[theme], who) if person else self.pick(words.things[theme])
         event = Event(theme, who, self._deed(what), what)
         for slot in extras:
@@ -193,7 +206,7 @@ class Voice:
     def unlike(self, event: Event) -> Event:
         """Return an event of another theme with the same slots filled, each with another concept."""
         theme = self.other(self.lexicon.themes, event.theme)
-        other = self.event(event.present(*EXTRAS), 1.0, theme, people=event.what.kind == "person")
+        other = self.event(event.present(*EXTRAS), 1.0, theme, people=float(event.what.kind == "person"))
         for slot in SLOTS:
             while getattr(event, slot) is not None and getattr(other, slot) is getattr(event, slot):
                 other = self.changed(other, slot)
@@ -206,11 +219,16 @@ class Voice:
             article = "an"
         return f"{article} {phrase}"
 
-    def clause(self, event: Event, style: int | None = None) -> str:
-        """Return the event as a clause: 0 plain, 1 time or place first, 2 passive, 3 cleft."""
+    def clause(self, event: Event, style: int | None = None, polarity: int | None = None) -> str:
+        """Return the event as a clause: 0 plain, 1 time or place first, 2 passive, 3 cleft.
+
+        ``polarity`` 0 insists that it happened ("really"), 1 denies it ("never").
+        """
         style = self.pick((0, 0, 1, 2)) if style is None else style
         who, what = self.noun(event.who, event.who_is), self.noun(event.what, event.what_is)
         how = self.word(event.how) if event.how else ""
+        if polarity is not None:
+            how = _join(self.word(self.lexicon.polarity[polarity]), how)
         tail = [self.word(slot) for slot in (event.where, event.when) if slot]
         if style == 2:
             return _join(what, "was", how, self.word(event.did, 2), "by", who, *tail)
