@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, get_args, get_origin
@@ -105,6 +105,10 @@ class StrategySpec:
         spec = replace(self, options=tuple({**dict(self.options), **given}.items()))
         return spec._without_defaults(spec.create())
 
+    def as_shipped(self) -> StrategySpec:
+        """Return this strategy, and those inside it, without an option set."""
+        return replace(self, options=(), inner=tuple(spec.as_shipped() for spec in self.inner))
+
     def has_strength(self) -> bool:
         """Return whether there is an option here, or in a strategy inside, that says how many words change."""
         return Dial.of(load(self.name)) is not None or any(spec.has_strength() for spec in self.inner)
@@ -174,8 +178,21 @@ class StrategySpec:
         return self.name + inner + (f"[{options}]" if options else "")
 
 
-def at_strength(specs: Sequence[StrategySpec], share: float) -> tuple[list[StrategySpec], list[str]]:
-    """Return ``specs`` at strength ``share``, and a note that names those without one, which stay as they are."""
+def parse_list(text: str, presets: Mapping[str, Mapping[str, Any]]) -> list[StrategySpec]:
+    """Return the strategies that ``text`` names, comma-separated, each once; UsageError if it names none.
+
+    ``presets`` are as ``StrategySpec.parse`` takes them.
+    """
+    specs = list(dict.fromkeys(StrategySpec.parse(part, presets) for part in split_list(text)))
+    if not specs:
+        raise UsageError("--strategy names no strategy; see: bench list strategies")
+    return specs
+
+
+def at_strength(specs: list[StrategySpec], share: float | None) -> tuple[list[StrategySpec], list[str]]:
+    """Return ``specs`` at strength ``share`` (None: their own), and a note that names those that have none."""
+    if share is None:
+        return specs, []
     without = [str(spec) for spec in specs if not spec.has_strength()]
     if len(without) == len(specs):
         raise UsageError(f"no strength is there to set: {', '.join(without)} change no share of words or tokens")

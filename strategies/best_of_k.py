@@ -84,7 +84,9 @@ class BestOfK(Strategy):
     inner: Strategy
     k: int = option(1, "the number of views per step", at_least=1)
     pool: int = option(8, "the number of rewrites of each row", at_least=1)
-    candidates: int = option(2, "the number of rewrites the student is asked about per step", at_least=1)
+    candidates: int = option(
+        2, "the number of rewrites the student is asked about per step", at_least=1, search=[2, 4, 8]
+    )
     refresh: int | None = option(
         None,
         "the number of epochs after which the pool is made anew; 0: never; none: as the strategy inside does where it "

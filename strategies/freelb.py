@@ -36,13 +36,13 @@ class FreeLB(Strategy):
     """
 
     steps: int | None = option(None, "the number of steps up", at_least=1)
-    lr: float | None = option(None, "the length of a step", above=0)
+    lr: float | None = option(None, "the length of a step", above=0, search=(0.02, 0.3, "log"))
     initial: float | None = option(
         None,
         "the size of the uniform noise that delta starts from; divided by the square root of a text's pieces times H",
         at_least=0,
     )
-    max_norm: float | None = option(None, "the largest L2 norm of a row's delta", above=0)
+    max_norm: float | None = option(None, "the largest L2 norm of a row's delta", above=0, search=(0.1, 1.0, "log"))
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         given = (self.lr, self.steps, self.initial, self.max_norm)

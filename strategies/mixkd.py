@@ -17,7 +17,10 @@ class MixKD(Strategy):
     """
 
     alpha: float = option(
-        0.4, "the parameter of the Beta distribution; 1 draws every share alike, less keeps near one text", above=0
+        0.4,
+        "the parameter of the Beta distribution; 1 draws every share alike, less keeps near one text",
+        above=0,
+        search=(0.1, 2.0, "log"),
     )
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:

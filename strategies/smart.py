@@ -25,8 +25,10 @@ class Smart(Strategy):
     function of the text alone; the view itself then trains the student as every view does, with dropout on.
     """
 
-    epsilon: float = option(1e-3, "the largest size of a component of delta", above=0)
-    lr: float = option(1e-3, "the length of a step, in a token's largest component", above=0)
+    epsilon: float = option(1e-3, "the largest size of a component of delta", above=0, search=(1e-4, 1e-1, "log"))
+    lr: float = option(
+        1e-3, "the length of a step, in a token's largest component", above=0, search=(1e-4, 1e-1, "log")
+    )
     # At delta = 0 the divergence is at its minimum and has no gradient to follow, so sigma cannot be 0.
     sigma: float = option(1e-5, "the standard deviation of the noise that delta starts from", above=0)
     steps: int = option(1, "the number of steps up", at_least=1)

@@ -35,6 +35,8 @@ def run(task="rte", strategy="none", seed=0, value=0.5, seconds=10.0, **changes)
         "teacher": {"dev": 0.75, "majority": 0.5},
         "generator": None,
         "spec": {},
+        "tuned": None,
+        "searched": None,
         "main": {"split": "dev", "metric": "accuracy", "value": value},
         "metrics": {"dev": {"accuracy": value}},
         "selection": {"rule": "last", "optimistic": False},

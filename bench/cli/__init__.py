@@ -15,6 +15,7 @@ from bench.errors import BenchError, UsageError
 # verb: (where its command lives, what it does)
 VERBS = {
     "run": ("bench.cli.run:run", "Train and score strategies on tasks; does only what is missing."),
+    "tune": ("bench.cli.tune:tune", "Search strategies' options on rows held out of train."),
     "compare": ("bench.cli.compare:compare", "Print the leaderboard of finished runs."),
     "list": ("bench.cli.list:list_", "List strategies, tasks and presets."),
     "augment": ("bench.cli.augment:augment", "Rewrite texts with a strategy, or show what it does to them."),

@@ -31,6 +31,7 @@ from bench.errors import BenchError, UsageError
 @click.option(
     "--strength", type=float, help="Share of the words or tokens changed, for every strategy that has an option for it."
 )
+@click.option("--tuned", is_flag=True, help="Run every strategy with the options that `bench tune` chose for it.")
 @click.option("--seeds", type=click.IntRange(1, 1000), help="How many seeds, from 0 on.  [default: 1]")
 @click.option("--seed", "given", type=click.IntRange(0, 2**31 - 1), multiple=True, help="This seed. Repeatable.")
 @click.option("--max-train", type=click.IntRange(1), help="Train on a fixed sample of this many rows (recorded).")
@@ -44,6 +45,7 @@ def run(
     strategies: str,
     tasks: str,
     strength: float | None,
+    tuned: bool,
     seeds: int | None,
     given: tuple[int, ...],
     max_train: int | None,
@@ -63,38 +65,37 @@ def run(
     from bench.data.custom import by_source
     from bench.experiment.grid import choose_tasks, make_grid
     from bench.experiment.progress import watching
-    from bench.spec import StrategySpec, at_strength, split_list
+    from bench.experiment.tuning import as_tuned
+    from bench.spec import at_strength, parse_list, split_list
 
     if seeds is not None and given:
         raise UsageError("--seeds says how many, --seed which: give one of the two")
+    if strength is not None and tuned:
+        raise UsageError("--strength sets what --tuned has chosen: give one of the two")
     asked = {"data.max_train": max_train, "recipe.method": recipe, "teacher.force": weak_teacher or None}
     settings, source = choices.open(*(f"{key}={value}" for key, value in asked.items() if value is not None))
-    specs = list(dict.fromkeys(StrategySpec.parse(text, settings.strategies) for text in split_list(strategies)))
-    if not specs:
-        raise UsageError("--strategy names no strategy; see: bench list strategies")
-    specs, notes = (specs, []) if strength is None else at_strength(specs, strength)
+    specs, notes = at_strength(parse_list(strategies, settings.strategies), strength)
     grids = []
     which = list(dict.fromkeys(given)) or range(seeds or 1)
     for where, names in by_source(split_list(tasks), source).items():
         chosen, left_out = choose_tasks(names, where)
         notes += left_out
-        grids.append((where, make_grid(settings, where, chosen, specs, which)))
+        cells = make_grid(settings, where, chosen, specs, which)
+        if tuned:
+            cells, said = as_tuned(cells, choices.results)
+            notes += said
+        grids.append((where, cells))
 
-    done, jobs = [], []
     with watching() as progress:
         # Only now what takes seconds to import: a misspelt name is answered at once.
-        from bench.experiment.launch import CellJob, launch, plan, preflight
+        from bench.experiment.launch import launch, prepare
         from bench.experiment.parts import Parts
 
         progress.doing("reading data")
-        for note in notes:
+        for note in dict.fromkeys(notes):
             progress.note(note)
-        for where, cells in grids:
-            parts = Parts(settings, where, choices.results, progress, workers)
-            preflight(cells, parts, choices.results, progress)
-            planned = plan(cells, choices.results, redo=redo)
-            done += planned.done
-            jobs += [CellJob(cell, parts) for cell in planned.missing]
+        assembled = [(Parts(settings, where, choices.results, progress, workers), cells) for where, cells in grids]
+        done, jobs = prepare(assembled, choices.results, progress, redo=redo)
         if dry_run:
             click.echo(overview([str(cell) for cell, _ in done], jobs, choices.results, progress))
             return

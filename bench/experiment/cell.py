@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from bench.cost import Cost
@@ -29,6 +30,7 @@ from bench.evaluation.selection import Selection, selection
 from bench.experiment.grid import Cell
 from bench.experiment.parts import Parts
 from bench.experiment.provenance import provenance
+from bench.experiment.search import searched
 from bench.files import whole_file, write_json
 from bench.models.inputs import Role
 from bench.observer import Observer
@@ -63,6 +65,8 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dic
         "seed": cell.seed,
         "spec": {**cell.settings.to_dict(), "source": cell.source, "fingerprint": cell.fingerprint},
         "signature": cell.signature,
+        "tuned": None if cell.tuned is None else msgspec.to_builtins(cell.tuned),
+        "searched": searched(cell.strategy.as_shipped()),
     }
     write_json(folder / "spec.json", record | {"status": "started"})
     try:

@@ -18,6 +18,7 @@ from bench.errors import BenchError, UsageError, unknown
 from bench.files import content_digest, digest
 from bench.registry import load
 from bench.reporting.records import run_folder
+from bench.reporting.schema import TunedSection
 from bench.rewriting.identity import contents, describe
 from bench.settings import Settings
 from bench.spec import StrategySpec, models_read
@@ -38,6 +39,8 @@ class Cell:
     fingerprint: str
     corpus: str = ""
     """Identity of all texts of the source: generators and tokenizers are made on them."""
+    tuned: TunedSection | None = None
+    """The search that chose the strategy's options; None where they are as they were asked for."""
 
     @cached_property
     def instance(self) -> Strategy:
@@ -48,7 +51,10 @@ class Cell:
     def id(self) -> str:
         """8 hex digits of everything the result depends on."""
         strategy = str(self.strategy.under_any_preset())
-        return digest({**self.identity(), "strategy": strategy, "seed": self.seed})[:8]
+        tree = {**self.identity(), "strategy": strategy, "seed": self.seed}
+        if self.tuned is not None:
+            tree["tuned"] = [self.tuned.strategy, self.tuned.trials, self.tuned.seed, self.tuned.training_seeds]
+        return digest(tree)[:8]
 
     def identity(self) -> dict[str, Any]:
         """Return what the result depends on, strategy and seed apart."""
@@ -115,7 +121,8 @@ class Cell:
         return run_folder(results, self.settings.preset, self.task.name, str(self.strategy), self.seed, self.id)
 
     def __str__(self) -> str:
-        return f"{self.task.name} · {self.strategy} · seed {self.seed}"
+        tuned = "" if self.tuned is None else " (tuned)"
+        return f"{self.task.name} · {self.strategy}{tuned} · seed {self.seed}"
 
 
 def choose_tasks(wanted: Sequence[str], source: Source) -> tuple[list[Task], list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -108,6 +108,19 @@ def preflight(cells: Sequence[Cell], parts: Parts, results: Path, progress: Prog
         if reason := lacking(strategy.create()):
             progress.note(f"{strategy} will be skipped: {reason}")
     parts.check({role for cell in runnable for role in (*cell.instance.needs, *models_read(cell.instance))}, tasks)
+
+
+def prepare(
+    grids: Iterable[tuple[Parts, Sequence[Cell]]], results: Path, progress: Progress, *, redo: bool = False
+) -> tuple[list[tuple[Cell, dict[str, Any]]], list[CellJob]]:
+    """Check ``grids`` before any work, and return the cells with a record in ``results`` and those that are to run."""
+    done, jobs = [], []
+    for parts, cells in grids:
+        preflight(cells, parts, results, progress)
+        planned = plan(cells, results, redo=redo)
+        done += planned.done
+        jobs += [CellJob(cell, parts) for cell in planned.missing]
+    return done, jobs
 
 
 def launch(jobs: Sequence[CellJob], results: Path, progress: Progress, *, redo: bool = False) -> list[dict[str, Any]]:

@@ -24,11 +24,12 @@ def run_folder(results: Path, preset: str, task: str, strategy: str, seed: int, 
 
     Each part is made safe to be a folder's name; two strategies that then look alike differ in ``id``.
     """
-    names = [_folder_name(part) for part in (preset, task, strategy)]
-    return results.joinpath(RUNS, *names, f"seed-{seed}-{_folder_name(id)}")
+    names = [folder_name(part) for part in (preset, task, strategy)]
+    return results.joinpath(RUNS, *names, f"seed-{seed}-{folder_name(id)}")
 
 
-def _folder_name(name: str) -> str:
+def folder_name(name: str) -> str:
+    """Return ``name`` as what a folder may be called; different names may come out alike."""
     # No leading dot: such folders are hidden, and "." and ".." are not names at all.
     safe = re.sub(r"[^\w.=+-]+", "-", name, flags=re.ASCII).strip("-.")
     if len(safe) > _LONGEST_NAME or not safe:

@@ -155,6 +155,19 @@ class Provenance(Struct):
     command: str = ""  # the command line
 
 
+class TunedSection(Struct, frozen=True):
+    """The search that chose the strategy's options; null where they are as they were asked for."""
+
+    strategy: str  # the strategy as it was asked for, which the first trial is
+    trials: Count  # how many settings of its options were tried
+    seed: Count  # seed of the draws
+    training_seeds: tuple[Count, ...]  # seeds that every trial was trained with
+    metric: str  # the task's main metric
+    held_out: Count  # rows held out of train that the trials were scored on
+    score: float  # mean over the seeds of the trial that scored best
+    as_shipped: float | None  # the same of the strategy as it was asked for; null where that failed
+
+
 class Record(Struct, kw_only=True, tag_field="status"):
     """One run: a strategy on a task under one seed."""
 
@@ -167,6 +180,8 @@ class Record(Struct, kw_only=True, tag_field="status"):
     seed: Count  # seed of the student and of the strategy
     signature: str  # what must be equal for two results to be comparable, hashed by part
     spec: dict[str, Section] = {}  # the settings that took effect, by section
+    tuned: TunedSection | None = None  # the search that chose the options; null where they are as asked for
+    searched: list[str] | None = None  # its options that `bench tune` can search; null in older records
     provenance: Provenance = msgspec.field(default_factory=Provenance)  # where the record comes from
     reason: str | None = None  # why there is no score
     folder: str = ""  # the run's folder relative to the results; set where the record is read

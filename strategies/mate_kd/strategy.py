@@ -46,7 +46,10 @@ class MateKD(Strategy):
     generator_steps: int = option(10, "the number of generator updates per cycle; 0: it never learns", at_least=0)
     student_steps: int = option(100, "the number of student updates per cycle", at_least=1)
     generator_lr: float | None = option(
-        None, "the learning rate of the generator's AdamW; none: the student's / 40, the paper's ratio", above=0
+        None,
+        "the learning rate of the generator's AdamW; none: the student's / 40, the paper's ratio",
+        above=0,
+        search=(1e-6, 1e-3, "log"),
     )
     generator_clip: float = option(5.0, "the largest norm of the generator's gradient", above=0)
     objective: Literal["kl", "ce", "mse"] = option(

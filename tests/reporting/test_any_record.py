@@ -22,6 +22,9 @@ WRONG = (
 FORMATS = (["text"], ["json"], ["csv"], ["markdown"], ["text", "--quality"], ["json", "--quality"])
 
 
+SEARCH = {"strategy": "eda", "trials": 8, "seed": 0, "training_seeds": [0], "metric": "accuracy", "held_out": 100}
+
+
 def whole_record():
     """A record with all its sections."""
     quality = {"rows": 8, "changed": 0.5, "similarity": 0.9, "rewriting": {"rows": 9, "failed": 1, "success": 2}}
@@ -35,6 +38,7 @@ def whole_record():
         generator={"hash": "0"},
         data={"official": {"train": 10, "dev": 6}, "truncated": {"train": 0}},
         text_quality=quality,
+        tuned={**SEARCH, "score": 0.7, "as_shipped": None},
         cost={"attack_queries": 3, "rewritten": {"rows": 9}, "seconds": {"student": 1.5}},
     )
 

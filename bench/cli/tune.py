@@ -1,0 +1,130 @@
+"""`bench tune`: the same search of options for every strategy, on rows held out of train."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.choices import Choices, choices_options
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.experiment.tuning import Chosen
+
+
+@click.command(epilog="Example: bench tune --strategy mate-kd,eda,mlm --tasks cola,rte --trials 8")
+@click.option("--strategy", "strategies", required=True, help="Strategies, comma-separated.")
+@click.option(
+    "--tasks", default="all", show_default=True, help="Task names and globs, comma-separated; all; ./FILE.toml."
+)
+@click.option("--trials", type=click.IntRange(2, 1000), default=8, show_default=True, help="Settings tried of each.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of the draws.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="Seeds that each trial is trained with."
+)
+@click.option("--max-train", type=click.IntRange(1), help="Train on a fixed sample of this many rows.")
+@click.option("--recipe", help="kd (default), annealing or continuation: what every update minimises.")
+@click.option("--workers", type=click.IntRange(1), help="Processes that rewrite texts.  [default: one per core]")
+@click.option("--weak-teacher", is_flag=True, help="Distil even from a teacher that learned nothing.")
+@click.option("--dry-run", is_flag=True, help="Only say what would run, what is cached, and how long it would take.")
+@choices_options
+def tune(
+    strategies: str,
+    tasks: str,
+    trials: int,
+    seed: int,
+    seeds: int,
+    max_train: int | None,
+    recipe: str | None,
+    workers: int | None,
+    weak_teacher: bool,
+    dry_run: bool,
+    choices: Choices,
+) -> None:
+    """Try settings of strategies' options, as many of each strategy, and keep the best for `bench run --tuned`.
+
+    The first trial is the strategy as it is; the others are drawn from the ranges that its options declare, the same
+    strengths for all. They are trained on nine tenths of the training rows and scored on the last; dev is never
+    read. The same command again does only what is missing.
+    """
+    from bench.cli.dry_run import overview
+    from bench.data.custom import by_source
+    from bench.data.held_out import HeldOut
+    from bench.experiment.grid import choose_tasks, make_grid
+    from bench.experiment.progress import watching
+    from bench.experiment.tuning import TRIALS, Search, keep, searchable
+    from bench.spec import parse_list, split_list
+
+    asked = {"data.max_train": max_train, "recipe.method": recipe, "teacher.force": weak_teacher or None}
+    settings, source = choices.open(*(f"{key}={value}" for key, value in asked.items() if value is not None))
+    specs, notes = searchable(parse_list(strategies, settings.strategies))
+    search, runs = Search(trials, seed, tuple(range(seeds))), choices.results / TRIALS
+    grids, whole = [], []
+    for where, names in by_source(split_list(tasks), source).items():
+        chosen, left_out = choose_tasks(names, where)
+        notes += left_out
+        held_out = HeldOut(where)
+        grids.append((held_out, search.cells(settings, held_out, chosen, specs)))
+        whole += make_grid(settings, where, chosen, specs, [0])
+    with watching() as progress:
+        from bench.experiment.launch import launch, prepare
+        from bench.experiment.parts import Parts
+
+        progress.doing("reading data")
+        for note in notes:
+            progress.note(note)
+        assembled = [(Parts(settings, where, choices.results, progress, workers), cells) for where, cells in grids]
+        done, jobs = prepare(assembled, runs, progress)
+        if dry_run:
+            click.echo(overview([str(cell) for cell, _ in done], jobs, runs, progress))
+            return
+        fresh = launch(jobs, runs, progress)
+    records = [*(record for _, record in done), *fresh]
+    found = [search.choose(cell, (run for run in records if run["task"] == cell.task.name)) for cell in whole]
+    choices_made = [one for one in found if one is not None]
+    for one in choices_made:
+        keep(one, choices.results)
+    if choices_made:
+        _show(choices_made, choices.results)
+    if failed := sum(record["status"] == "failed" for record in fresh):
+        raise BenchError(
+            f"{failed} of {len(records)} trials failed (error.txt in its folder, in {runs}, says where); "
+            "the same command tries them again"
+        )
+
+
+def _show(found: Sequence[Chosen], results: Path) -> None:
+    """Print what was chosen, and the command that uses it."""
+    from bench.experiment.tuning import CHOSEN
+    from bench.reporting import sheet
+
+    def points(score: float | None) -> str:
+        return "–" if score is None else f"{100 * score:.1f}"
+
+    columns: list[tuple[str, list[str]]] = [
+        ("task", [one.task for one in found]),
+        ("strategy", [one.strategy for one in found]),
+        ("chosen", [one.chosen if one.chosen != one.strategy else "as it is" for one in found]),
+        ("as it is", [points(one.tuned.as_shipped) for one in found]),
+        ("best", [points(one.tuned.score) for one in found]),
+        ("rows", [f"{one.tuned.held_out:,}" for one in found]),
+    ]
+    notes = [
+        "scores: points of 100 on rows held out of train, the mean over training seeds; the best of "
+        f"{found[0].tuned.trials} trials, and so better than it will be on dev",
+    ]
+    table = sheet.Sheet(found[0].preset, columns, notes)
+    to_terminal = sys.stdout.isatty()
+    click.echo(sheet.text([table], sheet.page_width(to_terminal), to_terminal))
+    where = "" if str(results) == "results" else f" --results {results}"
+    named: dict[str, Any] = {"strategy": {}, "task": {}}
+    for one in found:
+        named["strategy"][one.strategy] = named["task"][one.task] = None
+    click.echo(
+        f"kept in {results / CHOSEN}; use it: bench run --tuned --preset {found[0].preset} --strategy "
+        f"'none,{','.join(named['strategy'])}' --tasks {','.join(named['task'])}{where}"
+    )
