@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+import msgspec
+
 from bench.data.tasks import GLUE
 from bench.reporting.adversary import adversary_means
 from bench.reporting.marks import constant_of, warnings
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 PLAIN_KD = "none"
 REFERENCE = "finetune"
+TUNED = " (tuned)"
 
 # fmt: off
 COLUMNS = (
@@ -28,7 +31,7 @@ COLUMNS = (
     "adversary_updates", "teacher", "constant", "selection", "optimistic", "partial", "max_train",
     "signature", "setting", "setting_number", "differs", "comparable", "main", "complete", "reference",
     "base", "options", "hardware", "metrics", "seeds", "scores", "text_quality", "warnings",
-    "teacher_hashes", "adversary", "preset_options",
+    "teacher_hashes", "adversary", "preset_options", "tuned", "searched",
 )
 # fmt: on
 
@@ -46,25 +49,32 @@ def _usable(record: Record) -> TypeGuard[Done]:
 def _labels(records: Sequence[Record]) -> list[str]:
     """Return each record's strategy, followed by the options that tell it from others on the same task.
 
-    An option that a record does not have, because its strategy got it later, tells it from none.
+    An option that a record does not have, because its strategy got it later, tells it from none. A strategy whose
+    options a search chose, which differ by task, stands under the name that the search was asked for, "(tuned)".
     """
-    options = [_options(record) for record in records]
+    options, names = [_options(record) for record in records], [_name(record) for record in records]
     values: dict[tuple[str, str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for record, own in zip(records, options, strict=True):
+    for record, name, own in zip(records, names, options, strict=True):
         for key, value in own.items():
-            values[record.preset, record.strategy, record.task][key].add(str(value))
+            values[record.preset, name, record.task][key].add(str(value))
     varying: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for (preset, strategy, _), seen in values.items():
-        varying[preset, strategy] |= {key for key in seen if len(seen[key]) > 1}
+    for (preset, name, _), seen in values.items():
+        varying[preset, name] |= {key for key in seen if len(seen[key]) > 1}
     return [
-        _label(record.strategy, own, varying[record.preset, record.strategy])
-        for record, own in zip(records, options, strict=True)
+        _label(name, own, varying[record.preset, name])
+        for record, name, own in zip(records, names, options, strict=True)
     ]
+
+
+def _name(record: Record) -> str:
+    return record.strategy if record.tuned is None else record.tuned.strategy + TUNED
 
 
 def _options(record: Record) -> dict[str, Any]:
     """Return a run's options, with the settings of the generator and the seed of rewriting where it had these."""
     options: dict[str, Any] = dict(record.strategy_options)
+    if record.tuned is not None:
+        options |= {"trials": record.tuned.trials, "search seed": record.tuned.seed}
     if isinstance(record, Done):
         generator, data = record.spec.get("generator"), record.spec.get("data")
         if record.generator and isinstance(generator, dict):
@@ -78,7 +88,8 @@ def _label(name: str, options: Mapping[str, Any], keys: Iterable[str]) -> str:
     extra = ",".join(f"{key}={options[key]}" for key in sorted(keys) if key in options)
     if not extra:
         return name
-    return f"{name[:-1]},{extra}]" if name.endswith("]") else f"{name}[{extra}]"
+    plain, tuned = name.removesuffix(TUNED), TUNED if name.endswith(TUNED) else ""
+    return (f"{plain[:-1]},{extra}]" if plain.endswith("]") else f"{plain}[{extra}]") + tuned
 
 
 def leaderboard(records: Iterable[Record], baseline: str = PLAIN_KD) -> pd.DataFrame:
@@ -180,6 +191,8 @@ def _row(by_seed: Mapping[int, Done], against: Mapping[int, Done], plain: Mappin
         "adversary": adversary,
         "preset_options": _preset_options(first),
         "warnings": warnings(runs, quality, adversary),
+        "tuned": None if first.tuned is None else {"chosen": first.strategy, **msgspec.to_builtins(first.tuned)},
+        "searched": first.searched,
         "teacher_hashes": tuple(sorted({run.teacher.hash for run in runs if run.teacher})),
     }
 
@@ -243,6 +256,7 @@ def failures(records: Iterable[Record]) -> list[dict[str, Any]]:
             "task": record.task,
             "strategy": label,
             "seed": record.seed,
+            "tuned": record.tuned is not None,
             "status": "skipped" if isinstance(record, SkippedRun) else "failed",
             "reason": "the score is not a finite number"
             if isinstance(record, Done)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -66,17 +66,43 @@ class Grid:
 
 
 def grids(frame: pd.DataFrame, averages: pd.DataFrame, failures: Sequence[dict[str, Any]]) -> list[Grid]:
-    """Return one wide table per preset from what ``leaderboard``, ``averages`` and ``failures`` return."""
-    presets = sorted({*frame["preset"], *(failure["preset"] for failure in failures)})
-    return [
-        _grid(
-            preset,
-            plain_rows(frame[frame["preset"] == preset]),
-            plain_rows(averages[averages["preset"] == preset]),
-            [failure for failure in failures if failure["preset"] == preset],
+    """Return one wide table per preset from what ``leaderboard``, ``averages`` and ``failures`` return.
+
+    Where strategies were tuned, there are two: one of the runs as shipped, one of the tuned, with those of which
+    nothing can be tuned and the baseline in both.
+    """
+    tables = []
+    for preset in sorted({*frame["preset"], *(failure["preset"] for failure in failures)}):
+        rows, means = (plain_rows(part[part["preset"] == preset]) for part in (frame, averages))
+        lost = [failure for failure in failures if failure["preset"] == preset]
+        if not any(one["tuned"] for one in (*rows, *lost)):
+            tables.append(_grid(preset, rows, means, lost))
+            continue
+        shipped = [row for row in rows if not row["tuned"]]
+        tuned = [row for row in rows if row["tuned"] or row["searched"] == [] or row["strategy"] == row["baseline"]]
+        for title, own in ((f"{preset}, as shipped", shipped), (f"{preset}, tuned", tuned)):
+            names = {row["strategy"] for row in own}
+            failed = [failure for failure in lost if failure["tuned"] == (own is tuned)]
+            grid = _grid(title, own, [mean for mean in means if mean["strategy"] in names], failed)
+            grid.notes += _searches(own)
+            tables.append(grid)
+    return tables
+
+
+def _searches(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what was searched and chosen, a line for each tuned strategy among ``rows``."""
+    searches: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if row["tuned"]:
+            searches[row["strategy"]].append(row)
+    for strategy, tuned in searches.items():
+        trials = " and ".join(sorted({str(row["tuned"]["trials"]) for row in tuned}))
+        choices = "; ".join(
+            f"{line_name(dict(row))} {row['tuned']['chosen']} ({_points(row['tuned']['score'])} there, as shipped "
+            f"{_points(row['tuned']['as_shipped'])}; {row['tuned']['held_out']:,} rows)"
+            for row in tuned
         )
-        for preset in presets
-    ]
+        yield f"{strategy}: the best of {trials} trials on rows held out of train: {choices}"
 
 
 def _grid(
@@ -121,8 +147,8 @@ def _signs(marks: Mapping[str, tuple[str, str]], rows: Any) -> str:
     return "".join(sign for key, (sign, _) in marks.items() if any(key in row["warnings"] for row in rows))
 
 
-def _points(fraction: float) -> str:
-    return f"{100 * fraction:.1f}"
+def _points(fraction: float | None) -> str:
+    return "–" if fraction is None else f"{100 * fraction:.1f}"
 
 
 def _score(row: Mapping[str, Any], marks: str = "") -> Score:

@@ -405,3 +405,49 @@ def test_what_a_preset_gave_to_a_strategy_stands_below_its_table():
     assert [note for note in table.notes if "this preset's setting" in note] == [
         "mate-kd: this preset's setting, generator_lr=0.01, student_steps=20; its record holds what took effect"
     ]
+
+
+def tuned_run(chosen, strategy="eda", trials=8, **changes):
+    search = {"strategy": strategy, "trials": trials, "seed": 0, "training_seeds": [0], "metric": "accuracy"}
+    search |= {"held_out": 100, "score": 0.7, "as_shipped": 0.6}
+    return run(strategy=chosen, tuned=search, searched=["strength"], **changes)
+
+
+def test_tuned_runs_stand_under_the_strategy_s_own_name_and_are_pooled_with_no_others():
+    runs = [
+        *(run(task=task, value=0.5, searched=[]) for task in ("rte", "wnli")),
+        run(strategy="eda", value=0.55, searched=["strength"]),
+        run(strategy="eda[alpha=0.3]", value=0.9, searched=["strength"]),
+        # What the search chose happens to be what somebody ran, and on the other task what is shipped.
+        tuned_run("eda[alpha=0.3]", value=0.6, strategy_options={"alpha": 0.3}),
+        tuned_run("eda", task="wnli", value=0.65, strategy_options={"alpha": 0.1}),
+    ]
+    frame = leaderboard(runs)
+    scores = {(row.task, row.strategy): row["mean"] for _, row in frame.iterrows()}
+    assert scores == {
+        ("rte", "none"): 0.5,
+        ("rte", "eda"): 0.55,
+        ("rte", "eda[alpha=0.3]"): 0.9,
+        ("rte", "eda (tuned)"): 0.6,
+        ("wnli", "none"): 0.5,
+        ("wnli", "eda (tuned)"): 0.65,
+    }
+    shipped, tuned = wide_table.grids(frame, averages(frame), failures(runs))
+    assert (shipped.preset, shipped.strategies) == ("mini, as shipped", ["none", "eda[alpha=0.3]", "eda"])
+    assert (tuned.preset, tuned.strategies) == ("mini, tuned", ["none", "eda (tuned)"])
+    (note,) = [note for note in tuned.notes if "the best of 8 trials" in note]
+    assert (
+        "the best of 8 trials on rows held out of train: rte eda[alpha=0.3] (70.0 there, as shipped 60.0; 100" in note
+    )
+
+
+def test_two_searches_of_one_strategy_are_two_rows():
+    runs = [run(), tuned_run("eda[alpha=0.3]", value=0.6), tuned_run("eda[alpha=0.4]", trials=20, value=0.8)]
+    assert set(leaderboard(runs)["strategy"]) == {"none", "eda[trials=8] (tuned)", "eda[trials=20] (tuned)"}
+
+
+def test_where_nothing_can_be_tuned_a_run_stands_in_both_tables_unless_it_is_too_old_to_say():
+    runs = [run(), run(strategy="finetune", searched=[]), run(strategy="old"), tuned_run("eda[alpha=0.3]")]
+    frame = leaderboard(runs)
+    _, tuned = wide_table.grids(frame, averages(frame), failures(runs))
+    assert set(tuned.strategies) == {"none", "finetune", "eda (tuned)"}
