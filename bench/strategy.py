@@ -35,7 +35,9 @@ class View:
     The teacher's side is either ``teacher`` (inputs for the harness to run it on, without gradient) or
     ``teacher_logits`` [B, C]; with neither, the target is what the teacher says of the clean batch. Where
     ``teacher_logits`` are not the teacher's but the student's own, ``own_target`` says so: recipes that scale the
-    teacher's logits leave them as they are.
+    teacher's logits leave them as they are. With ``mutual`` the view and the clean rows are held to each other: the
+    target is the student's logits on the clean rows in this update, and the gradient, of the mean of both directions,
+    flows through both.
     Of several views each counts with its share of their weights' sum. With ``wait`` the harness runs forward and
     backward on this view before it asks for the next, which may depend on its gradient (FreeLB); the weights of a
     batch's views must then sum to one.
@@ -47,6 +49,7 @@ class View:
     weight: float = 1.0
     wait: bool = False
     own_target: bool = False
+    mutual: bool = False
 
 
 @dataclass
@@ -180,6 +183,10 @@ class Strategy(Options):
     def resolved(self, recipe: Recipe) -> dict[str, Any]:
         """Return the options that were left to the recipe, with the values that they get under it."""
         return {}
+
+    def loss_weights(self) -> tuple[float, ...] | None:
+        """Return the weights of labels, teacher and views in the place of ``recipe.weights``; None: the recipe's."""
+        return None
 
     def supports(self, task: Task) -> str | None:
         """Return None, or the reason why this strategy skips ``task`` (shown in the table)."""

@@ -4,6 +4,9 @@ from bench import register
 from bench.registry import register_family
 
 register("none", "strategies.none:PlainDistillation")
+register("clean-twice", "strategies.clean_twice:CleanTwice")
+register("r-drop", "strategies.r_drop:RDrop")
+register("shuffled-words", "strategies.shuffled_words:ShuffledWords")
 register("finetune", "strategies.finetune:Finetune")
 register("mate-kd", "strategies.mate_kd.strategy:MateKD")
 register("mlm", "strategies.mlm:MaskedLM")

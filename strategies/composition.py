@@ -28,6 +28,8 @@ class Composition(Strategy):
     def __post_init__(self) -> None:
         self.needs = tuple(dict.fromkeys(role for part in self.parts for role in part.needs))  # type: ignore[misc]
         adversaries = [part for part in self.parts if part.trains_an_adversary()]
+        if any(part.loss_weights() is not None for part in self.parts):
+            raise UsageError("a part cannot set the weights of the whole loss: set recipe.weights")
         if len(adversaries) > 1:
             raise UsageError("at most one part may train an adversary of its own")
         self.adversary = adversaries[0] if adversaries else None

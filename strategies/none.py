@@ -5,15 +5,39 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import Strategy
+from bench import Strategy, option
+from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.cost import CostModel
 
 
 @dataclass
-class PlainDistillation(Strategy):
-    """Plain knowledge distillation on the original text (Hinton et al., 2015, arXiv 1503.02531)."""
+class Control(Strategy):
+    """A strategy that others are held against, with loss weights that can be set without leaving their table."""
+
+    weights: tuple[float, ...] | None = option(
+        None, "the weights of labels, teacher and, where it has any, views, in the place of recipe.weights", at_least=0
+    )
+
+    def __post_init__(self) -> None:
+        if self.weights is not None and (len(self.weights) not in (2, 3) or sum(self.weights[:2]) <= 0):
+            raise UsageError(
+                f"weights are of labels, teacher and perhaps views, of labels or teacher above 0, not {self.weights}; "
+                f"for example weights=(1,2)"
+            )
+
+    def loss_weights(self) -> tuple[float, ...] | None:
+        return None if self.weights is None else (*self.weights, 0.0)[:3]
+
+
+@dataclass
+class PlainDistillation(Control):
+    """Plain knowledge distillation on the original text (Hinton et al., 2015, arXiv 1503.02531).
+
+    With views a strategy gives labels and teacher on the clean text a third of the loss each, here they have half
+    each; ``weights=(1,2)`` is the control whose labels count as little as beside views.
+    """
 
     def cost_model(self) -> CostModel:
         from bench.cost import CostModel, Work

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def distil(
         last_saved = cost.train_seconds
         observer.update(trains, cost.student_updates, total)
         while (done := cost.student_updates) < total:
-            objective = Objective(recipe, done / total, models.task.is_regression)
+            objective = student.objective(done / total)
             # In a phase without views an adversary would learn, and texts be rewritten, for nothing.
             turn = "student" if objective.labels_only else strategy.turn(Step(done, cost.adversary_updates))
             if turn not in ("student", "adversary"):
@@ -171,11 +171,12 @@ def prepare(models: Models, recipe: Recipe) -> None:
 class _Term:
     """A part of the student's loss: what it reads, and from the rows of a slice and its logits on them their mean.
 
+    ``loss`` is also given the logits of the pass's first term, the clean rows in an update's first pass.
     ``dropout`` names the stream that its dropout masks come from.
     """
 
     inputs: Inputs
-    loss: Callable[[slice, torch.Tensor], torch.Tensor]
+    loss: Callable[[slice, torch.Tensor, torch.Tensor], torch.Tensor]
     dropout: str
 
 
@@ -187,10 +188,16 @@ class StudentUpdates:
     """
 
     def __init__(self, models: Models, strategy: Strategy, recipe: Recipe, seed: int) -> None:
+        if (weights := strategy.loss_weights()) is not None:
+            recipe = replace(recipe, weights=weights)
         self.models, self.strategy, self.recipe, self.seed = models, strategy, recipe, seed
         self.optimizer = torch.optim.AdamW(
             models.student.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
         )
+
+    def objective(self, progress: float) -> Objective:
+        """Return what an update minimises when the share ``progress`` of all is made."""
+        return Objective(self.recipe, progress, self.models.task.is_regression)
 
     def update(self, batch: Batch, objective: Objective, rate: float) -> torch.Tensor:
         """Make one update on the clean batch and its views at learning rate ``rate``; return the loss (a scalar)."""
@@ -218,6 +225,8 @@ class StudentUpdates:
         losses = [self._pass([self._clean(batch, weights, objective), *self._terms(first, share, batch, objective)])]
         given = sum(view.weight for view in first)
         for group in groups:
+            if any(view.mutual for view in group):
+                raise BenchError("a mutual view needs the clean rows' pass: yield it before those that are waited for")
             losses.append(self._pass(self._terms(group, share, batch, objective)))
             given += sum(view.weight for view in group)
         if waits and not math.isclose(given, 1.0, rel_tol=1e-6):
@@ -231,7 +240,7 @@ class StudentUpdates:
         """Return the term of the clean rows: the labels' loss and the distance from the teacher's logits."""
         regression, targets = self.models.task.is_regression, batch.teacher_logits
 
-        def loss(rows: slice, logits: torch.Tensor) -> torch.Tensor:
+        def loss(rows: slice, logits: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
             labelled = weights[0] * supervised(logits, batch.labels[rows], regression)
             return labelled if targets is None else labelled + weights[1] * objective.distance(targets[rows], logits)
 
@@ -240,10 +249,16 @@ class StudentUpdates:
     def _terms(self, views: list[View], share: float, batch: Batch, objective: Objective) -> list[_Term]:
         """Return the term of each of ``views``: its weight times ``share`` times the distance from its target."""
 
-        def loss_of(view: View, target: torch.Tensor) -> Callable[[slice, torch.Tensor], torch.Tensor]:
-            return lambda rows, logits: (
-                share * view.weight * objective.distance(target[rows], logits, own_target=view.own_target)
-            )
+        def loss_of(view: View, targets: torch.Tensor) -> Callable[[slice, torch.Tensor, torch.Tensor], torch.Tensor]:
+            def loss(rows: slice, logits: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+                if view.mutual:
+                    there = objective.distance(clean, logits, own_target=True)
+                    distance = (there + objective.distance(logits, clean, own_target=True)) / 2
+                else:
+                    distance = objective.distance(targets[rows], logits, own_target=view.own_target)
+                return share * view.weight * distance
+
+            return loss
 
         # Counted from the last, the one that is waited for: all steps of FreeLB then lose the same units, as in its
         # paper (section 3.3), and their gradients are those of one function.
@@ -262,11 +277,12 @@ class StudentUpdates:
         slices = list(zip(*(portions(n, min(self.recipe.accumulate, *rows)) for n in rows), strict=True))
         losses = []
         for number, pieces in enumerate(slices):
-            loss = torch.zeros((), device=models.accelerator.device)
+            loss, first = torch.zeros((), device=models.accelerator.device), None
             for term, piece, n in zip(terms, pieces, rows, strict=True):
                 self._start(term.dropout, number)
                 logits = models.logits("student", rows_of(term.inputs, piece))
-                loss = loss + share_of(piece, n) * term.loss(piece, logits)
+                first = logits if first is None else first
+                loss = loss + share_of(piece, n) * term.loss(piece, logits, first)
             keep = {"retain_graph": True} if has_graph and number < len(slices) - 1 else {}
             models.accelerator.backward(loss, **keep)
             losses.append(loss.detach())

@@ -17,7 +17,6 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from bench.data.encode import Encoded
 from bench.distill.feed import Feed
 from bench.distill.loop import StudentUpdates, prepare
-from bench.distill.objective import Objective
 from bench.models.inputs import Inputs, Role
 from bench.rewriter import Rewriter
 from bench.rewriting.training_sets import Rewritten, TrainingSet
@@ -139,8 +138,7 @@ class TimedUpdates:
 
     def student(self, rows: np.ndarray) -> None:
         """Make one student update."""
-        objective = Objective(self.recipe, 0.0, self.models.task.is_regression)
-        self.updates.update(self.batch(rows), objective, self.recipe.lr / 1000)
+        self.updates.update(self.batch(rows), self.updates.objective(0.0), self.recipe.lr / 1000)
         self.models.cost.student_updates += 1
 
     def adversary(self, rows: np.ndarray) -> None:

@@ -38,6 +38,9 @@ RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
     f"{strategy} {task}": (strategy, task, {})
     for strategy in (
         "none",
+        "clean-twice",
+        "r-drop",
+        "shuffled-words",
         "finetune",
         "mate-kd[generator_steps=1,student_steps=2,generator_lr=1e-3]",
         "mlm",
