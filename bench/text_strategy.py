@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 Side = Literal["task", "first", "second", "both"]
 
-TASK_SIDE = "task: of a directed pair (premise and hypothesis, say) the second, else both"
-"""What the choice "task" means, for options of this kind."""
+SIDE = "the text of a pair that changes; task: of a directed pair (premise and hypothesis, say) the second, else both"
+"""The meaning of every option ``side``. Its default is both: the teacher answers for whatever comes out."""
 
 
 def changeable(task: Task, side: Side) -> tuple[int, ...]:
@@ -37,8 +37,7 @@ class TextStrategy(Strategy, Rewriter):
     A training step sees one of a row's ``copies``.
     """
 
-    # The teacher answers for whatever comes out, so that nothing speaks for one text of a pair.
-    side: Side = option("both", f"the text of a pair that may change; {TASK_SIDE}")
+    side: Side = option("both", SIDE)
     copies: int = option(1, "the number of independent rewrites per row; a training step sees one", at_least=1)
     # As a generator does: a step sees one form of a row, so that many copies show no more texts than epochs do.
     refresh: int = option(1, "the number of epochs after which all texts are rewritten anew; 0: never", at_least=0)

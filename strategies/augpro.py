@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from bench import Batch, Models, Strategy, View, option
+from bench.text_strategy import SIDE, Side, changeable
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,7 @@ class AugPro(Strategy):
     epsilon: float = option(
         1.0, "fgsm: the step; in root mean squares of the student's word embeddings, component by component", above=0
     )
+    side: Side = option("both", SIDE)
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         import torch
@@ -45,7 +47,7 @@ class AugPro(Strategy):
 
         ids = batch.inputs["input_ids"]
         matrix = models.student.get_input_embeddings().get_parameter("weight").detach()
-        chosen = draw_mask(batch.inputs, models.tokenizer, self.rate, models.rng)
+        chosen = draw_mask(batch.inputs, models.tokenizer, self.rate, models.rng, changeable(models.task, self.side))
         other = ids
         if self.method == "mix":
             partner = torch.randperm(len(ids), generator=models.rng, device=ids.device)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import Batch, Models, Strategy, View, option
+from bench.text_strategy import SIDE, Side, changeable
 
 if TYPE_CHECKING:
     from bench.cost import CostModel
@@ -23,6 +24,7 @@ class MaskedLM(Strategy):
         0.3, "the share of tokens masked; some come back as they were", above=0, at_most=1, strength=True
     )
     tau: float = option(1.0, "the temperature of the sample", above=0)
+    side: Side = option("both", SIDE)
 
     needs = ("teacher", "generator")
 
@@ -34,5 +36,6 @@ class MaskedLM(Strategy):
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         from bench.models.masked_lm import refilled
 
-        perturbed = refilled(models, batch.inputs, self.rho, self.tau)
+        texts = changeable(models.task, self.side)
+        perturbed = refilled(models, batch.inputs, self.rho, self.tau, texts)
         yield View(student=perturbed, teacher=perturbed)

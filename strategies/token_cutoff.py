@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench import Batch, Models, Strategy, View, option
-from bench.text_strategy import TASK_SIDE, Side, changeable
+from bench.text_strategy import SIDE, Side, changeable
 
 
 @dataclass
@@ -18,7 +18,7 @@ class TokenCutoff(Strategy):
     """
 
     rate: float = option(0.15, "the share of the tokens erased", above=0, below=1, strength=True)
-    side: Side = option("both", f"the text of a pair in which tokens are erased; {TASK_SIDE}")
+    side: Side = option("both", SIDE)
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         from bench.models.masked_lm import draw_mask

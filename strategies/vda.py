@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench import Batch, Models, Strategy, View, option
+from bench.text_strategy import SIDE, Side, changeable
 
 
 @dataclass
@@ -30,6 +31,7 @@ class VDA(Strategy):
     sigma: float = option(
         1.0, "the standard deviation of the noise on the masked LM's logits", at_least=0, search=(0.1, 5.0, "log")
     )
+    side: Side = option("both", SIDE)
 
     needs = ("teacher", "generator")
 
@@ -40,7 +42,7 @@ class VDA(Strategy):
 
         assert models.teacher is not None
         assert models.generator is not None
-        chosen = draw_mask(batch.inputs, models.tokenizer, self.rate, models.rng)
+        chosen = draw_mask(batch.inputs, models.tokenizer, self.rate, models.rng, changeable(models.task, self.side))
         with torch.no_grad(), models.evaluating("generator"):
             logits = word_logits(models, batch.inputs, chosen)
             noise = torch.randn(logits.shape, generator=models.rng, device=logits.device)

@@ -118,10 +118,15 @@ def gathered(masked_lm: PreTrainedModel, positions: torch.Tensor) -> Iterator[No
         hook.remove()
 
 
-def refilled(models: Models, inputs: Inputs, rate: float, temperature: float = 1.0) -> Inputs:
-    """Return ``inputs`` with a share ``rate`` of the tokens masked and drawn by the generator, without gradient."""
+def refilled(
+    models: Models, inputs: Inputs, rate: float, temperature: float = 1.0, texts: Collection[int] | None = None
+) -> Inputs:
+    """Return ``inputs`` with a share ``rate`` of the tokens masked and drawn by the generator, without gradient.
+
+    ``texts`` is as for ``draw_mask``.
+    """
     with torch.no_grad(), models.evaluating("generator"):
-        masked = draw_mask(inputs, models.tokenizer, rate, models.rng)
+        masked = draw_mask(inputs, models.tokenizer, rate, models.rng, texts)
         ids = inputs["input_ids"].clone()
         ids[masked] = sample(masked_logits(models, inputs, masked), models.rng, temperature)
     return {**inputs, "input_ids": ids}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench import AdversaryGain, Batch, Models, Step, Strategy, View, option
+from bench.text_strategy import SIDE, Side, changeable
 
 if TYPE_CHECKING:
     import torch
@@ -68,6 +69,7 @@ class MateKD(Strategy):
         above=0,
         at_most=1,
     )
+    side: Side = option("both", SIDE)
 
     needs = ("teacher", "generator")
 
@@ -82,6 +84,8 @@ class MateKD(Strategy):
             departures.append(f"reuse={self.reuse}: a perturbed batch serves {self.reuse} student updates, not one")
         if self.share < 1:
             departures.append(f"share={self.share}: only this share of the student updates has a perturbed batch")
+        if self.side != "both":
+            departures.append(f"side={self.side}: of a pair the paper perturbs both texts")
         if self.objective != "kl":
             departures.append(f"objective={self.objective}: the generator climbs that, not the paper's KL")
         return CostModel(
@@ -136,7 +140,7 @@ class MateKD(Strategy):
         assert generator is not None
         generator.train()
         losses = []
-        masked = draw_mask(batch.inputs, models.tokenizer, self.rho, models.rng)
+        masked = draw_mask(batch.inputs, models.tokenizer, self.rho, models.rng, changeable(models.task, self.side))
         whole = replace(batch, inputs={**batch.inputs, "masked": masked})
         with models.evaluating("student", frozen=True):
             for inputs, share in models.micro_batches(whole):
@@ -166,7 +170,7 @@ class MateKD(Strategy):
         from bench.distill.losses import row_divergence
         from bench.models.masked_lm import draw_mask, gumbel, masked_logits
 
-        masked = draw_mask(batch.inputs, models.tokenizer, self.rho, models.rng)
+        masked = draw_mask(batch.inputs, models.tokenizer, self.rho, models.rng, changeable(models.task, self.side))
 
         def divergences(logits: torch.Tensor) -> torch.Tensor:
             ids = batch.inputs["input_ids"].clone()
@@ -206,7 +210,7 @@ class MateKD(Strategy):
     def _perturbed(self, batch: Batch, models: Models) -> Inputs:
         from bench.models.masked_lm import refilled
 
-        return refilled(models, batch.inputs, self.rho)
+        return refilled(models, batch.inputs, self.rho, texts=changeable(models.task, self.side))
 
     def state_dict(self) -> dict[str, Any]:
         return {"optimizer": self.optimizer.state_dict(), "held": self._held}

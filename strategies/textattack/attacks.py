@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from bench.errors import UsageError
 from bench.options import option
 from bench.rewriter import Attacked, Context, Reads
-from bench.text_strategy import TASK_SIDE, Side, changeable
+from bench.text_strategy import SIDE, Side, changeable
 from strategies.textattack.requirements import Model, TextAttackMember
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Attack(TextAttackMember):
     threshold: float = option(
         0.5, "the divergence in nats from which an attack with goal=divergence has succeeded", above=0
     )
-    side: Side = option("both", f"the text of a pair that may change; {TASK_SIDE}")
+    side: Side = option("both", SIDE)
     share: float = option(0.25, "the share of rows that are attacked", above=0, at_most=1)
     queries: int = option(300, "the number of texts that the victim may be asked about per row", at_least=2)
     max_words: int = option(128, "the number of words from a text's beginning that may change", at_least=1)

@@ -126,15 +126,22 @@ def test_token_cutoff_erases_ordinary_tokens_only_and_keeps_the_target() -> None
     assert view.teacher_logits is None
 
 
+@pytest.mark.parametrize(("side", "texts"), [("first", {0}), ("task", {1}), ("both", {0, 1})])
 @pytest.mark.parametrize(
-    ("side", "task", "texts"), [("first", "mnli", {0}), ("task", "mnli", {1}), ("task", "mrpc", {0, 1})]
+    "name", ["token-cutoff[rate=0.5,{}]", "mlm[rho=0.9,{}]", "mate-kd[rho=0.9,{}]", "vda[{}]", "augpro[rate=0.9,{}]"]
 )
-def test_token_cutoff_erases_only_in_the_texts_that_side_names(side, task, texts) -> None:
-    models = make_models(task=GLUE[task])
+def test_only_the_texts_that_side_names_are_changed(name, side, texts) -> None:
+    models = make_models(task=GLUE["mnli"])
     batch = batch_of(models, 60)
-    (view,) = TokenCutoff(rate=0.5, side=side).views(batch, models)
-    erased = (view.student["inputs_embeds"] == 0).all(dim=2)
-    assert set(batch.inputs["token_type_ids"][erased].tolist()) == texts
+    strategy = StrategySpec.parse(name.format(f"side={side}")).create()
+    strategy.setup(models)
+    (view,) = strategy.views(batch, models)
+    if "input_ids" in view.student:
+        changed = view.student["input_ids"] != batch.inputs["input_ids"]
+    else:
+        words = models.student.get_input_embeddings()(batch.inputs["input_ids"])
+        changed = (view.student["inputs_embeds"] != words).any(dim=2)
+    assert set(batch.inputs["token_type_ids"][changed].tolist()) == texts
 
 
 def test_mlm_is_mate_kd_without_generator_updates() -> None:
