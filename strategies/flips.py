@@ -69,7 +69,7 @@ class Flips(Strategy):
     row that nothing in its pool flips. The student is held to the teacher's own answer to the flipped text.
 
     Around an attack recipe of TextAttack there is no pool: the recipe attacks the teacher on every row, away from the
-    class that the teacher gives it, once for the whole run.
+    class that the teacher gives it. Flips are looked for once, since the teacher stays what it is.
 
     Counterfactual-infused distillation (arXiv 2510.21631, NeurIPS 2025) spends half of its few examples on such
     pairs, written by a large language model; FlipDA (Zhou et al., ACL 2022, arXiv 2108.06332) has T5 fill blanks
@@ -79,13 +79,14 @@ class Flips(Strategy):
     inner: Strategy
     share: float = option(0.5, "the share of a batch's rows that are shown flipped", above=0, at_most=1)
     pool: int = option(8, "the number of rewrites of each row in which a flip is looked for", at_least=1)
+    refresh: int = option(0, "the number of epochs after which flips are looked for anew; 0: never", at_least=0)
 
     def __post_init__(self) -> None:
         if isinstance(self.inner, Attack):
             attack = replace(self.inner, victim="teacher", goal="prediction", share=1.0, refresh=0)
-            self.inner, self.rewrites = attack, Flipped(attack, 1)
+            self.inner, self.rewrites = attack, Flipped(attack, 1, self.refresh)
         elif isinstance(self.inner, Rewriter):
-            self.rewrites = Flipped(self.inner, self.pool)
+            self.rewrites = Flipped(self.inner, self.pool, self.refresh)
         else:
             raise UsageError("flips looks for them among rewritten texts, which the strategy inside does not make")
 

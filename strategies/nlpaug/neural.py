@@ -68,10 +68,7 @@ class Contextual(Neural):
 
 @dataclass(kw_only=True)
 class BackTranslation(Neural):
-    """Has nlpaug load the translators and runs them itself.
-
-    nlpaug reads texts through a loader in a process of its own per call, which a worker process may not start.
-    """
+    """Has two models translate the text into another language and back."""
 
     from_model_name: str
     to_model_name: str
@@ -83,19 +80,6 @@ class BackTranslation(Neural):
 
     def resources(self) -> Sequence[Resource]:
         return (hub_model(self.from_model_name), hub_model(self.to_model_name))
-
-    def change(self, augmenter: Any, text: str) -> str:
-        import torch
-
-        model = augmenter.model
-        for tokenizer, translator in ((model.src_tokenizer, model.src_model), (model.tgt_tokenizer, model.tgt_model)):
-            read = tokenizer([text], truncation=True, return_tensors="pt").to(translator.device)
-            with torch.no_grad():
-                ids = translator.generate(
-                    input_ids=read["input_ids"], attention_mask=read["attention_mask"], max_length=model.max_length
-                )
-            text = tokenizer.batch_decode(ids, skip_special_tokens=True)[0]
-        return text
 
 
 @dataclass(kw_only=True)
@@ -110,7 +94,7 @@ class Summary(Neural):
 
 @dataclass(kw_only=True)
 class Continuation(Neural):
-    """Has nlpaug load the language model and runs it itself, for the reason given at ``BackTranslation``."""
+    """Has a language model go on with the text, in the one of the library's two ways that heeds the options."""
 
     model_path: str
     max_length: int
@@ -119,25 +103,13 @@ class Continuation(Neural):
         return (hub_model(self.model_path),)
 
     def build(self, context: Context, **options: Any) -> Any:
-        # The library's other way of calling the model reads its first position, and none of the options.
-        return super().build(context, model_type="gpt2", use_custom_api=False, **options)
+        augmenter = super().build(context, model_type="gpt2", use_custom_api=False, **options)
+        if hasattr(pipeline := augmenter.model.model, "generation_config"):
+            # The pipeline of transformers 4 has a length of its own, which goes before the library's max_length.
+            pipeline.generation_config.max_new_tokens = None
+        return augmenter
 
     def change(self, augmenter: Any, text: str) -> str:
-        import torch
-
-        sampling = {name: getattr(self, name) for name in ("min_length", "max_length", "temperature", "top_k", "top_p")}
-        tokenizer, model = augmenter.model.model.tokenizer, augmenter.model.model.model
-        read = tokenizer([text], return_tensors="pt").to(model.device)
-        length = read["input_ids"].shape[1]
-        if length >= self.max_length:
-            return text
-        with torch.no_grad():
-            ids = model.generate(
-                input_ids=read["input_ids"],
-                attention_mask=read["attention_mask"],
-                do_sample=True,
-                max_new_tokens=None,
-                pad_token_id=tokenizer.eos_token_id,
-                **sampling,
-            )
-        return text + tokenizer.decode(ids[0, length:], skip_special_tokens=True)
+        # With no room left for a word, transformers fails.
+        full = len(augmenter.model.model.tokenizer(text)["input_ids"]) >= self.max_length
+        return text if full else super().change(augmenter, text)

@@ -11,7 +11,7 @@ from bench.errors import UsageError
 from bench.options import option
 from bench.rewriter import Attacked, Context, Reads
 from bench.text_strategy import SIDE, Side, changeable
-from strategies.textattack.requirements import Model, TextAttackMember
+from strategies.textattack.requirements import OURS, Model, TextAttackMember
 
 if TYPE_CHECKING:
     from bench.data.tasks import Example, Task
@@ -93,7 +93,7 @@ class Attack(TextAttackMember):
         # Imports TextAttack; only worker processes come here.
         from strategies.textattack.build import Local, attack
 
-        ours = {field.name for field in fields(Attack)} | {"vectors", "sentence_encoder"}
+        ours = {field.name for field in fields(Attack)} | {*OURS}
         given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ours}
         models = tuple(Model.of(context, role) for role in self.asked())
         threshold = self.threshold if self.goal == "divergence" else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from bench.options import option
 from bench.rewriter import Context
 from bench.text_strategy import TextStrategy
-from strategies.textattack.requirements import TextAttackMember
+from strategies.textattack.requirements import OURS, TextAttackMember
 
 
 @dataclass(kw_only=True)
@@ -27,7 +27,7 @@ class TextAttackAugmenter(TextAttackMember, TextStrategy):
         from strategies.textattack.build import Local, augmenter
         from strategies.textattack.library import seed, split_after
 
-        ours = {field.name for field in fields(TextAttackAugmenter)} | {"vectors", "sentence_encoder"}
+        ours = {field.name for field in fields(TextAttackAugmenter)} | {*OURS}
         given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ours}
         built = augmenter(self.target, tuple(sorted(given.items())), Local.of(self, context))
         rewritten = []

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -35,6 +34,8 @@ class Local:
     sentence_encoder: str
     vectors: str | None
     device: str
+    tagger: str = "flair"
+    homoglyphs: bool = True
 
     @classmethod
     def of(cls, member: TextAttackMember, context: Context) -> Local:
@@ -43,7 +44,9 @@ class Local:
         vectors = getattr(member, "vectors", None)
         if vectors is None and member.word_vectors():
             vectors = str(cache_folder() / "word_embeddings" / "paragramcf")
-        return cls(model, getattr(member, "sentence_encoder", MINILM), vectors, context.device)
+        encoder = getattr(member, "sentence_encoder", MINILM)
+        tagger, homoglyphs = getattr(member, "tagger", "flair"), getattr(member, "homoglyphs", True)
+        return cls(model, encoder, vectors, context.device, tagger, homoglyphs)
 
     def parts(self) -> dict[str, Any]:
         """Return what stands for each name of the library's classes while a member is built."""
@@ -55,14 +58,14 @@ class Local:
             parts["UniversalSentenceEncoder"] = functools.partial(encoder, threshold=0.8, metric="angular")
             parts["SBERT"] = functools.partial(encoder, threshold=0.7, metric="cosine")
         if self.generator is not None:
-            parts |= generator(self.generator, self.device).parts()
-        if not (Path(textattack.__file__).parent / "shared" / "intentional_homoglyphs.txt").is_file():
+            parts |= generator(self.generator, self.device).parts(self.tagger)
+        if not self.homoglyphs:
             parts[HOMOGLYPHS] = NoSwap
         return parts
 
 
 class NoSwap(textattack.transformations.WordSwap):
-    """In the place of a transformation that the installed library lacks a file for: proposes no word."""
+    """In the place of a transformation that is left out: proposes no word."""
 
     def _get_replacement_words(self, word: str) -> list[str]:
         return []

