@@ -18,6 +18,8 @@ class AEDA(TextStrategy):
 
     Of n words, between 1 and n * ``ratio`` marks (a third; at least one) go to as many different places between
     the words, ahead of them or at the end, each mark drawn from . ; ? : ! and the comma.
+
+    So the paper says it. The authors' code draws between 1 and int(0.3 * n + 1) marks, and puts none at the end.
     """
 
     ratio: float = option(

@@ -1,4 +1,4 @@
-"""Best of k: from a pool of ready-made rewrites, train on those on which teacher and student disagree most."""
+"""Best of k: from a pool of ready-made rewrites, train on those from which the student has most to learn."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bench import Attacked, Batch, Context, Models, Rewriter, Strategy, View, option
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
+    import torch
+
     from bench import Example, Resource, Task
     from bench.observer import Observer
     from bench.rewriter import Reads
+
+
+Score = Literal["kl", "teacher-sure-student-unsure", "student-loss"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,13 @@ class BestOfK(Strategy):
     student (in eval mode, without gradient) is asked about them, and the ``k`` with the largest D(T(x') || S(x'))
     become its views. arXiv 2203.09391 has candidates = pool = 8 and k = 2; Minimax-kNN (ACL Findings 2021) selects so
     too. Where the inner strategy makes several copies at once, all of them go into the pool.
+
+    ``score`` says what the largest is of: "kl", D at the recipe's temperature, KL(T || S) also under recipes that
+    minimise something else (scores: the squared error). "teacher-sure-student-unsure": the teacher's largest
+    probability times the entropy of the student's; LLKD (Li et al., 2025, arXiv 2411.08028) keeps the rows that are
+    beyond a moving threshold in each, and among a row's few candidates the product ranks. "student-loss": the
+    student's cross-entropy on the class that the teacher gives the rewrite; SAGE (arXiv 2508.14783) makes data where
+    that loss is large.
     """
 
     inner: Strategy
@@ -87,6 +99,7 @@ class BestOfK(Strategy):
     candidates: int = option(
         2, "the number of rewrites the student is asked about per step", at_least=1, search=[2, 4, 8]
     )
+    score: Score = option("kl", "what of a rewrite has to be large for it to be chosen")
     refresh: int | None = option(
         None,
         "the number of epochs after which the pool is made anew; 0: never; none: as the strategy inside does where it "
@@ -107,6 +120,8 @@ class BestOfK(Strategy):
         self.rewrites = Pool(self.inner, self.pool, refresh)
 
     def supports(self, task: Task) -> str | None:
+        if task.is_regression and self.score != "kl":
+            return f"score={self.score} needs classes, and this task's labels are scores"
         return self.inner.supports(task)
 
     def resources(self) -> Sequence[Resource]:
@@ -118,7 +133,6 @@ class BestOfK(Strategy):
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         import torch
 
-        from bench.distill.losses import row_divergence
         from bench.text_strategy import pick
 
         pool = batch.rewritten_by(self.rewrites)
@@ -129,13 +143,23 @@ class BestOfK(Strategy):
             yield from offered
             return
         with models.evaluating("student"), torch.no_grad():
-            gains = [
-                row_divergence(
-                    models.teacher_targets(view, batch),
-                    models.logits("student", view.student),
-                    is_regression=models.task.is_regression,
-                )
+            scores = [
+                self._scores(models.teacher_targets(view, batch), models.logits("student", view.student), models)
                 for view in offered
             ]
-        for choice in torch.stack(gains).topk(self.k, dim=0).indices:
+        for choice in torch.stack(scores).topk(self.k, dim=0).indices:
             yield pick(offered, choice)
+
+    def _scores(self, teacher: torch.Tensor, student: torch.Tensor, models: Models) -> torch.Tensor:
+        """Return the score [B] of the texts of which teacher and student have the logits [B, C]."""
+        import torch.nn.functional as F
+
+        from bench.distill.losses import row_divergence
+
+        if self.score == "kl":
+            regression, temperature = models.task.is_regression, models.recipe.temperature
+            return row_divergence(teacher, student, is_regression=regression, temperature=temperature)
+        log_student = F.log_softmax(student, dim=-1)
+        if self.score == "student-loss":
+            return F.nll_loss(log_student, teacher.argmax(dim=-1), reduction="none")
+        return teacher.softmax(dim=-1).amax(dim=-1) * -(log_student.exp() * log_student).sum(dim=-1)

@@ -36,7 +36,8 @@ class TinyBertDA(TextStrategy):
     The paper makes 10 to 30 copies of a text, by task, and trains on all of them. Here a step sees one rewrite of a
     row, so that a new one in every epoch (``refresh``) gives as many different texts as there is room for. The original
     word is one of the candidates, as in the paper; special tokens and pieces from inside words are none, so that there
-    are always 15 (the authors drop the latter afterwards). Case, spacing and punctuation stay.
+    are always 15 (the authors drop the latter afterwards). Case, spacing and punctuation stay. Both texts of a pair
+    change, as in the authors' code for MNLI, QNLI and RTE.
     """
 
     rate: float = option(

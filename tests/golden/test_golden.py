@@ -68,6 +68,7 @@ RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "reuse and share": ("mate-kd[reuse=2,share=0.5,generator_steps=1,student_steps=2]", "made-pair", {}),
     "cross-entropy": ("mate-kd[objective=ce,generator_steps=1,student_steps=2,generator_lr=1e-3]", "made-pair", {}),
     "two of four": ("best-of-k(aeda)[k=2,candidates=4,pool=4]", "made-pair", {}),
+    "most uncertain": ("best-of-k(aeda)[score=teacher-sure-student-unsure]", "made-pair", {}),
     "composition": ("aeda+mate-kd[generator_steps=1,student_steps=2,generator_lr=1e-3]", "made-pair", {}),
     "sequential composition": ("freelb+aeda", "made-pair", {}),
     "annealing": ("mate-kd[objective=mse]", "made-pair", {"method": "annealing"}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import random
 from dataclasses import dataclass
 
@@ -96,6 +98,57 @@ def test_the_k_most_divergent_of_the_candidates_are_the_views(task, k):
             assert int(view.student["attention_mask"][row].sum()) == length
             assert torch.equal(view.teacher_logits[row], pool[best[number, row]].teacher_logits[row])
         assert not view.teacher_logits.requires_grad
+
+
+def plain_score(score, teacher, student, temperature):
+    """The score of one text, from lists of logits."""
+
+    def softmax(logits, temperature=1.0):
+        powers = [math.exp(logit / temperature) for logit in logits]
+        return [power / sum(powers) for power in powers]
+
+    if score == "kl":
+        pairs = zip(softmax(teacher, temperature), softmax(student, temperature), strict=True)
+        return sum(t * math.log(t / s) for t, s in pairs) * temperature**2
+    sure, unsure = softmax(teacher), softmax(student)
+    if score == "student-loss":
+        return -math.log(unsure[teacher.index(max(teacher))])
+    return max(sure) * sum(-p * math.log(p) for p in unsure)
+
+
+@pytest.mark.parametrize(
+    ("score", "temperature"),
+    [("kl", 1.0), ("kl", 4.0), ("teacher-sure-student-unsure", 1.0), ("student-loss", 1.0)],
+)
+def test_what_is_chosen_by_is_what_the_score_says(score, temperature):
+    models = make_models()
+    models.recipe = dataclasses.replace(models.recipe, temperature=temperature)
+    strategy = BestOfK(Numbered(), pool=6, candidates=6, score=score)
+    batch = batch_with_rewrites(models, 6, strategy.rewriters(), n=12)
+    pool = batch.rewrites[0][1]
+    models.student.eval()
+    with torch.no_grad():
+        students = [models.logits("student", view.student).tolist() for view in pool]
+    teachers = [view.teacher_logits.tolist() for view in pool]
+
+    def best(score, temperature):
+        scores = [
+            [plain_score(score, t, s, temperature) for t, s in zip(*both, strict=True)]
+            for both in zip(teachers, students, strict=True)
+        ]
+        return [max(range(6), key=lambda form: scores[form][row]) for row in range(12)]
+
+    (view,) = strategy.views(batch, models)
+    chosen = best(score, temperature)
+    for row, form in enumerate(chosen):
+        assert torch.equal(view.teacher_logits[row], pool[form].teacher_logits[row])
+    assert (score, temperature) == ("kl", 1.0) or chosen != best("kl", 1.0)
+
+
+def test_scores_of_classes_are_none_of_a_regression_s():
+    assert "needs classes" in BestOfK(Numbered(), score="student-loss").supports(SCORES)
+    assert BestOfK(Numbered(), score="student-loss").supports(CLASSES) is None
+    assert BestOfK(Numbered()).supports(SCORES) is None
 
 
 def test_candidates_are_drawn_without_repetition_and_the_student_is_asked_only_about_them():
