@@ -19,7 +19,7 @@ STRENGTHS = {
     "nlpaug:random-word": {"aug_p": Strength(1.4, also=_WORDS)},
     "nlpaug:tf-idf": {"aug_p": Strength(1.15, also=_WORDS)},
     "nlpaug:spelling": {"aug_p": Strength(1.15, most=0.75, also=_WORDS)},
-    "nlpaug:synonym": {"aug_p": Strength(0.9, most=0.6, also=_WORDS)},
+    "nlpaug:synonym": {"aug_p": Strength(1.0, most=0.6, also=_WORDS)},
     # Only verbs, adjectives and adverbs have antonyms.
     "nlpaug:antonym": {"aug_p": Strength(1.0, most=0.15, also=_WORDS)},
     # A split word is one replaced and one inserted.
