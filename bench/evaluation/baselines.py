@@ -27,7 +27,7 @@ def majority(task: Task, dev: Sequence[Example]) -> float:
 def baselines(
     task: Task, train: Sequence[Example], dev: Sequence[Example], most: int | None = None
 ) -> dict[str, float]:
-    """Return the score on ``dev``, in the task's main metric, of what is fitted on ``train``'s first ``most`` rows.
+    """Return the score on ``dev``, in the task's main metric, of what is fitted on ``train``, or ``most`` rows of it.
 
     "majority" is the best constant answer. Of pairs, "first text" and "second text" see a bag of the words of that text
     alone (Poliak et al. 2018 call it the hypothesis-only baseline), and "overlap" sees four numbers: the Jaccard
@@ -40,7 +40,8 @@ def baselines(
         kinds = {"words": _bag(0), "bigrams": _bag(0, 2)}
     else:
         kinds = {"first text": _bag(0), "second text": _bag(1), "overlap": _overlaps}
-    fitted = train[:most]
+    chosen = np.sort(np.random.default_rng(0).permutation(len(train))[:most])
+    fitted = [train[row] for row in chosen]
     return {"majority": majority(task, dev)} | {
         name: _score(task, features, fitted, dev) for name, features in kinds.items()
     }

@@ -201,7 +201,7 @@ def test_a_preset_has_a_page_of_settings():
     assert "  max_train=None (int or none, at least 1)" in page
     row = rows("presets", "mini")["mini"]
     assert row["settings"]["recipe"]["clip"]["meaning"] == "the largest norm of the gradient"
-    assert row["settings"]["recipe"]["epochs"]["value"] == 5
+    assert row["settings"]["recipe"]["epochs"]["value"] == 8
 
 
 def test_the_page_of_a_preset_has_what_it_gives_to_strategies(tmp_path):
@@ -336,6 +336,24 @@ def test_a_task_file_of_one_s_own_is_read_to_the_last_row_and_its_first_ones_are
     wrong = CliRunner().invoke(main, ["list", "tasks", str(path)])
     assert wrong.exit_code == 1
     assert "rows.tsv:3: label 'perhaps' is not allowed; allowed: no, yes" in wrong.stderr
+
+
+def test_baselines_of_any_task_are_listed_where_they_are_asked_for(tmp_path):
+    rows = "".join(f"{word} {i}\t{label}\n" for i in range(20) for word, label in (("good", "yes"), ("dull", "no")))
+    (tmp_path / "train.tsv").write_text(f"text\tlabel\n{rows}")
+    (tmp_path / "dev.tsv").write_text("text\tlabel\ngood film\tyes\ndull film\tno\n")
+    path = tmp_path / "own.toml"
+    path.write_text(
+        'name = "own"\ntexts = ["text"]\nlabels = ["no", "yes"]\n[files]\ntrain = "train.tsv"\ndev = "dev.tsv"\n'
+    )
+    done = CliRunner().invoke(main, ["list", "tasks", str(path), "--baselines"])
+    assert done.exit_code == 0, done.output
+    assert "     baselines: majority 50.0, words 100.0, bigrams 100.0\n" in done.stdout
+    assert "baselines" not in CliRunner().invoke(main, ["list", "tasks", str(path)]).stdout
+    (row,) = json.loads(
+        CliRunner().invoke(main, ["list", "tasks", str(path), "--baselines", "--format", "json"]).stdout
+    )
+    assert row["baselines"] == {"majority": 0.5, "words": 1.0, "bigrams": 1.0}
 
 
 def test_the_package_runs_as_a_module():
