@@ -12,7 +12,12 @@ from bench.reporting.marks import ON_SCORES, ON_TASKS, ON_TEACHERS
 
 OPTIMISTIC, NOT_COMPARABLE, OTHER_TASKS, OTHER_SEEDS, LESS_DATA, ONE_SEED = "*", "†", "‡", "~", "§", "?"
 AVERAGE_LABELS = {ALL_TASKS: "average", WITHOUT_WNLI: "avg, no WNLI"}
-SECOND_DEV = "dev_mismatched"
+SMOKE_RUN, SMOKE_NOTE = "quick", "a smoke run: it shows that all works; its scores say nothing of strategies"
+SECOND_DEVS = {
+    "dev_mismatched": ("mm", "MNLI's mismatched dev set"),
+    "shifted": ("shifted", "dev rows with more of the words that are rare in training"),
+}
+"""Splits beside dev that are shown and are in no average: what their lines are called, and what they are."""
 
 
 def line_name(row: dict[str, Any]) -> str:
@@ -38,7 +43,13 @@ def notes(rows: list[dict[str, Any]], averages: list[dict[str, Any]], failures: 
     """Return what must stand under one preset's table: how its numbers came about, and what they are not."""
     lines = []
     if rows:
-        lines = [*_notes_on_scores(rows), *_warnings(rows), *_notes_on_settings(rows), *_notes_on_averages(averages)]
+        lines = [SMOKE_NOTE] if rows[0]["preset"] == SMOKE_RUN else []
+        lines += [
+            *_notes_on_scores(rows),
+            *_warnings(rows),
+            *_notes_on_settings(rows),
+            *_notes_on_averages(averages),
+        ]
     lost: dict[tuple[str, str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for failure in failures:
         lost[failure["status"], failure["strategy"], failure["reason"]][failure["task"]].append(failure["seed"])
@@ -88,8 +99,11 @@ def _notes_on_scores(rows: list[dict[str, Any]]) -> list[str]:
         lines.append(f"no difference on {', '.join(sorted(apart))} where no seed is shared with {baseline!r}")
     if any(row["n_paired"] == 1 and row["strategy"] != baseline for row in rows):
         lines.append(f"{ONE_SEED} a difference from one seed: an anecdote; give more, --seeds 5")
-    if any(f"{SECOND_DEV}.{row['metric']}" in row["metrics"] for row in rows):
-        lines.append("mnli-mm: MNLI's mismatched dev set, in no average")
+    for split, (suffix, what) in SECOND_DEVS.items():
+        tasks = {row["task"]: None for row in rows if f"{split}.{row['metric']}" in row["metrics"]}
+        if tasks:
+            name = f"{next(iter(tasks))}-{suffix}" if len(tasks) == 1 else f"…-{suffix}"
+            lines.append(f"{name}: {what}, in no average")
     for name in strategies:
         options = [row["options"] for row in rows if row["strategy"] == name]
         # Options that a strategy has got since some of the runs are no difference.

@@ -16,7 +16,7 @@ from bench.reporting.notes import (
     OPTIMISTIC,
     OTHER_SEEDS,
     OTHER_TASKS,
-    SECOND_DEV,
+    SECOND_DEVS,
     column_order,
     line_name,
     notes,
@@ -134,10 +134,11 @@ def _grid(
         teachers = [row["teacher"] for row in by_strategy.values() if row["teacher"] is not None]
         teacher = _points(sum(teachers) / len(teachers)) if teachers else "–"
         table.append(Row(line_name(first) + marks, teacher + _signs(ON_TEACHERS, by_strategy.values()), cells))
-        second = {s: row["metrics"].get(f"{SECOND_DEV}.{row['metric']}") for s, row in by_strategy.items()}
-        if any(value is not None for value in second.values()):
-            cells = [MISSING if second.get(s) is None else Score(_points(second[s])) for s in strategies]
-            table.append(Row(line_name(first | {"task": f"{task}-mm"}) + marks, "–", cells))
+        for split, (suffix, _) in SECOND_DEVS.items():
+            second = {s: row["metrics"].get(f"{split}.{row['metric']}") for s, row in by_strategy.items()}
+            if any(value is not None for value in second.values()):
+                cells = [MISSING if second.get(s) is None else Score(_points(second[s])) for s in strategies]
+                table.append(Row(line_name(first | {"task": f"{task}-{suffix}"}) + marks, "–", cells))
     table += _summary(averages, strategies, len({row["task"] for row in rows if row["main"]}))
     return Grid(preset, strategies, table, notes(rows, averages, failures))
 

@@ -305,11 +305,22 @@ def test_what_a_reader_must_know_stands_below_the_table():
     assert "selection: last" in text
 
 
-def test_mnli_shows_its_mismatched_set_outside_the_average():
-    scores = {"dev": {"accuracy": 0.8}, "dev_mismatched": {"accuracy": 0.7}}
+def test_splits_beside_dev_have_lines_of_their_own_outside_the_average():
+    scores = {"dev": {"accuracy": 0.8}, "dev_mismatched": {"accuracy": 0.7}, "shifted": {"accuracy": 0.5}}
     records = [run("mnli", value=0.8, metrics=scores), run("rte", value=0.6)]
     assert cells(grid(records), "mnli-mm")["none"].mean == "70.0"
+    assert cells(grid(records), "mnli-shifted")["none"].mean == "50.0"
     assert cells(grid(records), "avg, no WNLI")["none"].mean == "70.0"
+    assert "mnli-mm: MNLI's mismatched dev set, in no average" in grid(records).notes
+    assert (
+        "mnli-shifted: dev rows with more of the words that are rare in training, in no average" in grid(records).notes
+    )
+
+
+def test_a_smoke_run_says_that_it_says_nothing():
+    assert not any("smoke" in note for note in grid([run("rte")]).notes)
+    (quick,) = {note for note in grid([run("rte") | {"preset": "quick"}]).notes if "smoke" in note}
+    assert quick == "a smoke run: it shows that all works; its scores say nothing of strategies"
 
 
 def test_text_is_plain_and_cuts_nothing_however_narrow():
