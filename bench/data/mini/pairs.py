@@ -157,7 +157,7 @@ def wnli(voice: Voice) -> Row:
     """Coreference: 1 the second text means whom the first means by "he", 0 the other one."""
     verbs, doer_is, other_is = (part.strip() for part in voice.pick(voice.lexicon.because).split(">"))
     verb = voice.tailed(verbs.split("|"))
-    of_doer, label = voice.chance(0.5), int(voice.chance(0.5))
+    of_doer, label = voice.chance(FREQUENT), int(voice.chance(0.57))
     people = [person for theme in voice.lexicon.themes for person in voice.lexicon.people[theme]]
     doer, other = (voice.noun(person) for person in voice.rng.sample(people, 2))
     reason = f"because he was {doer_is if of_doer else other_is}"
