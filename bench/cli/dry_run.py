@@ -1,4 +1,4 @@
-"""`bench run --dry-run`: what a grid's cells would do, what is cached, and how long it would take."""
+"""What a grid's cells would do, what is cached, and how long it would take: `bench run --dry-run`, and before a run."""
 
 from __future__ import annotations
 
@@ -39,11 +39,23 @@ def overview(done: Sequence[str], jobs: Sequence[CellJob], results: Path, progre
     rows += [view.cell(job) for job in to_run]
     rows += view.models(to_run)
     width = max(len(row.name) for row in rows)
-    seconds = sum(row.seconds for row in rows if row.seconds is not None)
-    rest = ", plus the cells of unknown time" if any(row.seconds is None for row in rows) else ""
-    total = f"{len(to_run)} cells to run, {len(done)} done: about {clock_time(seconds)}{rest}"
+    total = f"{len(to_run)} cells to run, {len(done)} done: {_total(rows)}"
     lines = [f"{row.name:<{width}}  {row.what}" for row in rows]
     return "\n".join([*lines, f"{total} (this took {time.monotonic() - start:.0f} s)"])
+
+
+def estimate(jobs: Sequence[CellJob], results: Path, progress: Progress) -> str:
+    """Return in a line how long ``jobs`` will take: each strategy and model is timed on one task and counts for all."""
+    view = _View(results, progress, once=True)
+    to_run = [job for job in jobs if not _reason(job)]
+    rows = [*map(view.cell, to_run), *view.models(to_run)]
+    return f"{len(to_run)} cells to run: {_total(rows)} (from a few updates; cell by cell: --dry-run)"
+
+
+def _total(rows: Sequence[_Line]) -> str:
+    seconds = sum(row.seconds for row in rows if row.seconds is not None)
+    rest = ", plus the cells of unknown time" if any(row.seconds is None for row in rows) else ""
+    return f"about {clock_time(seconds)}{rest}"
 
 
 def _reason(job: CellJob) -> str | None:
@@ -51,28 +63,38 @@ def _reason(job: CellJob) -> str | None:
 
 
 class _View:
-    """Looks cells up among the runs recorded, or has a few updates timed, each kind once."""
+    """Looks cells up among the runs recorded, or has a few updates timed: on each task, or ``once`` for all."""
 
-    def __init__(self, results: Path, progress: Progress) -> None:
+    def __init__(self, results: Path, progress: Progress, *, once: bool = False) -> None:
         from bench.experiment.calibration import Calibration
         from bench.experiment.pace import Pace
 
         self._progress, self._pace = progress, Pace(results)
         self._calibration = cache(lambda parts: Calibration(parts, results))
-        self._timed: dict[tuple[str, str], float | None] = {}
+        self._once = once
+        self._timed: dict[tuple[str, str], float | None] = {}  # seconds per update
 
     def cell(self, job: CellJob) -> _Line:
         """Return what ``job`` would do, and how long it would take."""
         if rates := self._pace.like(job):
             runs = "1 run" if len(rates) == 1 else f"{len(rates)} runs"
             return _to_do(str(job.cell), "to run", statistics.median(rates) * job.updates, f"from {runs} like it")
-        kind = (job.cell.task.name, str(job.cell.strategy))
+        kind = ("" if self._once else job.cell.task.name, str(job.cell.strategy))
         if kind not in self._timed:
-            self._progress.doing(f"timing a few updates of {kind[1]} on {kind[0]}")
-            self._timed[kind] = self._calibration(job.parts).cell(job)
-        if (seconds := self._timed[kind]) is None:
+            self._progress.doing(f"timing a few updates of {kind[1]} on {job.cell.task.name}")
+            self._timed[kind] = self._per_update(job)
+        if (rate := self._timed[kind]) is None:
             return _Line(str(job.cell), "to run, time unknown until it has run once: it rewrites texts", None)
-        return _to_do(str(job.cell), "to run", seconds, _TIMED)
+        return _to_do(str(job.cell), "to run", rate * job.updates, _TIMED)
+
+    def _per_update(self, job: CellJob) -> float | None:
+        try:
+            seconds = self._calibration(job.parts).cell(job)
+        except (Exception, SystemExit):
+            if not self._once:
+                raise
+            return None  # before a run: what a strategy does wrong is its cells' failure, and recorded there
+        return None if seconds is None else seconds / job.updates
 
     def models(self, jobs: Sequence[CellJob]) -> Iterator[_Line]:
         """Yield the teachers and generators that ``jobs`` need, and how long their training would take."""
@@ -84,9 +106,17 @@ class _View:
                 teachers[job.parts, job.cell.task.name] = None
             if any(job.parts.origin(role) == "generator" for role in roles & {"teacher", "student", "generator"}):
                 generators[job.parts] = None
+        per_row: dict[Parts, float] = {}
         for parts, task in teachers:
-            self._progress.doing(f"timing a few updates of the teacher of {task}")
-            yield _model(f"teacher of {task}", self._calibration(parts).teacher(task))
+            rows = parts.source.count(task)["train"]
+            if self._once and parts in per_row:
+                seconds: float | None = per_row[parts] * rows
+            else:
+                self._progress.doing(f"timing a few updates of the teacher of {task}")
+                seconds = self._calibration(parts).teacher(task)
+            if seconds is not None:
+                per_row[parts] = seconds / rows
+            yield _model(f"teacher of {task}", seconds)
         for parts in generators:
             self._progress.doing("timing a few updates of the generator")
             yield _model("generator", self._calibration(parts).generator())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from bench.errors import BenchError, UsageError
 @click.option("--workers", type=click.IntRange(1), help="Processes that rewrite texts.  [default: one per core]")
 @click.option("--weak-teacher", is_flag=True, help="Distil even from a teacher that learned nothing.")
 @click.option("--redo", is_flag=True, help="Run cells again that have a record.")
+@click.option("--quick", is_flag=True, help="A smoke run on one embedded task in a minute: preset quick, task qnli.")
 @click.option("--dry-run", is_flag=True, help="Only say what would run, what is cached, and how long it would take.")
 @choices_options
 def run(
@@ -53,6 +55,7 @@ def run(
     workers: int | None,
     weak_teacher: bool,
     redo: bool,
+    quick: bool,
     dry_run: bool,
     choices: Choices,
 ) -> None:
@@ -61,13 +64,15 @@ def run(
     The teacher of each task is fine-tuned first, and cached. The same command again does only what is
     missing; a run that was cut off goes on from its checkpoint.
     """
-    from bench.cli.dry_run import overview
+    from bench.cli.dry_run import estimate, overview
     from bench.data.custom import by_source
     from bench.experiment.grid import choose_tasks, make_grid
     from bench.experiment.progress import watching
     from bench.experiment.tuning import as_tuned
     from bench.spec import at_strength, parse_list, split_list
 
+    if quick:
+        choices, tasks = _smoke_run(choices, tasks)
     if seeds is not None and given:
         raise UsageError("--seeds says how many, --seed which: give one of the two")
     if strength is not None and tuned:
@@ -99,6 +104,8 @@ def run(
         if dry_run:
             click.echo(overview([str(cell) for cell, _ in done], jobs, choices.results, progress))
             return
+        if len(jobs) > 1:
+            progress.note(estimate(jobs, choices.results, progress))
         fresh = launch(jobs, choices.results, progress, redo=redo)
     _show([*(record for _, record in done), *fresh], choices.results, len(fresh))
     if failed := sum(record["status"] == "failed" for record in fresh):
@@ -106,6 +113,13 @@ def run(
             f"{failed} of {len(done) + len(fresh)} cells failed (error.txt in its folder says where); "
             "the same command tries them again"
         )
+
+
+def _smoke_run(choices: Choices, tasks: str) -> tuple[Choices, str]:
+    """Return what --quick chooses: the preset of that name, and a task that is learned fast unless tasks are named."""
+    if choices.preset != "mini" or choices.data_dir is not None:
+        raise UsageError("--quick is a preset of its own, on embedded tasks: leave --preset and --data-dir out")
+    return dataclasses.replace(choices, preset="quick"), "qnli" if tasks == "all" else tasks
 
 
 def _show(records: list[dict[str, Any]], results: Path, ran: int) -> None:

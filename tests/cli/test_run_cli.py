@@ -586,6 +586,27 @@ def test_a_recipe_is_another_setting_under_which_every_strategy_runs(results):
     assert "annealing" in unknown.output
 
 
+def test_a_smoke_run_is_a_preset_of_its_own_on_one_task(results):
+    done = bench("--quick", "--strategy", "none", results=results)
+    assert done.exit_code == 0, done.output
+    (record,) = records(results)
+    assert (record["preset"], record["task"]) == ("quick", "qnli")
+    assert "a smoke run: it shows that all works" in done.output
+    with_preset = bench("--quick", "--preset", "minilm", results=results)
+    assert with_preset.exit_code == 2
+    assert "--quick is a preset of its own, on embedded tasks: leave --preset and --data-dir out" in with_preset.output
+
+
+def test_how_long_a_grid_takes_is_said_before_it_starts(results):
+    done = bench("--strategy", "finetune", "--tasks", "rte,cola", results=results)
+    assert done.exit_code == 0, done.output
+    estimate = re.search(
+        r"2 cells to run: about (\d+):(\d\d) \(from a few updates; cell by cell: --dry-run\)", done.output
+    )
+    assert estimate
+    assert done.output.index(estimate[0]) < done.output.index("[1/2]")
+
+
 def test_a_dry_run_says_what_would_run_how_long_it_takes_and_runs_nothing(no_teachers, tmp_path):
     mine = write_strategy(
         tmp_path,

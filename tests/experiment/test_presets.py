@@ -20,7 +20,15 @@ def test_every_preset_is_valid_and_says_what_it_is_for(name):
     assert settings.preset == name
     assert 20 < len(settings.about) < 200
     assert settings.to_dict()["recipe"]["batch_size"] == settings.recipe.batch_size
-    assert settings.data.source == ("mini" if name == "mini" else "hub")
+    assert settings.data.source == ("mini" if name in ("mini", "quick") else "hub")
+
+
+def test_a_smoke_run_has_the_models_of_mini_and_less_training():
+    mini, quick = load_settings("mini"), load_settings("quick")
+    for role in ("teacher", "student", "generator"):
+        assert getattr(quick, role).shape == getattr(mini, role).shape
+    assert quick.teacher.epochs + quick.recipe.epochs <= (mini.teacher.epochs + mini.recipe.epochs) / 2
+    assert quick.generator.tokens <= mini.generator.tokens / 2
 
 
 def test_overrides_are_typed_and_the_last_one_holds():
