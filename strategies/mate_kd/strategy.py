@@ -132,7 +132,6 @@ class MateKD(Strategy):
         """Take one step up D(T(X'), S(X')) in the generator's parameters: the paper's inner maximisation."""
         import torch
 
-        from bench.distill.losses import divergence
         from bench.models.masked_lm import draw_mask, gumbel, masked_logits, soft_inputs
 
         teacher, student, generator = models.teacher, models.student, models.generator
@@ -148,20 +147,26 @@ class MateKD(Strategy):
                 logits = masked_logits(models, inputs, masked)
                 noisy = (logits + gumbel(logits.shape, models.rng, logits.device)) / self.tau
                 relaxed, ids = noisy.softmax(dim=-1), noisy.argmax(dim=-1)
-                disagreement = divergence(
-                    models.logits("teacher", soft_inputs(teacher, inputs, masked, relaxed, ids)),
-                    models.logits("student", soft_inputs(student, inputs, masked, relaxed, ids)),
-                    is_regression=models.task.is_regression,
-                    temperature=models.recipe.temperature,
-                    objective=self.objective,
-                )
-                loss = -share * disagreement
+                read = (soft_inputs(model, inputs, masked, relaxed, ids) for model in (teacher, student))
+                loss = -share * self.climbed(models, *read)
                 models.backward("generator", loss, len(masked))
                 losses.append(loss.detach())
         models.accelerator.clip_grad_norm_(generator.parameters(), self.generator_clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return torch.stack(losses).sum()
+
+    def climbed(self, models: Models, teacher: Inputs, student: Inputs) -> torch.Tensor:
+        """Return what the generator maximises, a mean over the rows of what ``teacher`` and ``student`` read: D."""
+        from bench.distill.losses import divergence
+
+        return divergence(
+            models.logits("teacher", teacher),
+            models.logits("student", student),
+            is_regression=models.task.is_regression,
+            temperature=models.recipe.temperature,
+            objective=self.objective,
+        )
 
     def adversary_gain(self, batch: Batch, models: Models, start: Models) -> AdversaryGain:
         """Compare D(T, S), and the distribution at the masked words, with the untrained generator's."""

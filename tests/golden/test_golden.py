@@ -43,6 +43,7 @@ RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "shuffled-words",
         "finetune",
         "mate-kd[generator_steps=1,student_steps=2,generator_lr=1e-3]",
+        "cilda[generator_steps=1,student_steps=2,generator_lr=1e-3]",
         "mlm",
         "vda",
         "freelb",
