@@ -39,7 +39,7 @@ def page(topic: str) -> str:
 
 def strategies() -> dict[str, str]:
     """Return the topics that are strategies and families, each with the name of its page's file."""
-    return {name: "composition" if name == COMPOSED else name for name in [*targets(), *families()]}
+    return {name: "composition" if name == COMPOSED else name.replace(":", "-") for name in [*targets(), *families()]}
 
 
 def title(text: str) -> str:

@@ -132,7 +132,8 @@ def sample(
         top_p=top_p,
         top_k=0,
         max_new_tokens=min(most, longest(model, tokenizer)) - 1,
-        pad_token_id=end,
+        # Nothing is padded; the start's own token would be taken for padding.
+        pad_token_id=0 if start else 1,
     )
     with seeded(seed), torch.inference_mode():
         drawn = model.eval().generate(

@@ -1,0 +1,1 @@
+"""The strategies ``llm:…``: texts that a large language model writes, run here or behind an endpoint."""

@@ -1,0 +1,141 @@
+"""An OpenAI-shaped endpoint: one question, one answer, with time limits, tries and what it cost."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    sleep_using_event,
+    stop_after_attempt,
+    stop_any,
+    stop_when_event_set,
+)
+
+from bench.errors import BenchError
+from strategies.llm.answers import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LONGEST_WAIT = 60.0
+_MOST_BYTES = 1 << 20
+# What a chat template may put around a question.
+_AROUND = 64
+# Of the address, the key or the model: no other question would fare better.
+_HOPELESS = (401, 402, 403, 404, 405)
+
+
+class NoAnswerError(Exception):
+    """A question got no answer; ``again``: another try may help, ``after`` so many seconds if the endpoint says so."""
+
+    def __init__(self, why: str, after: float | None = None, *, again: bool = True) -> None:
+        super().__init__(why)
+        self.after, self.again = after, again
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where and how to ask. ``wait`` are the seconds before the second try, twice as many before each that follows."""
+
+    url: str
+    model: str
+    temperature: float
+    answer_tokens: int
+    timeout: float
+    tries: int
+    wait: float
+    key: str | None = field(default=None, repr=False)
+
+    def most_tokens(self, prompt: str) -> tuple[int, int]:
+        """Return how many tokens question and answer may take at most: a token is a byte or more."""
+        return len(prompt.encode()) + _AROUND, self.answer_tokens
+
+    def ask(self, client: httpx.Client, prompt: str, seed: int, ended: threading.Event) -> Answer:
+        """Return the model's answer to ``prompt``; no try begins once ``ended`` is set.
+
+        Raises NoAnswerError where it is slow, overloaded or answers no JSON at every try, BenchError where another
+        try would not help: a key, a model or an address that it does not take.
+        """
+        retrying = Retrying(
+            stop=stop_any(stop_after_attempt(self.tries), stop_when_event_set(ended)),
+            wait=self._seconds,
+            sleep=sleep_using_event(ended),
+            retry=retry_if_exception(lambda error: isinstance(error, NoAnswerError) and error.again),
+            reraise=True,
+        )
+        return retrying(self._ask_once, client, prompt, seed)
+
+    def _seconds(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome is not None else None
+        asked = error.after if isinstance(error, NoAnswerError) else None
+        return min(_LONGEST_WAIT, self.wait * 2 ** (state.attempt_number - 1) if asked is None else asked)
+
+    def _ask_once(self, client: httpx.Client, prompt: str, seed: int) -> Answer:
+        question = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": prompt}],
+            "temperature": self.temperature,
+            "max_tokens": self.answer_tokens,
+            "seed": seed,
+        }
+        headers = {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
+        place, deadline, body = f"{self.url.rstrip('/')}/chat/completions", time.monotonic() + self.timeout, b""
+        try:
+            with client.stream("POST", place, json=question, headers=headers, timeout=self.timeout) as response:
+                # The library's limit is for each piece, and an endpoint may send one now and then for hours.
+                for piece in response.iter_bytes():
+                    body += piece
+                    if time.monotonic() > deadline or len(body) > _MOST_BYTES:
+                        raise NoAnswerError(f"no whole answer in {self.timeout:g} s")
+        except httpx.TimeoutException as error:
+            raise NoAnswerError(f"no answer in {self.timeout:g} s") from error
+        except httpx.TransportError as error:
+            raise NoAnswerError(f"{type(error).__name__}: {self._without_key(str(error))}") from error
+        if response.status_code == 429 or response.status_code >= 500:
+            raise NoAnswerError(self._said(response.status_code, body), _retry_after(response.headers))
+        if response.status_code in _HOPELESS or response.is_redirect:
+            raise BenchError(f"{place}: {self._said(response.status_code, body)}; see the options url, model and key")
+        if response.status_code != 200:  # too long a text, say
+            raise NoAnswerError(self._said(response.status_code, body), again=False)
+        return self._read(prompt, body)
+
+    def _read(self, prompt: str, body: bytes) -> Answer:
+        try:
+            record = json.loads(body)
+            choice = record["choices"][0]
+            text = choice["message"].get("content")
+            if not isinstance(text, str | None):
+                raise TypeError(f"its content is {type(text).__name__}")
+            usage = record.get("usage") or {}
+            # What an endpoint does not count is taken for the most that it can be.
+            most = self.most_tokens(prompt)
+            tokens = (usage.get("prompt_tokens", most[0]), usage.get("completion_tokens", most[1]))
+            refused = choice["message"].get("refusal") or choice.get("finish_reason") == "content_filter"
+            return Answer((text or "").strip() or None if not refused else None, *map(int, tokens))
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            raise NoAnswerError(
+                f"no answer of OpenAI's shape: {self._without_key(body.decode(errors='replace'))}"
+            ) from error
+
+    def _said(self, status: int, body: bytes) -> str:
+        return f"status {status}: {self._without_key(body.decode(errors='replace'))}"
+
+    def _without_key(self, text: str) -> str:
+        """Return the beginning of what an endpoint said, in a line; some repeat the key they were given."""
+        text = " ".join(text.split())
+        return (text.replace(self.key, "…") if self.key else text)[:200]
+
+
+def _retry_after(headers: Mapping[str, Any]) -> float | None:
+    try:
+        return max(0.0, float(headers.get("retry-after", "")))
+    except ValueError:  # none, or a date
+        return None
