@@ -106,7 +106,7 @@ def test_on_a_terminal_changes_are_in_colour(monkeypatch):
 
 
 def test_rows_before_and_after_and_what_the_changes_amount_to(bench, strategies):
-    done = bench("--strategy", f"{strategies}:Shout[copies=2]", "--task", "rte", "-n", 3)
+    done = bench("--strategy", f"{strategies}:Shout[copies=2,side=task]", "--task", "rte", "-n", 3)
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     heads = [number for number, line in enumerate(lines) if line.startswith("rte, training row ")]
@@ -152,7 +152,7 @@ def test_what_the_generator_samples_is_shown_as_the_models_read_it(bench):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--task", "rte", "--strategy", "{mine}:Noise"], "these make text: mate-kd, mlm, "),
+        (["--task", "rte", "--strategy", "{mine}:Noise"], "these make text: "),
         (["--task", "rte", "--strategy", "freelb+none"], "freelb+none rewrites no text"),
         (["--task", "rte", "--strategy", "{mine}:Needy"], "victim=teacher"),
         (["--task", "rtee", "--strategy", "aeda"], "did you mean 'rte'?"),
@@ -253,7 +253,7 @@ def test_a_file_comes_back_with_its_rewritten_texts(bench, strategies, rows, tmp
 
 def test_copies_stand_below_each_other_and_failures_say_why(bench, strategies, tmp_path):
     path = tmp_path / "pairs.jsonl"
-    pairs = [("good morning", "hello you", 1), ("room 101", "see here", 0)]
+    pairs = [("good morning", "hello you", 1), ("room 101", "see here", 0), ("go on", "no way", 1)]
     path.write_text("".join(json.dumps({"premise": a, "hypothesis": b, "n": n}) + "\n" for a, b, n in pairs))
     done = bench(path, "--strategy", f"{strategies}:Shout[copies=2]")
     assert done.exit_code == 0, done.output
@@ -261,14 +261,15 @@ def test_copies_stand_below_each_other_and_failures_say_why(bench, strategies, t
     assert [(row["premise_augmented"], row["hypothesis_augmented"]) for row in found] == [
         *[("good MORNING!!", "hello YOU!!")] * 2,
         *[("room 101", "see here")] * 2,
+        *[("go ON!!", "no WAY!!")] * 2,
     ]
-    assert [row["augmented_form"] for row in found] == [1, 2, 1, 2]
+    assert [row["augmented_form"] for row in found] == [1, 2] * 3
     why = [row["augmentation_failed"] for row in found]
-    assert why[:2] == [None, None]
+    assert why[:2] == why[4:] == [None, None]
     assert why[2] == why[3]
     assert re.fullmatch(r"ValueError: a number \(\w+\.py:\d+\)", why[2])
-    assert [row["n"] for row in found] == [1, 1, 0, 0]
-    assert "50.0% of their 4 forms are changed, 1 rows failed\n  1 x ValueError: a number" in done.stdout
+    assert [row["n"] for row in found] == [1, 1, 0, 0, 1, 1]
+    assert "66.7% of their 6 forms are changed, 1 rows failed\n  1 x ValueError: a number" in done.stdout
 
 
 def test_the_rows_are_written_to_the_working_directory_and_not_beside_a_file_that_others_share(
