@@ -16,6 +16,7 @@ from strategies.catalogues import Member
 
 if TYPE_CHECKING:
     from bench import Example, Resource, Task
+    from bench.observer import Observer
     from bench.rewriter import Forms, Reads
 
 TASK = "{task}"
@@ -68,6 +69,13 @@ class FileRows(Member, Strategy, Rewriter):
 
     def reads(self) -> tuple[Reads, ...]:
         return ("texts",)
+
+    def prepare(self, examples: Sequence[Example], context: Context, observer: Observer) -> None:
+        made, _ = self._made(context.task)
+        repeats = sum(len(forms) - len(set(forms)) for forms in made.values())
+        if repeats:
+            rows, whose = sum(map(len, made.values())), "" if self.id is None else " of the same number"
+            observer.note(f"{self.place(context.task)}: {repeats:,} of {rows:,} rows repeat another{whose}")
 
     def rewrite(self, examples: Sequence[Example], rngs: Sequence[random.Random], context: Context) -> list[Forms]:
         from bench.rewriter import dealt

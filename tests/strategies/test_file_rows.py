@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 from click.testing import CliRunner
+from tiny import Notes
 
 from bench import Example
 from bench.cli import main
@@ -26,10 +27,10 @@ SST2 = GLUE["sst2"]
 ROWS = [Example(id, (text,), 0) for id, text in [(0, "a b"), (2, "c d"), (5, "e f"), (6, "e f")]]
 
 
-def made(spec, rows=ROWS, task=SST2, cache=None, ask=None):
+def made(spec, rows=ROWS, task=SST2, cache=None, ask=None, observer=None):
     strategy = StrategySpec.parse(spec).create()
     context = context_for(strategy, task, lambda role: ("", ""), rows=rows)
-    return rewrite_all(strategy, rows if ask is None else ask, context, cache=cache).forms
+    return rewrite_all(strategy, rows if ask is None else ask, context, cache=cache, observer=observer).forms
 
 
 @pytest.fixture
@@ -58,6 +59,14 @@ def test_free_rows_are_dealt_out_until_all_are_used(table):
     assert set(times) == set(texts)
     assert sorted(times.values()) == [1] * 8 + [2] * 2
     assert made(f"{table(sentence=texts[:2])}[id=none]") == [[("row 0",)], [("row 1",)]] * 2
+
+
+@pytest.mark.parametrize(("options", "said"), [("[id=none]", "2 of 5 rows repeat another"), ("", "1 of 5 rows repeat")])
+def test_rows_that_repeat_others_are_counted(table, options, said):
+    notes = Notes()
+    made(table(id=[0, 2, 5, 6, 6], sentence=["a", "b", "b", "c", "c"]) + options, observer=notes)
+    (note,) = notes.notes
+    assert said in note
 
 
 def test_a_wrapper_keeps_rows_of_one_text_apart(table):
