@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, get_args, get_origin
@@ -199,6 +199,25 @@ def at_strength(specs: list[StrategySpec], share: float | None) -> tuple[list[St
     changed = [spec.at_strength(share) if spec.has_strength() else spec for spec in specs]
     note = f"without a strength, and as shipped: {', '.join(without)}"
     return list(dict.fromkeys(changed)), [note] if without else []
+
+
+def with_budgets(specs: Sequence[StrategySpec], budgets: Sequence[str]) -> list[StrategySpec]:
+    """Return ``specs``, and each control among them once more for every one of ``budgets``, "KIND" or "KIND=STRATEGY".
+
+    Without a strategy the budget is that of each of ``specs`` that is no control. UsageError where there is none.
+    """
+    kinds = {"forwards": "forwards_of", "seconds": "seconds_of"}
+    controls = [spec for spec in specs if {*kinds.values()} <= options_of(load(spec.name)).keys()]
+    more = []
+    for budget in budgets:
+        kind, _, name = budget.partition("=")
+        if kind not in kinds:
+            raise unknown("budget", kind, kinds)
+        others = [name] if name else [str(spec) for spec in specs if spec not in controls]
+        if not (controls and others):
+            raise UsageError(f"--budget {budget} gives a control, such as none, what another strategy took: name both")
+        more += [control.with_options({kinds[kind]: other}) for control in controls for other in others]
+    return list(dict.fromkeys([*specs, *more]))
 
 
 def preset_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -188,6 +188,10 @@ class Strategy(Options):
         """Return the weights of labels, teacher and views in the place of ``recipe.weights``; None: the recipe's."""
         return None
 
+    def budget(self) -> tuple[str, str] | None:
+        """Return ("forwards" or "seconds", STRATEGY): as much as that one took; None: the recipe's student updates."""
+        return None
+
     def supports(self, task: Task) -> str | None:
         """Return None, or the reason why this strategy skips ``task`` (shown in the table)."""
         return None

@@ -42,6 +42,7 @@ def run(task="rte", strategy="none", seed=0, value=0.5, seconds=10.0, **changes)
         "selection": {"rule": "last", "optimistic": False},
         "cost": {"student_updates": 100, "adversary_updates": 0, "train_seconds": seconds, "rewritten": {}},
         "adversary": None,
+        "budget": None,
         "text_quality": None,
         "checks": {"constant": None, "most_predicted": None, "dev_in_train": None},
         "provenance": {"hardware": "cpu", "finished": "2025-01-01"},

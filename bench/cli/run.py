@@ -32,6 +32,14 @@ from bench.errors import BenchError, UsageError
 @click.option(
     "--strength", type=float, help="Share of the words or tokens changed, for every strategy that has an option for it."
 )
+@click.option(
+    "--budget",
+    "budgets",
+    multiple=True,
+    metavar="forwards|seconds[=STRATEGY]",
+    help="Also run the controls given for the passes or the time that STRATEGY takes (if none is named, each of the "
+    "others). Repeatable.",
+)
 @click.option("--tuned", is_flag=True, help="Run every strategy with the options that `bench tune` chose for it.")
 @click.option("--seeds", type=click.IntRange(1, 1000), help="How many seeds, from 0 on.  [default: 1]")
 @click.option("--seed", "given", type=click.IntRange(0, 2**31 - 1), multiple=True, help="This seed. Repeatable.")
@@ -47,6 +55,7 @@ def run(
     strategies: str,
     tasks: str,
     strength: float | None,
+    budgets: tuple[str, ...],
     tuned: bool,
     seeds: int | None,
     given: tuple[int, ...],
@@ -69,7 +78,7 @@ def run(
     from bench.experiment.grid import choose_tasks, make_grid
     from bench.experiment.progress import watching
     from bench.experiment.tuning import as_tuned
-    from bench.spec import at_strength, parse_list, split_list
+    from bench.spec import at_strength, parse_list, split_list, with_budgets
 
     if quick:
         choices, tasks = _smoke_run(choices, tasks)
@@ -80,6 +89,7 @@ def run(
     asked = {"data.max_train": max_train, "recipe.method": recipe, "teacher.force": weak_teacher or None}
     settings, source = choices.open(*(f"{key}={value}" for key, value in asked.items() if value is not None))
     specs, notes = at_strength(parse_list(strategies, settings.strategies), strength)
+    specs = with_budgets(specs, budgets)
     grids = []
     which = list(dict.fromkeys(given)) or range(seeds or 1)
     for where, names in by_source(split_list(tasks), source).items():

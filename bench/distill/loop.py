@@ -56,7 +56,8 @@ class Best:
 
 def total_updates(per_epoch: int, recipe: Recipe) -> int:
     """Return the budget: how many student updates ``recipe`` makes where an epoch has ``per_epoch`` batches."""
-    return max(1, math.ceil(recipe.epochs * per_epoch))
+    # Epochs that are a number of updates over those of an epoch come out as that number.
+    return max(1, math.ceil(recipe.epochs * per_epoch - 1e-9))
 
 
 def learning_rate(step: int, total: int, warmup: float) -> float:

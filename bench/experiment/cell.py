@@ -22,11 +22,12 @@ from bench.cost import Cost
 from bench.data.encode import Encoded
 from bench.data.tasks import Example, Task
 from bench.distill.adversary_gain import gain_of_adversary
-from bench.distill.feed import Feed
+from bench.distill.feed import Feed, batch_order
 from bench.distill.loop import distil
 from bench.distill.view_quality import quality_of_views
 from bench.evaluation.metrics import against_constant, score
 from bench.evaluation.selection import Selection, selection
+from bench.experiment.budget import budget_of
 from bench.experiment.grid import Cell
 from bench.experiment.parts import Parts
 from bench.experiment.provenance import provenance
@@ -73,7 +74,7 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dic
         if reason := cell.instance.supports(cell.task) or lacking(cell.instance):
             record |= {"status": "skipped", "reason": str(reason)}
         else:
-            record |= _train(cell, parts, folder, observer)
+            record |= _train(cell, parts, results, folder, observer)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded and shown; the next cell may be fine
         try:
             (folder / "error.txt").write_text(traceback.format_exc(), "utf-8", "backslashreplace")
@@ -96,7 +97,7 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dic
     return written
 
 
-def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[str, Any]:
+def _train(cell: Cell, parts: Parts, results: Path, folder: Path, observer: Observer) -> dict[str, Any]:
     """Return the sections of the record that training makes."""
     task, settings, strategy = cell.task, cell.settings, cell.strategy.create()
     data, splits = parts.data(task.name), parts.encoded(task.name)
@@ -112,6 +113,12 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
     models = parts.models(
         task, cell.seed, teacher=None if teacher is None else teacher.model, generator=generator, cost=cost
     )
+    recipe, budget = settings.recipe, None
+    if cell.instance.budget() is not None:
+        budget = budget_of(cell, parts, results)
+        per_epoch = batch_order(splits["train"].lengths, recipe, cell.seed).per_epoch
+        recipe = dataclasses.replace(recipe, epochs=budget["updates"] / per_epoch)
+        observer.note(f"{cell.strategy}: {budget['updates']} updates in the place of {budget['recipe_updates']}")
     texts = RewrittenTexts(
         name=str(cell.strategy),
         task=task,
@@ -124,15 +131,15 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         seed=cell.seed if settings.data.rewrite_seed is None else settings.data.rewrite_seed,
         workers=parts.workers,
         device=device.type,
-        epochs=math.ceil(settings.recipe.epochs),
+        epochs=math.ceil(recipe.epochs),
         corpus=partial(parts.corpus, task.name),
     )
     feed = Feed(splits["train"], logits, device=device, rewriters=strategy.rewriters(), texts=texts, cost=cost)
-    rule = selection(settings.recipe.selection)
+    rule = selection(recipe.selection)
     outcome = distil(
         models,
         strategy,
-        settings.recipe,
+        recipe,
         rule,
         feed,
         splits,
@@ -156,7 +163,7 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
             start = dataclasses.replace(models, generator=parts.fresh_generator().to(device))
         adversary = gain_of_adversary(strategy, models, start, feed)
     with cost.timed("text_quality"):
-        quality = quality_of_views(strategy, models, feed, settings.recipe, splits["dev"])
+        quality = quality_of_views(strategy, models, feed, recipe, splits["dev"])
     return {
         "data": {
             "source": data.source,
@@ -171,6 +178,7 @@ def _train(cell: Cell, parts: Parts, folder: Path, observer: Observer) -> dict[s
         "main": {"split": "dev", "metric": task.main_metric, "value": metrics["dev"][task.main_metric]},
         "metrics": metrics,
         "selection": {"rule": rule.name, "optimistic": rule.optimistic, "step": outcome.step},
+        "budget": budget,
         "cost": cost.summary(),
         "adversary": adversary,
         "text_quality": quality,

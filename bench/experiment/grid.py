@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -52,9 +52,19 @@ class Cell:
         """8 hex digits of everything the result depends on."""
         strategy = str(self.strategy.under_any_preset())
         tree = {**self.identity(), "strategy": strategy, "seed": self.seed}
+        if compared := self.compared():
+            tree["budget"] = [cell.id for cell in compared]
         if self.tuned is not None:
             tree["tuned"] = [self.tuned.strategy, self.tuned.trials, self.tuned.seed, self.tuned.training_seeds]
         return digest(tree)[:8]
+
+    def compared(self) -> tuple[Cell, ...]:
+        """Return what a budget of its own is worked out from: the same strategy without one, and the strategy named."""
+        if (budget := self.instance.budget()) is None:
+            return ()
+        plain = self.strategy.with_options({"forwards_of": None, "seconds_of": None})
+        other = StrategySpec.parse(budget[1], self.settings.strategies)
+        return replace(self, strategy=plain, tuned=None), replace(self, strategy=other, tuned=None)
 
     def identity(self) -> dict[str, Any]:
         """Return what the result depends on, strategy and seed apart."""
@@ -185,5 +195,6 @@ def make_grid(
         Cell(settings, task, strategy, seed, source.name, prints[task.name], corpus)
         for seed in seeds
         for task in tasks
-        for strategy in strategies
+        # What gets its budget from another strategy's run comes after it.
+        for strategy in sorted(strategies, key=lambda spec: spec.create().budget() is not None)
     ]

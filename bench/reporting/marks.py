@@ -19,6 +19,7 @@ _DEV_IN_TRAIN = 0.01
 """GLUE's own dev sets share a few rows with train."""
 
 ON_SCORES = {
+    "budget": ("⇈", "another budget: the student updates that make up for what another strategy took"),
     "constant": ("=", "one answer for every dev row, or no better than the best constant answer"),
     "unchanged": ("∅", "changed none of the texts, or next to none"),
     "clean": ("○", "most of the texts that the strategy showed were the originals"),
@@ -43,6 +44,11 @@ def warnings(
     worth.
     """
     figures = {}
+    if budgets := [run.budget for run in runs if run.budget]:
+        updates = sorted({budget.updates for budget in budgets})
+        many = f"{updates[0]:,}" if len(updates) == 1 else f"{updates[0]:,} to {updates[-1]:,}"
+        what = {"forwards": "passes", "seconds": "time"}.get(budgets[0].kind, budgets[0].kind)
+        figures["budget"] = f"{many} for {budgets[0].recipe_updates:,}, the {what} of {budgets[0].of}"
     if empty := sum(map(_is_constant, runs)):
         figures["constant"] = f"{empty} of {len(runs)} seeds"
     if quality and quality.get("changed", 1.0) < _UNCHANGED:

@@ -134,8 +134,8 @@ def _notes_on_settings(rows: list[dict[str, Any]]) -> list[str]:
         lines.append(f"{LESS_DATA} {row['task']}: {row['partial']} official rows; not comparable with published scores")
     if sampled := {row["task"]: row["max_train"] for row in rows if row["max_train"] is not None}:
         lines.append(f"{LESS_DATA} trained on a subset (max_train): {_by_value(sampled, 'at most {} rows')}")
-    updates = {line_name(row): row["student_updates"] for row in rows}
-    lines.append("student updates, the same for every strategy: " + _by_value(updates))
+    if updates := {line_name(row): row["student_updates"] for row in rows if "budget" not in row["warnings"]}:
+        lines.append("student updates, the same for every strategy: " + _by_value(updates))
     if main:
         lines.append("signature: " + ", ".join(f"{task} {row['setting']}" for task, row in main.items()))
     others = {(row["task"], row["setting"]): row for row in rows if not row["main"]}

@@ -95,6 +95,15 @@ class CostSection(Struct):
     peak_memory_mb: dict[str, Count] = {}  # highest resident memory of the process, and of the GPU where there is one
 
 
+class BudgetSection(Struct):
+    """A budget other than the recipe's student updates; null where there is none."""
+
+    kind: str  # what it is measured in: forwards or seconds
+    of: str  # the strategy that took as much
+    updates: Count  # student updates that it comes to
+    recipe_updates: Count  # student updates of all other runs of the table
+
+
 class AdversarySection(Struct):
     """What a learned adversary had come to at the end of the run; null where none learned."""
 
@@ -202,6 +211,7 @@ class Done(Record, kw_only=True, tag="done"):
     metrics: dict[str, dict[str, float | None]]  # every metric by split
     selection: SelectionSection  # which student is reported
     cost: CostSection  # what the run cost
+    budget: BudgetSection | None = None  # a budget other than the recipe's student updates; null where there is none
     adversary: AdversarySection | None = None  # what a learned adversary had come to; null where none learned
     text_quality: TextQuality | None = None  # what the strategy did to a sample of training texts; null: none
     checks: Checks = msgspec.field(default_factory=Checks)  # what shows that a score means nothing

@@ -26,7 +26,8 @@ class Setting(NamedTuple):
         """Return the setting that ``record`` was run in."""
         return cls(
             record.signature,
-            record.cost.student_updates,
+            # A run of another budget stands beside those whose updates it had in the place of.
+            record.budget.recipe_updates if record.budget else record.cost.student_updates,
             record.selection.rule,
             record.selection.optimistic,
             record.main.split,
@@ -67,7 +68,7 @@ def _words(record: Done) -> dict[str, str]:
     return words | {
         "max_train": str(record.data.max_train or "all"),
         "selection": rule,
-        "student updates": str(record.cost.student_updates),
+        "student updates": str(Setting.of(record).student_updates),
         "score": f"{record.main.split} {record.main.metric}",
     }
 
