@@ -32,15 +32,15 @@ MEASURES = (
     Measure("texts_per_row", "texts", "different texts that a row gave over the run, besides its own", "count"),
     Measure("word_edit_rate", "edits", "words inserted, deleted or replaced, of those of the original"),
     Measure("teacher_label_kept", "label kept", "changed texts of which the teacher says what it says of the original"),
+    Measure("teacher_label_kept_all", "label kept, all", "the same over all texts, changed or not"),
     Measure("similarity", "similar", "cosine of sentence embeddings of changed texts with their originals'", "number"),
+    Measure("similarity_all", "similar, all", "the same over all texts", "number"),
     Measure(
         "divergence_before", "D clean", "divergence of teacher and student on the originals of changed texts", "number"
     ),
-    Measure("divergence_after", "D after", "the same on the changed texts", "number"),
-    Measure("teacher_label_kept_all", "label kept, all", "label kept over all texts, changed or not"),
-    Measure("similarity_all", "similar, all", "similar over all texts", "number"),
-    Measure("divergence_before_all", "D clean, all", "D clean over all texts", "number"),
-    Measure("divergence_after_all", "D after, all", "D after over all texts", "number"),
+    Measure("divergence_before_all", "D clean, all", "the same over the originals of all texts", "number"),
+    Measure("divergence_after", "D after", "divergence of teacher and student on changed texts", "number"),
+    Measure("divergence_after_all", "D after, all", "the same over all texts", "number"),
     Measure(
         "teacher_stddev", "T stddev", "standard deviation of the teacher's mean probability (arXiv 2012.02909)", "fine"
     ),
@@ -138,7 +138,7 @@ def printed(value: float | None, form: Literal["share", "number", "fine", "count
     """Return ``value`` as a table shows a ``Measure`` of that ``form``."""
     if value is None:
         return "–"
-    return {"share": f"{value:.1%}", "number": f"{value:.3f}", "fine": f"{value:.4f}", "count": f"{value:.1f}"}[form]
+    return {"share": f"{value:.1%}", "number": f"{value:.3f}", "fine": f"{value:.5f}", "count": f"{value:.1f}"}[form]
 
 
 def _notes(rows: Sequence[Mapping[str, Any]], measures: Sequence[Measure]) -> list[str]:
