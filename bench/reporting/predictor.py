@@ -27,7 +27,8 @@ class Correlation(NamedTuple):
 
     def __str__(self) -> str:
         if self.rho is None:
-            return f"cannot tell from {self.n} strateg{'y' if self.n == 1 else 'ies'}, {FEWEST} that differ are needed"
+            many = "1 strategy" if self.n == 1 else f"{self.n} strategies"
+            return f"cannot tell from {many}, " + (f"{FEWEST} are needed" if self.n < FEWEST else "all alike")
         return f"{self.rho:+.2f} [{self.low:+.2f}, {self.high:+.2f}], {self.n} strategies"
 
 
