@@ -37,7 +37,8 @@ class View:
     ``teacher_logits`` are not the teacher's but the student's own, ``own_target`` says so: recipes that scale the
     teacher's logits leave them as they are. With ``mutual`` the view and the clean rows are held to each other: the
     target is the student's logits on the clean rows in this update, and the gradient, of the mean of both directions,
-    flows through both.
+    flows through both. With ``same_dropout`` a view of the clean batch's shape loses the units that the clean rows
+    lose: what the student makes of the two then differs by the perturbation alone.
     Of several views each counts with its share of their weights' sum. With ``wait`` the harness runs forward and
     backward on this view before it asks for the next, which may depend on its gradient (FreeLB); the weights of a
     batch's views must then sum to one.
@@ -50,6 +51,7 @@ class View:
     wait: bool = False
     own_target: bool = False
     mutual: bool = False
+    same_dropout: bool = False
 
 
 @dataclass

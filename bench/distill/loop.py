@@ -265,7 +265,11 @@ class StudentUpdates:
         # paper (section 3.3), and their gradients are those of one function.
         places = reversed(range(len(views)))
         return [
-            _Term(view.student, loss_of(view, self.models.teacher_targets(view, batch)), f"view {place}")
+            _Term(
+                view.student,
+                loss_of(view, self.models.teacher_targets(view, batch)),
+                "clean" if view.same_dropout else f"view {place}",
+            )
             for view, place in zip(views, places, strict=True)
         ]
 

@@ -99,7 +99,7 @@ def answered_views(views: Iterator[View]) -> list[View]:
     """Return the views that the teacher answers for, up to the first made of embeddings that is waited for."""
     answered = []
     for view in views:
-        if not view.own_target:
+        if not (view.own_target or view.mutual):
             answered.append(view)
         if view.wait and not is_text(view):  # what comes next asks for its gradient
             break

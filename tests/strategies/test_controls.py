@@ -116,10 +116,13 @@ def test_r_drop_is_its_equation(task, accumulate):
     torch.testing.assert_close(weights(models), expected, rtol=1e-5, atol=1e-7)
 
 
-def test_without_dropout_r_drop_adds_nothing():
-    alone = train("none[weights=(1,1)]", dropout=0.0)
-    # Both learn the same of the clean rows, and the third part of the loss is zero: Adam does not see the scale.
-    torch.testing.assert_close(weights(train("r-drop", dropout=0.0)), weights(alone), rtol=1e-3, atol=1e-5)
+@pytest.mark.parametrize("method", ["kd", "annealing"])
+def test_without_dropout_r_drop_adds_nothing(method):
+    # Nor where a recipe scales the teacher's logits: the student's own stay as they are.
+    recipe = dataclasses.replace(RECIPE, method=method)
+    alone = train("none", recipe, dropout=0.0)
+    # Both learn the same of the clean rows, and the third part of the loss is zero: Adam hardly sees the scale.
+    torch.testing.assert_close(weights(train("r-drop", recipe, dropout=0.0)), weights(alone), rtol=1e-2, atol=2e-4)
 
 
 def test_r_drop_goes_with_others_but_not_after_a_view_that_is_waited_for():

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from tiny import CLASSES, SCORES, Notes, make_models, rows
 
 from bench.distill.feed import Feed
-from bench.distill.loop import distil
+from bench.distill.loop import StudentUpdates, distil
 from bench.distill.losses import divergence
 from bench.errors import UsageError
 from bench.evaluation.selection import selection
@@ -49,7 +49,7 @@ def test_a_step_is_sigma_times_noise_plus_the_scaled_gradient(task) -> None:
     models = make_models(task=task)
     batch = batch_of(models)
     state = models.rng.get_state()
-    view, delta = view_and_delta(models, batch, sigma=0.01, lr=0.02, epsilon=1.0)
+    _, delta = view_and_delta(models, batch, sigma=0.01, lr=0.02, epsilon=1.0)
 
     models.rng.set_state(state)
     real = batch.inputs["attention_mask"].unsqueeze(2)
@@ -66,7 +66,6 @@ def test_a_step_is_sigma_times_noise_plus_the_scaled_gradient(task) -> None:
     (gradient,) = torch.autograd.grad(loss, start)
     expected = start + 0.02 * real * gradient / gradient.abs().max(dim=2, keepdim=True).values.clamp(min=1e-30)
     torch.testing.assert_close(delta, expected.detach(), rtol=1e-3, atol=1e-5)
-    torch.testing.assert_close(view.teacher_logits, own)
 
 
 @both_tasks
@@ -104,14 +103,43 @@ def test_nothing_is_left_behind_but_the_view() -> None:
     assert models.student.training
     assert all(p.grad is None for model in (models.student, models.teacher) for p in model.parameters())
     assert all(torch.equal(p, weights[name]) for name, p in models.student.named_parameters())
-    assert view.teacher is None
-    assert view.teacher_logits is not None
-    assert not view.teacher_logits.requires_grad
-    # The target is the prediction without dropout, and the noise a constant: the embeddings learn from the view.
-    torch.testing.assert_close(view.teacher_logits, models.student.eval()(**batch.inputs).logits.detach())
+    assert view.mutual
+    assert view.teacher is view.teacher_logits is None
+    # The noise is a constant: the embeddings learn from the view.
     assert view.student["inputs_embeds"].requires_grad
     assert models.cost.forwards == {"student": 6 * 3}
     assert models.cost.backwards == {"student": 6 * 2}
+
+
+@both_tasks
+@pytest.mark.parametrize("dropout", ["same", "own"])
+def test_the_loss_is_that_of_the_perturbation_and_not_of_dropout(task, dropout) -> None:
+    """The symmetric divergence of one update, written out; with one mask for both it is the perturbation's alone."""
+    models, batch = make_models(task=task, dropout=0.1), batch_of(make_models(task=task))
+    strategy = Smart(epsilon=0.05, lr=0.05, dropout=dropout)
+    seen, original = [], models.logits
+
+    def watched(role, inputs):
+        seen.append((torch.get_rng_state(), models.student.training, logits := original(role, inputs)))
+        return logits
+
+    models.logits = watched
+    recipe = Recipe(weights=(1e-9, 0.0, 1.0), temperature=1.0)
+    batch.teacher_logits = torch.zeros(6, task.n_outputs)
+    updates = StudentUpdates(models, strategy, recipe, seed=3)
+    loss = updates.update(batch, updates.objective(0.0), 0.0)
+    (_, clean), (state, moved) = ((state, logits.detach()) for state, training, logits in seen if training)
+    if task.is_regression:
+        expected = ((clean - moved) ** 2).mean()
+    else:
+        p, q = clean.softmax(1), moved.softmax(1)
+        expected = (((p - q) * (p / q).log()).sum(1)).mean() / 2
+    torch.testing.assert_close(loss, expected, rtol=1e-3, atol=1e-7)
+    # The same words without a perturbation, under the view's mask.
+    torch.set_rng_state(state)
+    with torch.no_grad():
+        still = models.student.train()(**batch.inputs).logits
+    assert torch.allclose(still, clean, atol=1e-5) == (dropout == "same")
 
 
 @both_tasks
