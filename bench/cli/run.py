@@ -48,7 +48,7 @@ from bench.errors import BenchError, UsageError
 @click.option("--workers", type=click.IntRange(1), help="Processes that rewrite texts.  [default: one per core]")
 @click.option("--weak-teacher", is_flag=True, help="Distil even from a teacher that learned nothing.")
 @click.option("--redo", is_flag=True, help="Run cells again that have a record.")
-@click.option("--quick", is_flag=True, help="A smoke run on one embedded task in a minute: preset quick, task qnli.")
+@click.option("--quick", is_flag=True, help="A smoke run on one embedded task in a minute: preset quick, task wnli.")
 @click.option("--dry-run", is_flag=True, help="Only say what would run, what is cached, and how long it would take.")
 @choices_options
 def run(
@@ -129,7 +129,7 @@ def _smoke_run(choices: Choices, tasks: str) -> tuple[Choices, str]:
     """Return what --quick chooses: the preset of that name, and a task that is learned fast unless tasks are named."""
     if choices.preset != "mini" or choices.data_dir is not None:
         raise UsageError("--quick is a preset of its own, on embedded tasks: leave --preset and --data-dir out")
-    return dataclasses.replace(choices, preset="quick"), "qnli" if tasks == "all" else tasks
+    return dataclasses.replace(choices, preset="quick"), "wnli" if tasks == "all" else tasks
 
 
 def _show(records: list[dict[str, Any]], results: Path, ran: int) -> None:

@@ -590,7 +590,7 @@ def test_a_smoke_run_is_a_preset_of_its_own_on_one_task(results):
     done = bench("--quick", "--strategy", "none", results=results)
     assert done.exit_code == 0, done.output
     (record,) = records(results)
-    assert (record["preset"], record["task"]) == ("quick", "qnli")
+    assert (record["preset"], record["task"]) == ("quick", "wnli")
     assert "a smoke run: it shows that all works" in done.output
     with_preset = bench("--quick", "--preset", "minilm", results=results)
     assert with_preset.exit_code == 2
