@@ -127,3 +127,21 @@ def test_a_writer_s_rows_stand_in_the_place_of_the_training_rows():
     assert all(len(forms) == 1 and forms[0] in context.texts for forms in first)
     written = [rewrite_all(Samples(), rows, context, seed=seed).forms for seed in range(20)]
     assert len({str(forms) for forms in written}) > 3
+
+
+def test_what_preparing_took_counts_when_the_texts_come_from_the_cache_too(tmp_path, monkeypatch):
+    clock = [0.0]
+
+    @dataclass
+    class Prepared(Marked):
+        def prepare(self, examples, context, observer):
+            clock[0] += 100.0 * len(examples)
+
+    monkeypatch.setattr("bench.rewriting.engine.time.perf_counter", lambda: clock[0])
+    rows = [Example(i, (text,), 0) for i, text in enumerate(["one", "two", "three"])]
+
+    def seconds(count):
+        return rewrite_all(Prepared(), rows[:count], Context(GLUE["sst2"]), cache=tmp_path).work_seconds
+
+    assert [seconds(2), seconds(2), seconds(3), seconds(3)] == [200, 200, 300, 300]
+    assert rewrite_all(Prepared(), rows[:1], Context(GLUE["sst2"])).work_seconds == 100

@@ -35,8 +35,8 @@ class Rewritten:
     ``failed`` holds, by row, why a row could not be rewritten; its forms are its own texts. ``outcomes`` counts the
     rows by ``Attacked.outcome``, and ``queries`` the texts that models were asked about. ``cached`` is the number of
     rows that an earlier call had rewritten. ``seconds`` is how long this call took. ``work_seconds`` is how long
-    rewriting the rows took, now or in the earlier call, summed over processes; it leaves out importing libraries
-    and loading models, which take longer the more processes there are.
+    preparing and rewriting the rows took, now or in the earlier call, summed over processes; of rewriting it leaves
+    out importing libraries and loading models, which take longer the more processes there are.
     """
 
     forms: list[Forms]
@@ -100,8 +100,13 @@ def rewrite_all(
     if todo and successes and rewriter.libraries:
         # What is left may be rows that never end. One that does, first, tells workers how long loading takes.
         todo.insert(0, (edition, successes[0]))
+    prepared = 0.0
     if todo:
+        began = time.perf_counter()
         rewriter.prepare(list({key: by_key[key] for _, key in todo}.values()), context, observer)
+        prepared = time.perf_counter() - began
+    if stores:
+        prepared = stores[edition].prepared(prepared)
     with contextlib.ExitStack() as at_the_end:
         for store in stores.values():
             at_the_end.callback(store.flush)
@@ -150,7 +155,7 @@ def rewrite_all(
         queries=sum(result.queries for result in results.values()),
         cached=cached,
         seconds=time.perf_counter() - started,
-        work_seconds=sum(times) / len(times) * len(results) if times else 0.0,
+        work_seconds=prepared + (sum(times) / len(times) * len(results) if times else 0.0),
     )
 
 

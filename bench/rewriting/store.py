@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 import uuid
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _FLUSH_SECONDS = 5.0
+_WORTH_COUNTING = 0.01
 _COLUMNS = {"key": "string", "outcome": "string", "queries": "int64", "seconds": "double", "failed": "string"}
 
 
@@ -101,6 +103,18 @@ class Store:
         with whole_file(self._folder / f"{uuid.uuid4().hex}.parquet") as part:
             pq.write_table(table, part, compression="zstd", write_page_checksum=True)
         self._pending, self._flushed = [], time.monotonic()
+
+    def prepared(self, seconds: float) -> float:
+        """Return the seconds that preparing took, those of earlier calls and the ``seconds`` of this one."""
+        path = self._folder / "prepared.json"
+        try:
+            earlier = float(json.loads(path.read_text())["seconds"])
+        except (OSError, ValueError, KeyError, TypeError):  # nothing was prepared, or the file is damaged
+            earlier = 0.0
+        if seconds < _WORTH_COUNTING:
+            return earlier
+        write_json(path, {"seconds": earlier + seconds})
+        return earlier + seconds
 
     def _lines(self) -> Iterator[tuple[Any, ...]]:
         nothing: Any = (None,) * len(self._texts)
