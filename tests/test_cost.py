@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bench.cost import CHARGED, Cost, waited
+from bench.cost import Cost, waited
 
 
 def test_a_phase_within_another_is_counted_once():
@@ -26,7 +26,7 @@ def test_a_phase_within_another_is_counted_once():
 def test_work_that_is_charged_counts_as_training_and_takes_nothing_from_the_phase_it_is_charged_in():
     cost = Cost()
     with cost.timed("student"), cost.timed("rewrite_call"):
-        for phase in CHARGED:  # as an earlier run may have done it
+        for phase in ("rewrite", "rewrite_encode", "rewrite_teacher"):  # as an earlier run may have done it
             cost.seconds[phase] += 100.0
     assert 0 <= cost.seconds["rewrite_call"] < 100
     assert 0 <= cost.seconds["student"] < 100
