@@ -33,7 +33,7 @@ def failures(spec):
 OWN = [name for name in registry.targets() if wrapped(registry.load(name)) is None]
 
 
-@pytest.mark.parametrize("name", [*OWN, "best-of-k(aeda)", "aeda+mate-kd"])
+@pytest.mark.parametrize("name", [*OWN, "best-of-k(aeda)", "flips(aeda)", "aeda+mate-kd"])
 def test_every_strategy_of_this_repository_passes_every_check(name):
     spec = StrategySpec.parse(name)
     if lacking := missing(spec.create()):
