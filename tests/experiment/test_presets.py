@@ -185,3 +185,11 @@ def test_only_runs_of_a_strategy_depend_on_what_a_preset_gives_it():
     assert plain["none"] == given["none"]
     assert plain["mate-kd"] != given["mate-kd"]
     assert plain["aeda+mate-kd"] != given["aeda+mate-kd"]
+
+
+def test_the_paper_s_presets_leave_mate_kd_the_paper_s_schedule_and_rate():
+    for name in ("bert", "roberta"):
+        settings = load_settings(name)
+        options = StrategySpec.parse("mate-kd", settings.strategies).effective(settings.recipe)
+        assert (options["generator_steps"], options["student_steps"]) == (10, 100)
+        assert options["generator_lr"] == pytest.approx(5e-7)
