@@ -77,7 +77,7 @@ def test_a_file_of_one_s_own_counts_with_what_lies_beside_it(tmp_path, monkeypat
 
 def test_strategies_of_this_suite_count_by_their_files_and_none_by_the_others():
     assert set(sources([load("none")]).values()) == {"none.py"}
-    assert {"mlm.py", "strategy.py"} <= set(sources([load("mlm")]).values())
+    assert {"cilda.py", "strategy.py"} <= set(sources([load("cilda")]).values())
     assert {"eda.py", "words.py"} <= set(sources([load("eda")]).values())
     assert "eda.py" not in sources([load("mlm")]).values()
 

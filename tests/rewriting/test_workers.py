@@ -63,7 +63,7 @@ def test_a_row_without_end_is_stopped_by_its_cpu_time_and_tried_again_by_the_nex
 
 def test_a_row_that_only_waits_is_noticed_by_the_clock_and_tried_again_too(create, tmp_path):
     # The first row loads, so that the second has 20 times 0.2 s and nothing on top.
-    log, examples = tmp_path / "log", rows("a b c d", "hang")
+    log, examples = tmp_path / "log", rows("a b c d", "hang", "e f g h")
     for _ in range(2):
         done = rewrite_all(create(f"Library[log={log}]"), examples, CONTEXT, workers=1, row_seconds=0.2)
         assert done.failed == {1: "hung: no answer in 4 s"}
