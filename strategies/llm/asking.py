@@ -91,7 +91,7 @@ class Asking:
             answer, why = None, ""
             try:
                 answer = self.endpoint.ask(client, prompt, seed + question[1], self._ended)
-                why = "" if answer.text is not None else "it was empty or refused"
+                why = "" if answer.text is not None else "it was empty, refused or too long"
             except NoAnswerError as error:
                 why = str(error)
             except BenchError as error:

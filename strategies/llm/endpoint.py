@@ -23,12 +23,16 @@ from bench.errors import BenchError
 from strategies.llm.answers import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _LONGEST_WAIT = 60.0
 _MOST_BYTES = 1 << 20
 # What a chat template may put around a question.
 _AROUND = 64
+# What a token is at most, in bytes of an answer: longer ones are rare, and no whole answer is made of them.
+_TOKEN_BYTES = 16
+# An endpoint's own instructions or hidden reasoning may cost more than is seen; many times as much is no count.
+_HIDDEN = 16
 # Of the address, the key or the model: no other question would fare better.
 _HOPELESS = (401, 402, 403, 404, 405)
 
@@ -61,8 +65,9 @@ class Endpoint:
     def ask(self, client: httpx.Client, prompt: str, seed: int, ended: threading.Event) -> Answer:
         """Return the model's answer to ``prompt``; no try begins once ``ended`` is set.
 
-        Raises NoAnswerError where it is slow, overloaded or answers no JSON at every try, BenchError where another
-        try would not help: a key, a model or an address that it does not take.
+        The text is None where it is empty, refused or longer than ``answer_tokens`` can be. Raises NoAnswerError where
+        it is slow, overloaded or unreadable at every try, BenchError where another try would not help: a key, a model
+        or an address that it does not take.
         """
         retrying = Retrying(
             stop=stop_any(stop_after_attempt(self.tries), stop_when_event_set(ended)),
@@ -97,7 +102,7 @@ class Endpoint:
                         raise NoAnswerError(f"no whole answer in {self.timeout:g} s")
         except httpx.TimeoutException as error:
             raise NoAnswerError(f"no answer in {self.timeout:g} s") from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:  # of the connection, or a body not compressed as its header says
             raise NoAnswerError(f"{type(error).__name__}: {self._without_key(str(error))}") from error
         if response.status_code == 429 or response.status_code >= 500:
             raise NoAnswerError(self._said(response.status_code, body), _retry_after(response.headers))
@@ -114,16 +119,20 @@ class Endpoint:
             text = choice["message"].get("content")
             if not isinstance(text, str | None):
                 raise TypeError(f"its content is {type(text).__name__}")
-            usage = record.get("usage") or {}
-            # What an endpoint does not count is taken for the most that it can be.
-            most = self.most_tokens(prompt)
-            tokens = (usage.get("prompt_tokens", most[0]), usage.get("completion_tokens", most[1]))
+            text = (text or "").strip()
             refused = choice["message"].get("refusal") or choice.get("finish_reason") == "content_filter"
-            return Answer((text or "").strip() or None if not refused else None, *map(int, tokens))
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            too_long = len(text.encode()) > (self.answer_tokens + _AROUND) * _TOKEN_BYTES
+            return Answer(None if refused or too_long else text or None, *self._tokens(prompt, record.get("usage")))
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
             raise NoAnswerError(
                 f"no answer of OpenAI's shape: {self._without_key(body.decode(errors='replace'))}"
             ) from error
+
+    def _tokens(self, prompt: str, usage: Any) -> Iterator[int]:
+        """Yield what question and answer took; where ``usage`` has no count that can be, the most they may take."""
+        for name, most in zip(("prompt_tokens", "completion_tokens"), self.most_tokens(prompt), strict=True):
+            count = usage.get(name) if isinstance(usage, dict) else None
+            yield count if type(count) is int and 0 <= count <= _HIDDEN * most else most
 
     def _said(self, status: int, body: bytes) -> str:
         return f"status {status}: {self._without_key(body.decode(errors='replace'))}"

@@ -157,7 +157,7 @@ class Paraphrase(TextStrategy):
             self.timeout,
             self.tries,
             self.wait,
-            os.environ.get(self.key) or None,
+            self._secret(),
         )
         budget = Budget(self.max_tokens, self.max_cost, self.input_price, self.output_price)
         asking = Asking(endpoint, answers, budget, self.at_once, observer)
@@ -172,6 +172,14 @@ class Paraphrase(TextStrategy):
                 + (f"; {asking.unanswered:,} without an answer, the last: {asking.last}" if asking.unanswered else "")
                 + (f"; stopped: {asking.why}" if asking.why else "")
             )
+
+    def _secret(self) -> str | None:
+        key = os.environ.get(self.key, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise UsageError(
+                f"the key in the environment variable {self.key} has line ends or characters no key has: set it anew"
+            )
+        return key or None
 
     def _sampling(self) -> dict[str, Any]:
         return {"temperature": self.temperature, "max_new_tokens": self.answer_tokens, "seed": self.seed}

@@ -123,10 +123,12 @@ def test_a_prompt_of_ones_own_is_part_of_what_is_known(ask, chat, tmp_path):
         (200, '{"choices": []}'),
         (200, '{"choices": [{"message": {"content": 3}}]}'),
         (200, "x" * (1 << 21)),
+        (200, "[" * 100_000),
+        lambda handler: handler.reply(200, "{}", Content_Encoding="gzip"),
         lambda handler: handler.reply(429, "slow down", Retry_After="0"),
         lambda handler: handler.connection.shutdown(socket.SHUT_RDWR),
     ],
-    ids=["500", "html", "list", "empty list", "number", "endless", "429", "hangs up"],
+    ids=["500", "html", "list", "empty list", "number", "endless", "nested", "not gzip", "429", "hangs up"],
 )
 def test_a_rude_answer_is_asked_for_again(ask, chat, rude):
     chat.rude = {0: rude, 3: rude, 4: rude}
@@ -178,6 +180,14 @@ def test_an_empty_answer_is_paid_for_and_not_asked_for_again_at_once(ask, chat, 
     assert ask() == told()
 
 
+def test_an_answer_longer_than_it_may_be_is_paid_for_and_is_none(ask, chat):
+    chat.rude = {0: "long " * 100_000, 1: "x" * 16 * 20}
+    made = ask(ROWS[:3], answer_tokens=20)
+    assert made == [[ROWS[0].texts], [("x" * 16 * 20,)], *told()[2:3]]
+    assert [line["prompt_tokens"] for line in ask.kept] == [30, 30, 30]
+    assert "1 without an answer, the last: it was empty, refused or too long" in ask.notes[0]
+
+
 def test_what_it_does_not_take_is_a_text_s_own_failure(ask, chat):
     chat.rude = {5: (400, "too long")}
     assert ask()[5] == [ROWS[5].texts]
@@ -191,6 +201,21 @@ def test_a_wrong_key_model_or_address_ends_it_at_once_and_the_key_is_not_said(as
     with pytest.raises(BenchError, match=f"status {status}: not you, …; see the options url, model and key"):
         ask()
     assert len(chat.asked) == 1
+
+
+@pytest.mark.parametrize("wrong", ["sk-secret\nX-Other: 1", "sk-secret\r", "sk-sécret", "\ufeffsk-secret"])
+def test_a_key_that_no_header_takes_is_refused_before_the_first_question(ask, chat, monkeypatch, wrong):
+    monkeypatch.setenv("OPENAI_API_KEY", f"{wrong}1")
+    with pytest.raises(UsageError, match="environment variable OPENAI_API_KEY") as refused:
+        ask()
+    assert "sk-" not in str(refused.value)
+    assert chat.asked == []
+
+
+def test_a_key_is_sent_without_the_space_around_it(ask, chat, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\r\n")
+    ask(ROWS[:1])
+    assert chat.keys == {f"Bearer {KEY}"}
 
 
 def test_the_key_goes_to_the_endpoint_and_nowhere_else(ask, chat, monkeypatch):
@@ -245,15 +270,32 @@ def test_many_at_once_stay_within_the_budget(ask):
     assert sum(line["prompt_tokens"] + line["completion_tokens"] for line in ask.kept) <= 300
 
 
-def test_an_endpoint_that_does_not_count_is_taken_at_its_most(tmp_path):
-    server = Chat(usage={})
-    try:
-        ask = Ask(server.url, tmp_path)
-        ask(ROWS[:1])
-        assert ask.kept[0]["completion_tokens"] == 256
-        assert ask.kept[0]["prompt_tokens"] >= len("text one")
-    finally:
-        server.close()
+@pytest.mark.parametrize(
+    "usage",
+    [
+        "{}",
+        "null",
+        "7",
+        "[1]",
+        *(
+            f'{{"prompt_tokens": {n}, "completion_tokens": {n}}}'
+            for n in ("null", "-5", "1.5", "true", '"9"', "[]", "NaN", "1e999", "9" * 30)
+        ),
+    ],
+)
+def test_what_an_endpoint_does_not_count_is_taken_at_its_most(ask, chat, usage):
+    message = '{"content": "in other words text one"}'
+    chat.always = (200, f'{{"choices": [{{"message": {message}}}], "usage": {usage}}}')
+    assert ask(ROWS[:1]) == told(ROWS[:1])
+    assert ask.kept[0]["completion_tokens"] == 256
+    assert len("text one") <= ask.kept[0]["prompt_tokens"] <= 300
+    assert len(chat.asked) == 1
+
+
+def test_a_count_with_instructions_of_the_endpoint_s_own_holds(ask, chat):
+    chat.usage = {"prompt_tokens": 900, "completion_tokens": 0}
+    ask(ROWS[:1])
+    assert (ask.kept[0]["prompt_tokens"], ask.kept[0]["completion_tokens"]) == (900, 0)
 
 
 def test_a_command_that_is_killed_loses_no_answer(ask, chat, tmp_path):
