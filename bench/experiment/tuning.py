@@ -13,7 +13,7 @@ import msgspec
 
 from bench.data.source import Source
 from bench.data.tasks import Task
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, UsageError, quoted
 from bench.experiment.grid import Cell, make_grid
 from bench.experiment.search import searched, trial
 from bench.files import digest, write_json
@@ -24,6 +24,7 @@ from bench.spec import StrategySpec
 
 TRIALS, CHOSEN = "tune", "tuned"
 """Folders of the results: where the trials' runs live, and where what was chosen does."""
+_MOST = 1000  # trials, as on the command line: a file must not make this process draw more
 
 
 class Tried(msgspec.Struct):
@@ -124,16 +125,37 @@ def keep(chosen: Chosen, results: Path) -> Path:
 
 
 def chosen_for(cell: Cell, results: Path) -> Chosen | None:
-    """Return what was chosen for the strategy and task of ``cell``; None if nothing was. BenchError: a corrupt file."""
+    """Return what was chosen for the strategy and task of ``cell``; None if nothing was. BenchError: a corrupt file.
+
+    What the file names is no strategy to load: it has to be one of the trials that its search makes of the cell's.
+    """
     path = file_of(results, cell.settings.preset, cell.task.name, str(cell.strategy))
+    again = f"delete it and tune again: {_command(cell, results)}"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Chosen)
+        chosen = msgspec.json.decode(path.read_bytes(), type=Chosen)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise BenchError(f"cannot read {path}: {error.strerror}") from error
+        raise BenchError(f"cannot read {path}: {error.strerror}; {again}") from error
     except msgspec.MsgspecError as error:
-        raise BenchError(f"{path} is corrupt: {error}; delete it and tune again: {_command(cell)}") from error
+        raise BenchError(f"{path} is corrupt: {error}; {again}") from error
+    asked = (cell.settings.preset, cell.task.name, str(cell.strategy))
+    if (chosen.preset, chosen.task, chosen.strategy) != asked:
+        raise BenchError(f"{path} is of {chosen.strategy!r} on {chosen.task!r} under {chosen.preset!r}; {again}")
+    return chosen
+
+
+def _trial_of(cell: Cell, chosen: Chosen, results: Path) -> StrategySpec:
+    """Return the trial that was chosen; BenchError where the search that the file names does not make it."""
+    trials = (trial(cell.strategy, chosen.tuned.seed, number) for number in range(min(chosen.tuned.trials, _MOST)))
+    for one in trials:
+        if str(one) == chosen.chosen:
+            return one
+    path = file_of(results, cell.settings.preset, cell.task.name, str(cell.strategy))
+    raise BenchError(
+        f"{path} has chosen {quoted(chosen.chosen)}, which its search does not try (or no longer, the ranges having "
+        f"changed); delete it and tune again: {_command(cell, results)}"
+    )
 
 
 def as_tuned(cells: Sequence[Cell], results: Path) -> tuple[list[Cell], list[str]]:
@@ -149,18 +171,19 @@ def as_tuned(cells: Sequence[Cell], results: Path) -> tuple[list[Cell], list[str
             changed.append(cell)
             continue
         if (chosen := chosen_for(cell, results)) is None:
-            raise UsageError(f"{cell.strategy} is not tuned on {cell.task.name}; type: {_command(cell)}")
+            raise UsageError(f"{cell.strategy} is not tuned on {cell.task.name}; type: {_command(cell, results)}")
         if chosen.signature != cell.signature:
             elsewhere[f"{cell.strategy} on {cell.task.name}"] = None
-        spec = StrategySpec.parse(chosen.chosen, cell.settings.strategies)
-        changed.append(dataclasses.replace(cell, strategy=spec, tuned=chosen.tuned))
+        changed.append(dataclasses.replace(cell, strategy=_trial_of(cell, chosen, results), tuned=chosen.tuned))
     notes = [f"without a range to search, and as shipped: {', '.join(as_shipped)}"] if as_shipped else []
     if elsewhere:
         notes.append(f"chosen under other settings or other data than these: {', '.join(elsewhere)}")
     return changed, notes
 
 
-def _command(cell: Cell) -> str:
+def _command(cell: Cell, results: Path) -> str:
+    where = "" if str(results) == "results" else f" --results {results}"
     return (
         f"bench tune --preset {cell.settings.preset} --strategy '{cell.strategy}' --tasks {cell.task.name} --trials 8"
+        f"{where}, with the --set, --max-train and --data-dir of this command"
     )

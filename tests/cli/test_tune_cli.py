@@ -161,6 +161,24 @@ def test_a_choice_that_cannot_be_read_is_named_with_what_to_type(tuned, results)
     assert "tune again: bench tune" in " ".join(done.output.split())
 
 
+@pytest.mark.parametrize(
+    "change", [{"chosen": "{evil}:Evil"}, {"chosen": "none"}, {"strategy": "eda"}, {"task": "cola"}]
+)
+def test_a_file_of_choices_runs_no_code_and_chooses_among_the_trials_only(change, tuned, results):
+    evil = results / "evil.py"
+    evil.write_text(f"open({str(results / 'ran')!r}, 'w')")
+    path = next((tuned / "tuned").rglob("aeda-*.json"))
+    copy = results / path.relative_to(tuned)
+    copy.parent.mkdir(parents=True)
+    changed = {key: value.format(evil=evil) for key, value in change.items()}
+    copy.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    done = bench("run", "--strategy", "aeda", "--tasks", "rte", "--tuned", "--dry-run", results=results)
+    assert done.exit_code == 1, done.output
+    assert str(copy) in done.stderr
+    assert "tune again: bench tune" in " ".join(done.output.split())
+    assert not (results / "ran").exists()
+
+
 def test_one_strength_for_a_grid(results):
     done = bench("run", "--strategy", "none,aeda", "--tasks", "rte", "--strength", "0.2", "--dry-run", results=results)
     assert done.exit_code == 0, done.output
