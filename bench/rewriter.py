@@ -103,7 +103,8 @@ class Rewriter:
     def prepare(self, examples: Sequence[Example], context: Context, observer: Observer) -> None:
         """Work out once, before ``examples`` are rewritten here or in worker processes, what all of them need.
 
-        What is kept in the context's cache is there for the workers. ``rewrite`` must give the same without this call.
+        What is kept in the context's cache is there for the workers, and depends on neither seed nor edition.
+        ``rewrite`` must give the same without this call.
         """
 
     def rewrite(

@@ -18,13 +18,14 @@ from bench.observer import Observer, Silent
 from bench.rewriter import Context, Forms, Rewriter
 from bench.rewriting.identity import identity
 from bench.rewriting.job import Job, Row, RowResult
-from bench.rewriting.store import Store
+from bench.rewriting.store import Store, preparing
 from bench.rewriting.workers import in_this_process, in_workers
 
 # Starting processes takes as long as rewriting about so many rows without a library.
 _FEW_ROWS = 4000
 _ROWS_WORTH_A_WORKER = 4
 _GIVE_UP_AFTER = 50
+_ONE = ("seed", "edition")
 _REPORT_SECONDS = 0.2
 
 
@@ -105,8 +106,10 @@ def rewrite_all(
         began = time.perf_counter()
         rewriter.prepare(list({key: by_key[key] for _, key in todo}.values()), context, observer)
         prepared = time.perf_counter() - began
-    if stores:
-        prepared = stores[edition].prepared(prepared)
+    if cache is not None:
+        of_all = {key: value for key, value in identity(rewriter, context, seed, edition).items() if key not in _ONE}
+        # Every run trains on what was prepared, whichever prepared it, and counts it once: with its first texts.
+        prepared = preparing(cache, of_all, prepared) * (edition == 0)
     with contextlib.ExitStack() as at_the_end:
         for store in stores.values():
             at_the_end.callback(store.flush)

@@ -104,18 +104,6 @@ class Store:
             pq.write_table(table, part, compression="zstd", write_page_checksum=True)
         self._pending, self._flushed = [], time.monotonic()
 
-    def prepared(self, seconds: float) -> float:
-        """Return the seconds that preparing took, those of earlier calls and the ``seconds`` of this one."""
-        path = self._folder / "prepared.json"
-        try:
-            earlier = float(json.loads(path.read_text())["seconds"])
-        except (OSError, ValueError, KeyError, TypeError):  # nothing was prepared, or the file is damaged
-            earlier = 0.0
-        if seconds < _WORTH_COUNTING:
-            return earlier
-        write_json(path, {"seconds": earlier + seconds})
-        return earlier + seconds
-
     def _lines(self) -> Iterator[tuple[Any, ...]]:
         nothing: Any = (None,) * len(self._texts)
         for key, result in self._pending:
@@ -126,3 +114,19 @@ class Store:
         import pyarrow as pa
 
         return pa.schema({**_COLUMNS, **dict.fromkeys(self._texts, "string")})
+
+
+def preparing(cache: Path, identity: dict[str, Any], seconds: float) -> float:
+    """Return the seconds that preparing a rewriter took, those of earlier calls and the ``seconds`` of this one.
+
+    What is prepared serves every seed and edition, so ``identity`` must name neither.
+    """
+    path = cache / "preparations" / f"{digest(identity)}.json"
+    try:
+        earlier = float(json.loads(path.read_text())["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):  # nothing was prepared, or the file is damaged
+        earlier = 0.0
+    if seconds < _WORTH_COUNTING:
+        return earlier
+    write_json(path, {"seconds": earlier + seconds})
+    return earlier + seconds
