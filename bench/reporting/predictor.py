@@ -53,14 +53,17 @@ def correlations(frame: pd.DataFrame, key: str = "teacher_stddev") -> dict[str, 
     """Return by preset and task how ``key`` of the text quality ranks with the gain over the baseline.
 
     ``frame`` is what ``leaderboard`` returns; a task counts in its main setting, a strategy where it has both numbers.
-    "all tasks" is over each strategy's mean of its ranks, as shares of the ranks on a task: no task's unit counts.
+    "all tasks" is over each strategy's mean of its ranks, as shares of the ranks on a task: no task's unit counts. The
+    interval takes strategies for independent and their gains for exact: variants of one strategy, and few seeds, make
+    it too narrow. Tuned rows are left out, as what they are variants of is in already.
     """
     import pandas as pd
 
     points: dict[str, list[tuple[str, str, float, float]]] = defaultdict(list)
     for row in plain_rows(frame):
         number, gain = (row["text_quality"] or {}).get(key), row["difference"]
-        if row["main"] and row["strategy"] != row["baseline"] and number is not None and gain is not None:
+        is_shipped = row["main"] and not row["tuned"] and row["strategy"] != row["baseline"]
+        if is_shipped and number is not None and gain is not None:
             points[row["preset"]].append((row["task"], row["strategy"], number, gain))
     found: dict[str, dict[str, Correlation]] = {}
     for preset, own in points.items():

@@ -113,7 +113,7 @@ def test_an_adversary_that_learns_gets_no_note_and_one_that_does_not_gets_it():
     for rate in (0.003, 1e-12):
         for name in (SUBJECT, f"token-cutoff+{SUBJECT}"):
             strategy = name.format(f",generator_lr={rate}")
-            sections[strategy] = gain_of_adversary(*trained(strategy))
+            sections[strategy] = gain_of_adversary(*trained(strategy, size=96))
     notes = {}
     for strategy, section in sections.items():
         frame = leaderboard([run(), run(strategy=strategy, adversary=section)])

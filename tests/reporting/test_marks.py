@@ -73,7 +73,13 @@ def test_an_adversary_without_a_lead_is_marked_with_its_figures():
         run(strategy="shift", adversary=still),
     ]
     (note,) = notes(records, "≈")
-    assert note.endswith(": shift on rte (0.521 against 0.5), still on rte (0.521 against 0.5, KL to its start 2e-05)")
+    assert note.endswith(
+        ": shift on rte (0.521 against 0.5, the difference ± 0.01), "
+        "still on rte (0.521 against 0.5, the difference ± 0.007, KL to its start 2e-05)"
+    )
+    # A lead within two standard errors is none.
+    unsure = run(strategy="unsure", adversary=learned | {"divergence": 0.6, "standard_error": 0.06})
+    assert lines([run(), unsure])["rte"]["unsure"].mean == "50.0≈"
     assert lines(records)["rte"]["still"].mean == "50.0≈"
 
 
