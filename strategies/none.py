@@ -32,6 +32,10 @@ class Control(Strategy):
     def __post_init__(self) -> None:
         if self.forwards_of and self.seconds_of:
             raise UsageError("there is one budget: give forwards_of or seconds_of")
+        if self.weights is not None and len(self.weights) == 2 and type(self).views is not Strategy.views:
+            raise UsageError(
+                f"weights are of labels, teacher and views here, not {self.weights}: write weights=(1,2,1)"
+            )
         if self.weights is not None and (len(self.weights) not in (2, 3) or sum(self.weights[:2]) <= 0):
             raise UsageError(
                 f"weights are of labels, teacher and perhaps views, of labels or teacher above 0, not {self.weights}; "

@@ -86,6 +86,10 @@ def run(
         raise UsageError("--seeds says how many, --seed which: give one of the two")
     if strength is not None and tuned:
         raise UsageError("--strength sets what --tuned has chosen: give one of the two")
+    if budgets and tuned:
+        raise UsageError(
+            "--budget is worked out from runs as shipped, which --tuned does not make: give one of the two"
+        )
     asked = {"data.max_train": max_train, "recipe.method": recipe, "teacher.force": weak_teacher or None}
     settings, source = choices.open(*(f"{key}={value}" for key, value in asked.items() if value is not None))
     specs, notes = at_strength(parse_list(strategies, settings.strategies), strength)
