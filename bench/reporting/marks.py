@@ -25,8 +25,9 @@ ON_SCORES = {
     "clean": ("○", "most of the texts that the strategy showed were the originals"),
     "adversary": (
         "≈",
-        f"the adversary has no lead: teacher and student do not diverge {LEAD:.0%} more on its texts than on its "
-        "untrained self's, or not by two standard errors; with little KL to its start it has not learned, with much the student knows its words now",
+        f"the adversary has no lead: on its texts teacher and student do not diverge {LEAD:.0%}, and two standard "
+        "errors, more than on its untrained self's; with little KL to its start it has not learned, with much the "
+        "student knows its words now",
     ),
     "repeats": ("≡", "half of the texts or more occur more than once: what wrote them repeats itself"),
     "rewriting": ("!", "rows that could not be rewritten stayed as they were"),
