@@ -83,15 +83,9 @@ class BestOfK(Strategy):
     each row, with the teacher's logits, are made once, as in the paper. Each step draws ``candidates`` of the pool, the
     student (in eval mode, without gradient) is asked about them, and the ``k`` with the largest D(T(x') || S(x'))
     become its views. arXiv 2203.09391 has candidates = pool = 8 and k = 2; Minimax-kNN (ACL Findings 2021) selects so
-    too. Where the inner strategy makes several copies at once, all of them go into the pool. best-of-k(eda) is to be held
-    against eda[copies=8,refresh=0], which draws from as large a pool without choosing.
+    too. Where the inner strategy makes several copies at once, all of them go into the pool.
 
-    ``score`` says what the largest is of: "kl", D at the recipe's temperature, KL(T || S) also under recipes that
-    minimise something else (scores: the squared error). "teacher-sure-student-unsure": the teacher's largest
-    probability times the entropy of the student's; LLKD (Li et al., 2025, arXiv 2411.08028) keeps the rows that are
-    beyond a moving threshold in each, and among a row's few candidates the product ranks. "student-loss": the
-    student's cross-entropy on the class that the teacher gives the rewrite; SAGE (arXiv 2508.14783) makes data where
-    that loss is large.
+    What best-of-k(eda) is to be held against is eda[copies=8,refresh=0]: as large a pool, without choosing.
     """
 
     inner: Strategy
