@@ -146,6 +146,7 @@ def sample(
         parts: list[list[int]] = [[]]
         for i in ids:
             parts.append([]) if i == end else parts[-1].append(i)
-        row = tuple(" ".join(tokenizer.decode(part, skip_special_tokens=True).split()) for part in parts[:texts])
+        decoded = (str(tokenizer.decode(part, skip_special_tokens=True)) for part in parts[:texts])
+        row = tuple(" ".join(text.split()) for text in decoded)
         rows.append(row if len(parts) > texts and all(row) else None)
     return rows
