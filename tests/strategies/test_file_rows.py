@@ -171,7 +171,7 @@ def test_it_is_spelled_pickled_and_documented(table):
     assert (again.path, again.id) == (spec.create().path, None)
     page = CliRunner().invoke(main, ["docs", "file"])
     assert "{task}" in page.output
-    listed = json.loads(CliRunner().invoke(main, ["list", "strategies", "--format", "json"]).output)
+    listed = json.loads(CliRunner().invoke(main, ["list", "strategies", "--format", "json"]).stdout)
     assert "file:PATH" in [row["name"] for row in listed]
 
 
