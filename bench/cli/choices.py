@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,11 +58,11 @@ class Choices:
     overrides: tuple[str, ...]
     results: Path
 
-    def open(self, *more: str) -> tuple[Settings, Source]:
-        """Return the settings, with overrides ``more`` on top, and the data source."""
+    def open(self) -> tuple[Settings, Source]:
+        """Return the settings and the data source."""
         from bench.experiment.presets import open_data
 
-        return open_data(self.preset, [*self.overrides, *more], self.data_dir)
+        return open_data(self.preset, self.overrides, self.data_dir)
 
 
 def choices_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -78,3 +79,25 @@ def choices_options(command: Callable[..., None]) -> Callable[..., None]:
         command(choices=Choices(preset, data_dir, overrides, results), **others)
 
     return with_choices
+
+
+def training_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give ``command`` the options of what trains a grid: ``workers``, ``dry_run``, and ``choices`` with all others."""
+
+    @click.option("--max-train", type=click.IntRange(1), help="Train on a fixed sample of this many rows (recorded).")
+    @click.option("--recipe", help="kd (default), annealing or continuation: what every update minimises.")
+    @click.option("--workers", type=click.IntRange(1), help="Processes that rewrite texts.  [default: one per core]")
+    @click.option("--weak-teacher", is_flag=True, help="Distil even from a teacher that learned nothing.")
+    @click.option(
+        "--dry-run", is_flag=True, help="Only say what would run, what is cached, and how long it would take."
+    )
+    @choices_options
+    @functools.wraps(command)
+    def with_training(
+        choices: Choices, max_train: int | None, recipe: str | None, weak_teacher: bool, **others: Any
+    ) -> None:
+        asked = {"data.max_train": max_train, "recipe.method": recipe, "teacher.force": weak_teacher or None}
+        given = (f"{key}={value}" for key, value in asked.items() if value is not None)
+        command(choices=dataclasses.replace(choices, overrides=(*choices.overrides, *given)), **others)
+
+    return with_training

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bench.cli.choices import Choices, choices_options
+from bench.cli.choices import Choices, training_options
 from bench.errors import BenchError, UsageError
 
 
@@ -43,14 +43,9 @@ from bench.errors import BenchError, UsageError
 @click.option("--tuned", is_flag=True, help="Run every strategy with the options that `bench tune` chose for it.")
 @click.option("--seeds", type=click.IntRange(1, 1000), help="How many seeds, from 0 on.  [default: 1]")
 @click.option("--seed", "given", type=click.IntRange(0, 2**31 - 1), multiple=True, help="This seed. Repeatable.")
-@click.option("--max-train", type=click.IntRange(1), help="Train on a fixed sample of this many rows (recorded).")
-@click.option("--recipe", help="kd (default), annealing or continuation: what every update minimises.")
-@click.option("--workers", type=click.IntRange(1), help="Processes that rewrite texts.  [default: one per core]")
-@click.option("--weak-teacher", is_flag=True, help="Distil even from a teacher that learned nothing.")
 @click.option("--redo", is_flag=True, help="Run cells again that have a record.")
 @click.option("--quick", is_flag=True, help="A smoke run on one embedded task in a minute: preset quick, task wnli.")
-@click.option("--dry-run", is_flag=True, help="Only say what would run, what is cached, and how long it would take.")
-@choices_options
+@training_options
 def run(
     strategies: str,
     tasks: str,
@@ -59,10 +54,7 @@ def run(
     tuned: bool,
     seeds: int | None,
     given: tuple[int, ...],
-    max_train: int | None,
-    recipe: str | None,
     workers: int | None,
-    weak_teacher: bool,
     redo: bool,
     quick: bool,
     dry_run: bool,
@@ -90,8 +82,7 @@ def run(
         raise UsageError(
             "--budget is worked out from runs as shipped, which --tuned does not make: give one of the two"
         )
-    asked = {"data.max_train": max_train, "recipe.method": recipe, "teacher.force": weak_teacher or None}
-    settings, source = choices.open(*(f"{key}={value}" for key, value in asked.items() if value is not None))
+    settings, source = choices.open()
     specs, notes = at_strength(parse_list(strategies, settings.strategies), strength)
     specs = with_budgets(specs, budgets)
     grids = []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.choices import Choices, choices_options
+from bench.cli.choices import Choices, training_options
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -26,22 +26,14 @@ if TYPE_CHECKING:
 @click.option(
     "--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="Seeds that each trial is trained with."
 )
-@click.option("--max-train", type=click.IntRange(1), help="Train on a fixed sample of this many rows.")
-@click.option("--recipe", help="kd (default), annealing or continuation: what every update minimises.")
-@click.option("--workers", type=click.IntRange(1), help="Processes that rewrite texts.  [default: one per core]")
-@click.option("--weak-teacher", is_flag=True, help="Distil even from a teacher that learned nothing.")
-@click.option("--dry-run", is_flag=True, help="Only say what would run, what is cached, and how long it would take.")
-@choices_options
+@training_options
 def tune(
     strategies: str,
     tasks: str,
     trials: int,
     seed: int,
     seeds: int,
-    max_train: int | None,
-    recipe: str | None,
     workers: int | None,
-    weak_teacher: bool,
     dry_run: bool,
     choices: Choices,
 ) -> None:
@@ -59,8 +51,7 @@ def tune(
     from bench.experiment.tuning import TRIALS, Search, keep, searchable
     from bench.spec import parse_list, split_list
 
-    asked = {"data.max_train": max_train, "recipe.method": recipe, "teacher.force": weak_teacher or None}
-    settings, source = choices.open(*(f"{key}={value}" for key, value in asked.items() if value is not None))
+    settings, source = choices.open()
     specs, notes = searchable(parse_list(strategies, settings.strategies))
     search, runs = Search(trials, seed, tuple(range(seeds))), choices.results / TRIALS
     grids, whole = [], []
