@@ -13,7 +13,7 @@ from families import MASK, build, tokenizer
 from bench.cost import Cost
 from bench.data.encode import Encoded, encode
 from bench.data.tasks import GLUE, Example, Task
-from bench.strategy import Models
+from bench.strategy import Batch, Models
 
 CLASSES = dataclasses.replace(GLUE["mnli"], name="tiny")
 SCORES = dataclasses.replace(GLUE["stsb"], name="tiny-scores")
@@ -72,3 +72,13 @@ def make_models(family: str = "bert", task: Task = CLASSES, dropout: float = 0.0
         accelerator=Accelerator(cpu=True),
         **parts,
     )
+
+
+def models_and_batch(family: str, task: Task, n: int = 6) -> tuple[Models, Batch]:
+    """Models whose student has weights of its own, and a batch of ``n`` rows with the teacher's logits."""
+    student = build(family, "classifier", seed=2, labels=task.n_outputs)
+    models, data = make_models(family, task, student=student), rows(n, task)
+    batch = Batch(np.arange(n), data.inputs(np.arange(n)), torch.from_numpy(data.labels))
+    with torch.no_grad():
+        batch.teacher_logits = models.logits("teacher", batch.inputs).double()
+    return models, batch

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from families import build, every_family
-from tiny import CLASSES, SCORES, make_models, rows
+from tiny import CLASSES, SCORES, models_and_batch
 
 from bench.errors import UsageError
 from bench.models.inputs import accepted
@@ -17,15 +16,6 @@ from bench.strategy import Batch, Models
 from strategies.ad2 import AD2
 
 both_tasks = pytest.mark.parametrize("task", [CLASSES, SCORES], ids=["classes", "scores"])
-
-
-def models_and_batch(family: str, task, n: int = 6) -> tuple[Models, Batch]:
-    student = build(family, "classifier", seed=2, labels=task.n_outputs)
-    models, data = make_models(family, task, student=student), rows(n, task)
-    batch = Batch(np.arange(n), data.inputs(np.arange(n)), torch.from_numpy(data.labels))
-    with torch.no_grad():
-        batch.teacher_logits = models.logits("teacher", batch.inputs).double()
-    return models, batch
 
 
 def distance(target: torch.Tensor, logits: torch.Tensor, regression: bool) -> torch.Tensor:

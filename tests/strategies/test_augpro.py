@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from families import END, PAD, SPECIAL, START, VOCAB, build, every_family
-from tiny import CLASSES, SCORES, make_models, rows
+from families import END, PAD, SPECIAL, START, VOCAB, every_family
+from tiny import CLASSES, SCORES, models_and_batch
 
 from bench.errors import UsageError
 from bench.models.inputs import accepted
 from bench.spec import StrategySpec
 from bench.strategy import Batch, Models
 from strategies.augpro import AugPro
-
-
-def models_and_batch(family: str, task, n: int = 8) -> tuple[Models, Batch]:
-    student = build(family, "classifier", seed=2, labels=task.n_outputs)
-    models, data = make_models(family, task, student=student), rows(n, task)
-    batch = Batch(np.arange(n), data.inputs(np.arange(n)), torch.from_numpy(data.labels))
-    with torch.no_grad():
-        batch.teacher_logits = models.logits("teacher", batch.inputs).double()
-    return models, batch
 
 
 def is_word(token: int) -> bool:
@@ -59,7 +49,7 @@ def gradient(models: Models, batch: Batch) -> torch.Tensor:
 @every_family
 @pytest.mark.parametrize("by", ["cosine", "euclid"])
 def test_the_nearest_third_word_to_two_mixed_takes_their_place(family, by):
-    models, batch = models_and_batch(family, CLASSES)
+    models, batch = models_and_batch(family, CLASSES, 8)
     state = models.rng.get_state()
     (view,) = AugPro(rate=0.7, nearest=by).views(batch, models)
 
@@ -84,7 +74,7 @@ def test_the_nearest_third_word_to_two_mixed_takes_their_place(family, by):
 @pytest.mark.parametrize("by", ["cosine", "euclid"])
 @pytest.mark.parametrize("task", [CLASSES, SCORES], ids=["classes", "scores"])
 def test_the_nearest_other_word_to_a_step_against_the_student_takes_its_place(family, by, task):
-    models, batch = models_and_batch(family, task)
+    models, batch = models_and_batch(family, task, 8)
     state = models.rng.get_state()
     (view,) = AugPro(method="fgsm", rate=0.7, nearest=by, epsilon=0.8).views(batch, models)
 
@@ -120,7 +110,7 @@ def test_a_long_step_is_harder_for_the_student_than_words_merely_near(task):
 
 
 def test_the_teacher_reads_the_new_text_anew():
-    models, batch = models_and_batch("bert", CLASSES)
+    models, batch = models_and_batch("bert", CLASSES, 8)
     (view,) = AugPro().views(batch, models)
     with torch.no_grad():
         expected = models.teacher(**view.student).logits

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 import torch
-from families import MASK, build, tokenizer
+from families import MASK
 
 from bench.data.tasks import GLUE, Example
 from bench.errors import UsageError
@@ -20,14 +20,6 @@ from strategies.mlm_words import MlmWords
 
 TEXT = "w4 w5  w6\tw7 (w8), W9 w10 w11 w12 w13"
 WORD = re.compile(r"w\d+", re.IGNORECASE)
-
-
-@pytest.fixture(scope="module", params=["bert", "roberta"])
-def context(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("generator")
-    build(request.param, "masked_lm", seed=3).float().save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    return Context(GLUE["sst2"], {"generator": str(folder)})
 
 
 def rewrites(context, texts, seeds, **options):

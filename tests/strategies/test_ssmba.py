@@ -9,24 +9,14 @@ from collections import Counter
 
 import pytest
 import torch
-from families import MASK, build, tokenizer
+from families import MASK
 
-from bench.data.tasks import GLUE
 from bench.errors import UsageError
 from bench.models.fill import filler
-from bench.rewriter import Context
 from bench.spec import StrategySpec
 from strategies.ssmba import SSMBA
 
 WORDS = range(4, MASK)
-
-
-@pytest.fixture(scope="module", params=["bert", "roberta"])
-def context(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("generator")
-    build(request.param, "masked_lm", seed=3).float().save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    return Context(GLUE["sst2"], {"generator": str(folder)})
 
 
 def rewrites(context, texts, seeds, **options):
