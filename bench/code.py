@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import hashlib
 import importlib.metadata
 import importlib.util
 import sys
@@ -17,7 +18,8 @@ def sources(classes: Iterable[type]) -> dict[str, str]:
     """Return digest and name of each file that ``classes`` and their bases are written in, and of those they import.
 
     Imports are followed, inside functions too, within the packages of the classes and into every module that is not
-    installed in site-packages: libraries, Python and ``bench`` count by their versions.
+    installed in site-packages: libraries, Python and ``bench`` count by their versions. What is said of a strategy in
+    ``verified`` is no part of what it does, and counts in none.
     """
     classes = list(classes)
     own = frozenset(cls.__module__.partition(".")[0] for cls in classes)
@@ -35,7 +37,25 @@ def sources(classes: Iterable[type]) -> dict[str, str]:
         seen.add(file)
         if name.partition(".")[0] != "bench":
             files |= {each for each in _imported(file, file_digest(file), name, own) if each[0] not in seen}
-    return dict(sorted((file_digest(file)[:16], file.name) for file in seen))
+    return dict(sorted((_code_digest(file, file_digest(file))[:16], file.name) for file in seen))
+
+
+@functools.cache
+def _code_digest(file: Path, digest: str) -> str:
+    """Return the sha256 of a file of code, ``digest`` being that of its content, without its ``verified = …``."""
+    content = file.read_bytes()
+    said = [
+        node
+        for node in ast.walk(ast.parse(content))
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "verified"
+    ]
+    if not said:
+        return digest
+    lines = [*content.splitlines(keepends=True), b""]
+    for node in sorted(said, key=lambda node: node.lineno, reverse=True):
+        # With the blank line that sets it off, so that the file is what it was before anything was said.
+        del lines[node.lineno - 1 : (node.end_lineno or node.lineno) + (not lines[node.end_lineno or 0].strip())]
+    return hashlib.sha256(b"".join(lines)).hexdigest()
 
 
 def version(distribution: str) -> str | None:

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args
 
-from bench.errors import UsageError, unknown
+from bench.errors import UsageError, quoted, unknown
 
 if TYPE_CHECKING:
     from bench.strategy import Strategy
@@ -128,6 +128,8 @@ def load(name: str) -> type[Strategy]:
         raise UsageError(f"{name} is not a dataclass derived from bench.Strategy")
     if not isinstance(cls.needs, tuple) or not set(cls.needs) <= set(get_args(Role)):
         raise UsageError(f"{name}: needs is a tuple of {', '.join(map(repr, get_args(Role)))}, not {cls.needs!r}")
+    if not isinstance(cls.verified, str | None):
+        raise UsageError(f"{name}: verified is None or a sentence that says how, not {quoted(cls.verified)}")
     return cls
 
 
@@ -201,3 +203,13 @@ def import_file(path: Path) -> Any:
 def about(cls: type[Strategy]) -> str:
     """Return the one-line description of a strategy: the first line of its docstring."""
     return (cls.__doc__ or "").strip().partition("\n")[0]
+
+
+def verified(cls: type[Strategy]) -> str | None:
+    """Return how ``cls`` says that it was checked against something other than itself; None: it was not.
+
+    What another package says of its class is not said of a class derived from it.
+    """
+    package = cls.__module__.partition(".")[0]
+    said = (vars(base) for base in cls.__mro__ if base.__module__.partition(".")[0] == package)
+    return next((own["verified"] for own in said if "verified" in own), None)

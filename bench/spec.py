@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 from bench.brackets import split_list
 from bench.errors import UsageError, quoted, unknown
 from bench.options import build, check_bounds, coerce, describe, fields_of
-from bench.registry import about, load, names
+from bench.registry import about, load, names, verified
 from bench.rewriter import Rewriter
 from bench.strength import Dial
 
@@ -152,6 +152,16 @@ class StrategySpec:
     def names(self) -> list[str]:
         """Return the names of this strategy and of all it is made around."""
         return [self.name, *(name for spec in self.inner for name in spec.names())]
+
+    def verified(self) -> str | None:
+        """Return how it was checked against something other than itself, of one made of several each part's word.
+
+        None where it was not, or where a part was not.
+        """
+        said = {name: verified(load(name)) for name in self.names()}
+        if None in said.values():
+            return None
+        return "; ".join(f"{name}: {how}" if len(said) > 1 else str(how) for name, how in said.items())
 
     def effective(self, recipe: Recipe | None = None) -> dict[str, Any]:
         """Return every option with the value that took effect, those of inner strategies as "inner.option".
@@ -299,6 +309,7 @@ def documented(name: str, cls: type[Strategy], strategy: Strategy | None) -> dic
     return {
         "name": name,
         "about": about(cls),
+        "verified": verified(cls),
         "description": inspect.cleandoc(cls.__doc__ or "").partition("\n")[2].strip(),
         "needs": sorted({*cls.needs, *(() if strategy is None else (*strategy.needs, *models_read(strategy)))}),
         "options": {option: facts for option, facts in describe(cls).items() if option != wrapped(cls)},

@@ -177,10 +177,13 @@ class Strategy(Options):
     """A way of perturbing training text. A subclass's dataclass fields are its options.
 
     ``needs`` names the models it cannot do without: the harness distils where it holds "teacher", and
-    builds a masked LM where it holds "generator".
+    builds a masked LM where it holds "generator". ``verified`` says in a sentence how the class was checked against
+    something other than itself: its authors' code or numbers, a plain implementation of the paper, the library that it
+    adapts; None: it was not. Subclasses inherit it within their own package only.
     """
 
     needs: ClassVar[tuple[Role, ...]] = ("teacher",)
+    verified: ClassVar[str | None] = None
 
     def resolved(self, recipe: Recipe) -> dict[str, Any]:
         """Return the options that were left to the recipe, with the values that they get under it."""

@@ -23,6 +23,10 @@ class AD2(Strategy):
     here are FreeLB's for tasks it has none for, and the steps are taken with dropout off.
     """
 
+    verified = (
+        "the ascent equals plain projected gradient ascent, row by row; the paper's own algorithm was not at hand"
+    )
+
     steps: int = option(3, "the number of steps up", at_least=1)
     lr: float = option(0.1, "the length of a step", above=0, search=(0.03, 1.0, "log"))
     initial: float = option(

@@ -22,6 +22,10 @@ class AEDA(TextStrategy):
     So the paper says it. The authors' code draws between 1 and int(0.3 * n + 1) marks, and puts none at the end.
     """
 
+    verified = (
+        "numbers, places and kinds of the marks have the paper's distribution; not the authors' outputs or numbers"
+    )
+
     ratio: float = option(
         1 / 3,
         "the largest number of marks, as a share of the words; the mean is about half of it",

@@ -30,6 +30,11 @@ class AugPro(Strategy):
     with dropout off. Both methods together are ``augpro+augpro[method=fgsm]``.
     """
 
+    verified = (
+        "the tokens chosen equal those of a plain search, one distance at a time; of the paper only the outline was "
+        "at hand"
+    )
+
     method: Literal["mix", "fgsm"] = option(
         "mix", "what becomes of the embeddings before they are projected", search=["mix", "fgsm"]
     )

@@ -88,6 +88,8 @@ class BestOfK(Strategy):
     What best-of-k(eda) is to be held against is eda[copies=8,refresh=0]: as large a pool, without choosing.
     """
 
+    verified = "the candidates chosen equal those of a plain search for the largest score"
+
     inner: Strategy
     k: int = option(1, "the number of views per step", at_least=1)
     pool: int = option(8, "the number of rewrites of each row", at_least=1)

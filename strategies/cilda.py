@@ -34,6 +34,11 @@ class CILDA(MateKD):
     micro-batch.
     """
 
+    verified = (
+        "a generator step equals MATE-KD's plain reference with a contrast written out pair by pair; the contrast "
+        "itself is our reading of the abstract"
+    )
+
     contrast: float = option(1.0, "the weight of C beside D", above=0, search=(0.03, 3.0, "log"))
     contrast_tau: float = option(0.1, "the temperature of C's softmax", above=0)
     width: int = option(128, "the size of what the layers are projected to", at_least=1)

@@ -17,5 +17,9 @@ class CleanTwice(Control):
     the labels. What a strategy gains over this row is its texts' doing.
     """
 
+    verified = (
+        "without dropout it equals plain distillation under other weights; a control of this suite, without a paper"
+    )
+
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         yield View(student=batch.inputs, teacher_logits=batch.teacher_logits)

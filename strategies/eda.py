@@ -32,6 +32,11 @@ class EDA(TextStrategy):
     it), takes a stop word's synonym nowhere, as the paper says, and orders synonyms by the alphabet.
     """
 
+    verified = (
+        "each of the four operations is held to what the paper says of it, WordNet's synonyms to NLTK's; not the "
+        "authors' outputs or numbers"
+    )
+
     alpha: float = option(
         0.1,
         "the share of the words that an operation draws; swaps change more of them, and no text fewer than one",

@@ -76,6 +76,8 @@ class Flips(Strategy):
     towards another label and keeps what a classifier is surest of. Both find flipped labels worth more than kept ones.
     """
 
+    verified = "the flips chosen equal those of a plain search by words changed"
+
     inner: Strategy
     share: float = option(0.5, "the share of a batch's rows that are shown flipped", above=0, at_most=1)
     pool: int = option(8, "the number of rewrites of each row in which a flip is looked for", at_least=1)

@@ -35,6 +35,11 @@ class FreeLB(Strategy):
     paper's number for the task.
     """
 
+    verified = (
+        "each ascent step equals the paper's formula, and the options are its published numbers by task; not the "
+        "authors' code or scores"
+    )
+
     steps: int | None = option(None, "the number of steps up", at_least=1)
     lr: float | None = option(None, "the length of a step", above=0, search=(0.02, 0.3, "log"))
     initial: float | None = option(

@@ -16,6 +16,10 @@ class MixKD(Strategy):
     model's own, and the rest from the other row. Positions that only one of the two has count as text.
     """
 
+    verified = (
+        "the mixtures are solved for their shares and partners, one for both models; not the authors' code or numbers"
+    )
+
     alpha: float = option(
         0.4,
         "the parameter of the Beta distribution; 1 draws every share alike, less keeps near one text",

@@ -20,6 +20,8 @@ class MaskedLM(Strategy):
     A share ``rho`` of the tokens is masked anew for every batch and filled by a sample at temperature ``tau``.
     """
 
+    verified = "equal to mate-kd without generator updates, which is checked against a plain reference"
+
     rho: float = option(
         0.3, "the share of tokens masked; some come back as they were", above=0, at_most=1, strength=True
     )

@@ -33,6 +33,11 @@ class MlmWords(TextStrategy):
     which neither does.
     """
 
+    verified = (
+        "the words' distribution equals that of a plain reading of the masked LM, one mask and one forward at a time; "
+        "the paper's label is left out"
+    )
+
     rate: float = option(0.3, "the share of a text's words that change", above=0, at_most=1, strength=True)
     action: Literal["substitute", "insert"] = option("substitute", "whether new words replace others or precede them")
     top_k: int | None = option(100, "how many of the likeliest words are drawn from; none: all", at_least=1)

@@ -59,6 +59,11 @@ class PlainDistillation(Control):
     each; ``weights=(1,2)`` is the control whose labels count as little as beside views.
     """
 
+    verified = (
+        "one update equals the formula written out, the square of the temperature and the student's weights included; "
+        "no published number is reproduced"
+    )
+
     def cost_model(self) -> CostModel:
         from bench.cost import CostModel, Work
 

@@ -19,5 +19,10 @@ class RDrop(Control):
     where the paper trains both by the labels: the same gradient on average.
     """
 
+    verified = (
+        "one update equals the paper's equation written out, weights of the student included; not the authors' code "
+        "or numbers"
+    )
+
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         yield View(student=batch.inputs, mutual=True)

@@ -37,6 +37,8 @@ class Retrieve(TextStrategy):
     nearest of one beside the n-th nearest of the other. Without randomness of its own, every seed gives the same.
     """
 
+    verified = "the neighbours equal those of a plain search over all cosines; not the authors' bank or numbers"
+
     copies: int = option(8, "the number of nearest neighbours of each text; a training step sees one", at_least=1)
     refresh: int = option(0, "the number of epochs after which texts are rewritten anew, to the same", at_least=0)
     bank: str | None = option(None, "a table of sentences; none: the training texts of all tasks at hand")

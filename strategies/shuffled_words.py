@@ -18,6 +18,8 @@ class ShuffledWords(TextStrategy):
     gains over this row at equal strength is more than noise does.
     """
 
+    verified = "every order of the words occurs equally often; a control of this suite, without a paper"
+
     share: float = option(1.0, "the share of the words that change places", above=0, at_most=1, strength=Strength(0.9))
 
     def rewrite_texts(self, texts: Sequence[str], rngs: Sequence[random.Random], context: Context) -> list[str]:

@@ -29,6 +29,8 @@ class Smart(Strategy):
     the perturbation alone. At the published sizes that is little to learn from.
     """
 
+    verified = "an ascent step equals the formula of the authors' code, written out; not their scores"
+
     epsilon: float = option(1e-3, "the largest size of a component of delta", above=0, search=(1e-4, 1e-1, "log"))
     lr: float = option(
         1e-3, "the length of a step, in a token's largest component", above=0, search=(1e-4, 1e-1, "log")

@@ -34,6 +34,10 @@ class SSMBA(TextStrategy):
     ``copies`` are independent and made of the original. There a text keeps its label, or a teacher gives one, as here.
     """
 
+    verified = (
+        "outcomes have the chances computed from plain forwards of the masked LM; not the authors' outputs or numbers"
+    )
+
     rate: float = option(
         0.15, "the share of a text's words selected", above=0, at_most=1, strength=Strength(0.9, most=0.8)
     )

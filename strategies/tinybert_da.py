@@ -40,6 +40,11 @@ class TinyBertDA(TextStrategy):
     change, as in the authors' code for MNLI, QNLI and RTE.
     """
 
+    verified = (
+        "the words' distribution equals that of a plain reading of the paper's Algorithm 1, one masked word and one "
+        "forward at a time; not the authors' outputs"
+    )
+
     rate: float = option(
         0.4,
         "the share of the words replaced; stop words and numbers, about half of a text, are none of these",

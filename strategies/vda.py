@@ -27,6 +27,11 @@ class VDA(Strategy):
     held to what the teacher says of the mixture. What the paper's own formulas say of these points was not at hand.
     """
 
+    verified = (
+        "the mixtures equal the equation worked out token by token; it departs from the authors' code where the "
+        "description says so"
+    )
+
     rate: float = option(1.0, "the share of the tokens replaced by a mixture", above=0, at_most=1, strength=True)
     sigma: float = option(
         1.0, "the standard deviation of the noise on the masked LM's logits", at_least=0, search=(0.1, 5.0, "log")

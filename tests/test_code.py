@@ -92,3 +92,23 @@ def test_libraries_count_by_their_versions(tmp_path, monkeypatch):
     assert list(sources([importlib.import_module("own").Own]).values()) == ["own.py"]
     assert version("numpy")
     assert version("no-such-distribution") is None
+
+
+def test_what_is_said_of_a_strategy_is_no_part_of_its_code(tmp_path):
+    def saying(said, body="rate = 0.1"):
+        file = tmp_path / "mine.py"
+        file.write_text(f"class Mine:\n    '''Mine.'''\n\n{said}    {body}\n")
+        return list(sources([type("Mine", (), {"__module__": register(file)})]))
+
+    def register(file):
+        sys.modules["mine"] = type(sys)("mine")
+        sys.modules["mine"].__file__ = str(file)
+        return "mine"
+
+    try:
+        silent = saying("")
+        assert saying("    verified = (\n        'by hand, '\n        'twice'\n    )\n\n") == silent
+        assert saying("    verified = 'by hand'\n") == silent
+        assert saying("    verified = 'by hand'\n\n", "rate = 0.2") != silent
+    finally:
+        del sys.modules["mine"]

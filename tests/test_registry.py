@@ -303,3 +303,19 @@ def test_a_listing_shows_options_with_type_and_default():
     assert row["options"]["rho"]["default"] == 0.3
     assert row["about"].startswith("Masked adversarial text")
     assert row["missing"] == []
+
+
+def test_what_was_checked_is_said_by_the_class_itself_and_of_one_made_of_several_by_all(own_file):
+    assert "plain implementation" in StrategySpec.parse("mate-kd").verified()
+    # The wrapper's own algorithm, and that of what it goes around.
+    both = StrategySpec.parse("best-of-k(eda)").verified()
+    assert [part.partition(":")[0] for part in both.split("; ") if ":" in part] == ["best-of-k", "eda"]
+    assert StrategySpec.parse("eda+token-cutoff").verified() is None
+    own_file.write_text(
+        own_file.read_text() + "\n@dataclass\nclass Faster(load('mate-kd')):\n    '''Not what was checked.'''\n"
+        "@dataclass\nclass Wrong(Strategy):\n    verified = True\n"
+    )
+    own_file.write_text(f"from bench.registry import load\n{own_file.read_text().replace('from __future__', '# ')}")
+    assert StrategySpec.parse(f"{own_file}:Faster").verified() is None
+    with pytest.raises(UsageError, match="verified is None or a sentence that says how, not True"):
+        load(f"{own_file}:Wrong")

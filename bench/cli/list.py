@@ -107,6 +107,7 @@ def _page(row: dict[str, Any]) -> list[str]:
         [about, *([f"paper: {paper}"] if paper else [])],
         *([text] for text in texts),
         [
+            f"verified: {row['verified'] or 'no, not against anything but itself'}",
             f"models needed: {', '.join(row['needs']) or 'none besides the student'}",
             *(f"missing: {lack['name']}; get it: {lack['command']}" for lack in row["missing"]),
         ],

@@ -76,6 +76,7 @@ def _strategy(name: str, heading: str) -> str:
     about, paper = cited(row["about"])
     needs = ", ".join(row["needs"]) or "none besides the student"
     parts = [f"{heading} {name}", about, row["description"].replace("``", "`"), f"Models needed: {needs}."]
+    parts += [f"Verified: {row['verified']}."] if row["verified"] else []
     parts += [f"Paper: {paper}."] if paper else []
     parts += [f"Needs {resource.name}: `{resource.command}`" for resource in (strategy.resources() if strategy else ())]
     if row["options"]:

@@ -68,6 +68,7 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dic
         "signature": cell.signature,
         "tuned": None if cell.tuned is None else msgspec.to_builtins(cell.tuned),
         "searched": searched(cell.strategy.as_shipped()),
+        "verified": cell.strategy.verified(),
     }
     write_json(folder / "spec.json", record | {"status": "started"})
     try:

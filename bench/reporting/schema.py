@@ -191,6 +191,7 @@ class Record(Struct, kw_only=True, tag_field="status"):
     spec: dict[str, Section] = {}  # the settings that took effect, by section
     tuned: TunedSection | None = None  # the search that chose the options; null where they are as asked for
     searched: list[str] | None = None  # its options that `bench tune` can search; null in older records
+    verified: str | None = None  # how its strategy was checked; null where it was not, and in older records
     provenance: Provenance = msgspec.field(default_factory=Provenance)  # where the record comes from
     reason: str | None = None  # why there is no score
     folder: str = ""  # the run's folder relative to the results; set where the record is read

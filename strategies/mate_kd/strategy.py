@@ -40,6 +40,11 @@ class MateKD(Strategy):
     ``reuse`` and ``share`` make it cheaper and another algorithm than the paper's.
     """
 
+    verified = (
+        "the generator's gradients and cycles of both phases equal those of a plain implementation of the paper's "
+        "equations (strategies/mate_kd/reference.py); the paper's numbers are not reproduced"
+    )
+
     rho: float = option(
         0.3, "the share of tokens masked; some come back as they were", above=0, at_most=1, strength=True
     )

@@ -127,6 +127,8 @@ class TextAttackMember(Member, Strategy, Rewriter):
     language whose words it changes, where that is not English.
     """
 
+    verified = "the library's own code runs; what is faster here gives the same output as it does"
+
     target: ClassVar[str] = ""
     uses: ClassVar[tuple[str, ...]] = ()
     language: ClassVar[str] = ""
