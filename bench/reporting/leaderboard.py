@@ -30,7 +30,7 @@ COLUMNS = (
     "baseline_mean", "difference", "n_paired", "cost_ratio", "train_seconds", "student_updates",
     "adversary_updates", "teacher", "constant", "selection", "optimistic", "partial", "max_train",
     "signature", "setting", "setting_number", "differs", "comparable", "main", "complete", "reference",
-    "base", "options", "hardware", "metrics", "seeds", "scores", "text_quality", "warnings",
+    "base", "options", "hardware", "metrics", "seeds", "ids", "scores", "text_quality", "warnings",
     "teacher_hashes", "adversary", "preset_options", "tuned", "searched",
 )
 # fmt: on
@@ -186,6 +186,7 @@ def _row(by_seed: Mapping[int, Done], against: Mapping[int, Done], plain: Mappin
         "hardware": tuple(sorted({str(run.provenance.hardware) for run in runs})),
         "metrics": _metric_means(runs),
         "seeds": tuple(scores),
+        "ids": tuple(by_seed[seed].id for seed in scores),
         "scores": tuple(scores.values()),
         "text_quality": quality,
         "adversary": adversary,

@@ -1,0 +1,111 @@
+"""The difference of two students on one task, with an interval from dev rows crossed with seeds."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.errors import BenchError
+from bench.reporting.statistics.pseudo_values import pseudo_values
+
+LEVEL = 0.95
+ROWS_AND_SEEDS, ROWS, SEEDS, NOTHING = "rows and seeds", "rows", "seeds", "nothing"
+
+
+class Interval(NamedTuple):
+    """A gain with its 95 % interval, as fractions; ``covers`` says which chance the interval takes in.
+
+    Where nothing can be said (one seed without predictions) the interval, ``se`` and ``df`` are NaN.
+    """
+
+    gain: float
+    low: float
+    high: float
+    se: float
+    df: float
+    covers: str
+
+
+def paired_interval(
+    strategy: np.ndarray,
+    baseline: np.ndarray,
+    labels: np.ndarray,
+    metric: str = "accuracy",
+    n_classes: int | None = None,
+) -> Interval:
+    """Return the gain of ``strategy`` over ``baseline`` in ``metric``, averaged over seeds, with its interval.
+
+    Both are predictions of the same students' seeds on the same rows, [seeds, rows], for ``labels`` [rows]. Raises
+    BenchError where shapes do not fit or numbers are not finite.
+    """
+    if np.shape(strategy) != np.shape(baseline):
+        raise BenchError(f"predictions of shapes {np.shape(strategy)} and {np.shape(baseline)} cannot be paired")
+    ours, theirs = (pseudo_values(part, labels, metric, n_classes) for part in (strategy, baseline))
+    return crossed_interval(
+        ours[1] - theirs[1], float(np.mean(ours[0] - theirs[0])), least_error(metric, ours[1], theirs[1])
+    )
+
+
+def least_error(metric: str, *values: np.ndarray) -> float:
+    """Return the standard error below which none is believed: that of one row more that differs.
+
+    Students that answer alike on every row seen may differ on the next. Of a correlation that is not defined for any
+    of them (all pseudo-values [seeds, rows] are 0) it is that of independent answers, 1/√n.
+    """
+    rows = values[0].shape[1]
+    undefined = metric not in ("accuracy", "f1") and not any(part.any() for part in values)
+    return float(rows**-0.5 if undefined else 1 / rows)
+
+
+def crossed_interval(differences: np.ndarray, gain: float | None = None, least: float = 0.0) -> Interval:
+    """Return the interval of the mean of ``differences`` [seeds, rows], whose rows and seeds are both drawn.
+
+    All seeds are scored on the same rows: the variance of the mean is (MS_seed + MS_row - MS_rest) / (seeds · rows)
+    with the mean squares of the two-way layout, its degrees of freedom are Satterthwaite's. A part of the variance
+    that comes out negative is zero. ``gain`` is what the interval is put around, the mean by default; ``least`` is
+    the smallest standard error. One seed gives the rows' part alone.
+    """
+    differences = np.atleast_2d(np.asarray(differences, float))
+    seeds, rows = differences.shape
+    of_seeds, of_rows, mean = differences.mean(axis=1), differences.mean(axis=0), float(differences.mean())
+    row_square = seeds * float(np.sum((of_rows - mean) ** 2)) / (rows - 1)
+    if seeds == 1:
+        variance, df = row_square, rows - 1.0
+    else:
+        seed_square = rows * float(np.sum((of_seeds - mean) ** 2)) / (seeds - 1)
+        total = float(np.sum((differences - mean) ** 2))
+        rest_df = (seeds - 1) * (rows - 1)
+        rest = max(total - (seeds - 1) * seed_square - (rows - 1) * row_square, 0.0) / rest_df
+        seed_square, row_square = max(seed_square, rest), max(row_square, rest)
+        variance = seed_square + row_square - rest
+        errors = seed_square**2 / (seeds - 1) + row_square**2 / (rows - 1) + rest**2 / rest_df
+        df = variance**2 / errors if errors > 0 else rows - 1.0
+    se = math.sqrt(variance / (seeds * rows))
+    if se < least:
+        se, df = least, rows - 1.0
+    return _interval(mean if gain is None else gain, se, df, ROWS_AND_SEEDS if seeds > 1 else ROWS)
+
+
+def seeds_interval(gains: np.ndarray) -> Interval:
+    """Return the t interval of the mean of ``gains`` [seeds], for scores without predictions: rows are left out.
+
+    NaN for one seed, and where all gains are equal: their spread says nothing then.
+    """
+    gains = np.asarray(gains, float)
+    if len(gains) < 2 or np.ptp(gains) <= 1e-12:
+        return Interval(float(np.mean(gains)), math.nan, math.nan, math.nan, math.nan, NOTHING)
+    return _interval(float(np.mean(gains)), float(np.std(gains, ddof=1)) / len(gains) ** 0.5, len(gains) - 1.0, SEEDS)
+
+
+def _interval(gain: float, se: float, df: float, covers: str) -> Interval:
+    half = half_width(se, df)
+    return Interval(gain, gain - half, gain + half, se, df, covers)
+
+
+def half_width(se: float, df: float, level: float = LEVEL) -> float:
+    """Return half the width of a two-sided t interval."""
+    from scipy import special
+
+    return float(special.stdtrit(df, (1 + level) / 2)) * se
