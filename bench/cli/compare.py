@@ -59,7 +59,7 @@ def compare(
 
     Rows are only compared where their signatures agree. Failed and skipped runs are listed below the table.
     """
-    from bench.reporting import predictor, sheet
+    from bench.reporting import export, predictor, sheet
     from bench.reporting import quality as text_quality
     from bench.reporting.averages import averages
     from bench.reporting.leaderboard import PLAIN_KD, failures, leaderboard
@@ -104,7 +104,7 @@ def compare(
         for table in sheets:
             for note in table.notes:
                 click.echo(f"{table.preset}: {note}", err=True)
-        _deliver(sheet.json_text(frame) if form == "json" else sheet.csv_text(frame), output)
+        _deliver(export.json_text(frame) if form == "json" else export.csv_text(frame), output)
         return
     to_terminal = output is None and sys.stdout.isatty()
     is_text = form == "text"

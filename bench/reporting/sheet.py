@@ -1,14 +1,13 @@
-"""A table as it is printed, in each format. Texts come from records: nothing in them steers a terminal or a sheet."""
+"""A table as it is printed, as text and as markdown. Texts come from records: nothing in them steers a terminal."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import textwrap
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import printable
@@ -17,26 +16,61 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _WIDTH_OF_A_FILE = 100
+_GAP = 2
+"""Spaces between two columns of a text table."""
+WIDEST_NAME = 17
+"""A row's name longer than this, and than its heads, is broken after its punctuation."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: a text of one or more lines, and whether it stands out."""
+
+    text: str
+    bold: bool = False
+
+    def printable(self) -> Cell:
+        """Return the cell with control characters, which records may hold, spelled out in each line."""
+        return Cell("\n".join(map(printable, self.text.split("\n"))), self.bold)
 
 
 @dataclass
 class Sheet:
-    """A table of one preset as it is printed: columns of a head and one text per row, the first to the left.
+    """A table of one preset as it is printed: columns of a head and one cell per row, the first to the left.
 
-    The first column is repeated, and the second not torn from it, where a table is continued below itself. There is
-    a rule below row number ``rule_below``.
+    A cell is a text of one line, or a ``Cell``. The first column is repeated, and the second not torn from it, where
+    a table is continued below itself. Above row number ``n`` of ``groups`` stand a rule and the group's label, or the
+    rule alone. ``lead`` are lines above the table, ``title`` stands in the place of "preset NAME", and the columns
+    whose heads are in ``left`` are set to the left as well.
     """
 
     preset: str
-    columns: list[tuple[str, list[str]]]
-    notes: list[str]
-    rule_below: int | None = None
+    columns: Sequence[tuple[str, Sequence[str | Cell]]]
+    notes: list[str] = field(default_factory=list)
+    title: str | None = None
+    lead: list[str] = field(default_factory=list)
+    groups: Mapping[int, str] = field(default_factory=dict)
+    left: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Spell out control characters, which records may hold."""
         self.preset = printable(self.preset)
-        self.columns = [(printable(head), [printable(cell) for cell in cells]) for head, cells in self.columns]
-        self.notes = [printable(note) for note in self.notes]
+        self.title = f"preset {self.preset}" if self.title is None else printable(self.title)
+        self.columns = [(printable(head), [_printable(cell) for cell in cells]) for head, cells in self.columns]
+        self.notes, self.lead = ([printable(line) for line in lines] for lines in (self.notes, self.lead))
+        self.groups = {number: printable(label) for number, label in self.groups.items()}
+
+    def cells(self) -> list[tuple[str, list[Cell]]]:
+        """Return the columns, every cell as a ``Cell``."""
+        return [(head, [_cell(cell) for cell in cells]) for head, cells in self.columns]
+
+
+def _cell(cell: str | Cell) -> Cell:
+    return cell if isinstance(cell, Cell) else Cell(cell)
+
+
+def _printable(cell: str | Cell) -> str | Cell:
+    return cell.printable() if isinstance(cell, Cell) else printable(cell)
 
 
 def page_width(to_terminal: bool) -> int:
@@ -68,56 +102,79 @@ def text(sheets: Iterable[Sheet], width: int = 100, colour: bool = False) -> str
             console.print(table)
             console.print()
         lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
-        for note in sheet.notes:
-            lines += textwrap.wrap(
-                note,
-                width,
-                initial_indent="  ",
-                subsequent_indent="    ",
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        parts.append("\n".join([f"preset {sheet.preset}", *lines]))
+        if not sheet.notes:
+            lines = lines[:-1]
+        above = [line for lead in sheet.lead for line in wrapped(lead, width, "", "  ")]
+        below = [line for note in sheet.notes for line in wrapped(note, width)]
+        parts.append("\n".join([*([sheet.title] if sheet.title else []), *above, *lines, *below]))
     return "\n\n".join(parts) + "\n"
+
+
+def wrapped(note: str, width: int, first: str = "  ", then: str = "    ") -> list[str]:
+    """Return a note as lines of at most ``width`` columns, as far as its words allow."""
+    return textwrap.wrap(
+        note, width, initial_indent=first, subsequent_indent=then, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _blocks(sheet: Sheet, width: int) -> list[tuple[Any, int]]:
     """Return rich tables with the width each needs, as many columns in each as ``width`` takes."""
-    if not sheet.columns[0][1]:
+    columns = sheet.cells()
+    if not columns or not columns[0][1]:
         return []
-    columns = [(_fold(head, max(map(len, lines))), lines) for head, lines in sheet.columns]
-    needs = [3 + max(len(line) for line in (*head.split("\n"), *lines)) for head, lines in columns]
-    blocks = [[0, 1]]
+    names = max(WIDEST_NAME, len(columns[0][0]))
+    columns = [
+        (columns[0][0], [Cell(_fold(cell.text, names), cell.bold) for cell in columns[0][1]]),
+        *((_fold(head, max(_longest(cell) for cell in cells)), cells) for head, cells in columns[1:]),
+    ]
+    needs = [_GAP + max(map(_longest, (Cell(head), *cells))) for head, cells in columns]
+    blocks = [[0, 1] if len(columns) > 1 else [0]]
     for i in range(2, len(columns)):
-        if len(blocks[-1]) > 1 + (len(blocks) == 1) and sum(needs[j] for j in (*blocks[-1], i)) > width:
+        if len(blocks[-1]) > 1 + (len(blocks) == 1) and sum(needs[j] for j in (*blocks[-1], i)) > width + _GAP:
             blocks.append([0])
         blocks[-1].append(i)
-    return [
-        (_rich_table([columns[i] for i in block], sheet.rule_below), sum(needs[i] for i in block)) for block in blocks
-    ]
+    return [(_rich_table([columns[i] for i in block], sheet), sum(needs[i] for i in block)) for block in blocks]
+
+
+def _longest(cell: Cell) -> int:
+    return max(map(len, cell.text.split("\n")))
 
 
 def _fold(name: str, width: int) -> str:
-    """Break a long head after its punctuation and spaces, so that a column stays as narrow as its numbers."""
+    """Break a long name after its punctuation and spaces, so that a column stays as narrow as its numbers."""
+    width = max(width, 10)
+    if len(name) <= width:
+        return name
     lines = [""]
-    for piece in re.findall(r"[^:(\[,=\-_/ ]*[:(\[,=\-_/ ]?", name):
-        if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > max(width, 10):
+    # An option keeps its brackets: nlpaug:keyboard and below it [aug_char_p=0.1].
+    for piece in re.findall(r"[(\[]?[^:(\[,=\-_/+ ]*[:,=\-_/+ ]?", name):
+        if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
             lines.append("")
         lines[-1] += piece
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _rich_table(columns: list[tuple[str, list[str]]], rule_below: int | None) -> Any:
+def _rich_table(columns: list[tuple[str, list[Cell]]], sheet: Sheet) -> Any:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), header_style="")
+    widths = [max(map(_longest, (Cell(head), *cells))) for head, cells in columns]
+    aligned = ["rjust" if n and head not in sheet.left else "ljust" for n, (head, _) in enumerate(columns)]
+
+    def shown(cell: Cell, n: int, style: str = "") -> Text:
+        # Text, not str: rich would read the brackets of mate-kd[rho=0.4] as markup. Aligned here, as rich would
+        # move a number whose neighbours have a mark after them.
+        return Text("\n".join(getattr(line, aligned[n])(widths[n]) for line in cell.text.split("\n")), style=style)
+
     for n, (head, _) in enumerate(columns):
-        # Text, not str: rich would read the brackets of mate-kd[rho=0.4] as markup.
-        table.add_column(Text(head), justify="right" if n else "left", no_wrap=True)
+        table.add_column(shown(Cell(head), n), no_wrap=True)
     for n in range(len(columns[0][1])):
-        table.add_row(*(Text(lines[n]) for _, lines in columns), end_section=n == rule_below)
+        if label := sheet.groups.get(n):
+            table.add_row(Text(label, style="italic"))
+        row = [shown(cells[n], i, "bold" if cells[n].bold else "") for i, (_, cells) in enumerate(columns)]
+        table.add_row(*row, end_section=n + 1 in sheet.groups)
     return table
 
 
@@ -125,18 +182,32 @@ def markdown(sheets: Iterable[Sheet]) -> str:
     """Return the tables in GitHub's markdown, notes as lists below."""
     parts = []
     for sheet in sheets:
-        lines = [f"### preset {_escaped(sheet.preset)}", ""]
-        if sheet.columns[0][1]:
-            lines += [_pipes([head for head, _ in sheet.columns])]
-            lines += ["| " + " | ".join(["---"] + ["---:"] * (len(sheet.columns) - 1)) + " |"]
-            lines += [_pipes(row) for row in zip(*(cells for _, cells in sheet.columns), strict=True)]
-        lines += ["", *(f"- {_escaped(note)}" for note in sheet.notes)]
-        parts.append("\n".join(lines))
+        lines = [f"### {_escaped(sheet.title)}", ""] if sheet.title else []
+        lines += [line for lead in sheet.lead for line in (_escaped(lead), "")]
+        columns = sheet.cells()
+        if columns and columns[0][1]:
+            aligned = ["---" if head in sheet.left else "---:" for head, _ in columns[1:]]
+            lines += [_pipes([head for head, _ in columns]), "| " + " | ".join(["---", *aligned]) + " |"]
+            for n, row in enumerate(zip(*(cells for _, cells in columns), strict=True)):
+                if label := sheet.groups.get(n):
+                    lines.append(f"| *{_in_cell(label)}* |" + " |" * (len(columns) - 1))
+                lines.append(_pipes(row))
+            lines.append("")
+        lines += [f"- {_escaped(note)}" for note in sheet.notes]
+        parts.append("\n".join(lines).rstrip("\n"))
     return "\n\n".join(parts) + "\n"
 
 
-def _pipes(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(" ".join(_escaped(cell).split()) for cell in cells) + " |"
+def _pipes(cells: Iterable[str | Cell]) -> str:
+    texts = []
+    for cell in map(_cell, cells):
+        shown = _in_cell(" ".join(cell.text.split()))
+        texts.append(f"**{shown}**" if cell.bold and shown else shown)
+    return "| " + " | ".join(texts) + " |"
+
+
+def _in_cell(text: str) -> str:
+    return " ".join(_escaped(text).split())
 
 
 def _escaped(text: str) -> str:
@@ -153,25 +224,3 @@ def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
             plain["max_train"] = int(plain["max_train"])
         rows.append(plain)
     return rows
-
-
-def json_text(frame: pd.DataFrame) -> str:
-    """Return the long form as a JSON list of objects, null for what is missing; scores are fractions."""
-    return json.dumps(plain_rows(frame), indent=1, allow_nan=False) + "\n"
-
-
-def csv_text(frame: pd.DataFrame) -> str:
-    """Return the long form as CSV; lists and mappings are written as JSON in their cells."""
-    import pandas as pd
-
-    rows = [{key: _csv_cell(value) for key, value in row.items()} for row in plain_rows(frame)]
-    return pd.DataFrame(rows, columns=list(frame.columns)).to_csv(index=False)
-
-
-def _csv_cell(value: Any) -> Any:
-    if isinstance(value, dict | tuple):
-        return json.dumps(value)
-    if isinstance(value, str):
-        # A spreadsheet takes such a text for a formula.
-        return ("'" if value[:1] in ("=", "+", "-", "@") else "") + printable(value)
-    return value

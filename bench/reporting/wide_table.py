@@ -62,7 +62,8 @@ class Grid:
         columns = [("task", [row.label for row in self.rows]), ("teacher", [row.teacher for row in self.rows])]
         columns += [(name, _column([row.cells[i] for row in self.rows])) for i, name in enumerate(self.strategies)]
         before_summary = sum(not row.summary for row in self.rows)
-        return Sheet(self.preset, columns, self.notes, before_summary - 1 if before_summary < len(self.rows) else None)
+        groups = {before_summary: ""} if before_summary < len(self.rows) else {}
+        return Sheet(self.preset, columns, self.notes, groups=groups)
 
 
 def grids(frame: pd.DataFrame, averages: pd.DataFrame, failures: Sequence[dict[str, Any]]) -> list[Grid]:

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from made_records import failures, leaderboard, run
 
+from bench.reporting import export, wide_table
 from bench.reporting import sheet as formats
-from bench.reporting import wide_table
 from bench.reporting.averages import averages
 
 
@@ -347,19 +347,19 @@ def test_text_is_plain_and_cuts_nothing_however_narrow():
 def test_json_and_csv_hold_every_row_with_null_for_what_is_missing():
     records = [run(), run(strategy="eda", signature="other")]
     frame = leaderboard(records)
-    rows = json.loads(formats.json_text(frame))
+    rows = json.loads(export.json_text(frame))
     assert [r["strategy"] for r in rows] == list(frame["strategy"])
     eda = next(r for r in rows if r["strategy"] == "eda")
     assert eda["difference"] is None
     assert eda["sd"] is None
     assert eda["scores"] == [0.5]
-    assert formats.csv_text(frame).count("\n") == 3
+    assert export.csv_text(frame).count("\n") == 3
 
 
 def test_nothing_at_all_is_still_a_table():
     records = [run(status="failed", reason="why", main=None)]
     frame = leaderboard(records)
-    assert json.loads(formats.json_text(frame)) == []
+    assert json.loads(export.json_text(frame)) == []
     assert "failed: none on rte (seed 0): why" in formats.text([grid(records).sheet()])
 
 

@@ -6,15 +6,20 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from made_records import leaderboard, run
 
 from bench.cli import main
 from bench.files import write_json
+from bench.reporting.export import csv_text, json_text, parquet_bytes
+from bench.reporting.latex import _COMMANDS, _LATIN, latex
 from bench.reporting.records import run_folder
-from bench.reporting.sheet import Sheet, csv_text, json_text, markdown, printable, text
+from bench.reporting.sheet import Cell, Sheet, markdown, printable, text
 
 ESCAPES = "\x1b]0;title\x07\x1b[2J\x1b[31mred\r\n\x9b\u202eevil\u2028"
 
@@ -84,3 +89,70 @@ def test_a_terminal_gets_colour_and_still_no_escape_of_a_record():
     sheet = Sheet("mini", [("task", [ESCAPES]), ("none", ["1"])], [])
     rest = re.sub(r"\x1b\[[0-9;]*m", "", text([sheet], 100, colour=True))
     assert all(line.isprintable() for line in rest.split("\n"))
+
+
+def test_only_a_bold_cell_is_bold_and_a_group_has_its_label_and_a_rule():
+    columns = [("strategy", ["none", "mlm", "clean-twice"]), ("gain", ["–", Cell("+1.2", bold=True), "0.1"])]
+    sheet = Sheet("mini", columns, groups={1: "", 2: "controls"})
+    assert markdown([sheet]).splitlines()[2:] == [
+        "| strategy | gain |",
+        "| --- | ---: |",
+        "| none | – |",
+        "| mlm | **+1.2** |",
+        "| *controls* | |",
+        "| clean-twice | 0.1 |",
+    ]
+    lines = text([sheet], 80, colour=True).splitlines()
+    assert [line for line in lines if "\x1b[1m" in line] == [line for line in lines if "+1.2" in line]
+    plain = text([sheet], 80).splitlines()
+    assert plain[3:] == ["none            –", "", "mlm          +1.2", "", "controls", "clean-twice   0.1"]
+
+
+def test_lines_of_a_cell_stand_below_one_another_and_marks_move_no_number():
+    sheet = Sheet("mini", [("strategy", ["a", "b"]), ("rte", [Cell("62.3 \n+1.2°"), "61.0 "])], title="")
+    assert text([sheet], 80).splitlines()[2:] == ["a         62.3", "          +1.2°", "b         61.0"]
+    assert "| a | 62.3 +1.2° |" in markdown([sheet])
+
+
+def test_a_long_name_is_broken_after_its_punctuation_and_no_head_is():
+    sheet = Sheet("mini", [("strategy", ["nlpaug:keyboard[aug_char_p=0.1]"]), ("gain", ["1"])])
+    assert text([sheet], 80).splitlines()[3:] == ["nlpaug:keyboard      1", "[aug_char_p=0.1]"]
+
+
+def test_nothing_of_a_record_is_a_command_of_latex():
+    odd = r"\input{/etc/passwd} $x_1$ 5% & #1 ~^ {} <b> -- 中 é"
+    written = latex([Sheet("mini", [("strategy", [odd]), ("gain", [Cell("-0.3 [-1.0, +0.4]", bold=True)])], [odd])])
+    spelled = (
+        r"\textbackslash{}input\{/etc/passwd\} \$x\_1\$ 5\% \& \#1 \textasciitilde{}\textasciicircum{} \{\} "
+        r"\textless{}b\textgreater{} -{}-{} [U+4E2D] é"
+    )
+    assert written.count(spelled.replace("[", "{[}").replace("]", "{]}")) == 1
+    assert written.count(spelled) == 1
+    assert r"\textbf{\ensuremath{-}0.3 {[}\ensuremath{-}1.0, +0.4{]}} \\" in written
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not on this machine")
+def test_what_latex_is_given_it_compiles(tmp_path):
+    every = "".join(map(chr, range(32, 127))) + "".join(_COMMANDS) + "".join(_LATIN) + "中\u200b"
+    sheets = [
+        Sheet(
+            every, [("strategy", ["[a]", every]), ("rte", [Cell("62.3\n+1.2", bold=True), "-1"])], [every], lead=[every]
+        ),
+        Sheet("empty", [], groups={0: ""}),
+    ]
+    (tmp_path / "tables.tex").write_text(latex(sheets), "utf-8")
+    (tmp_path / "paper.tex").write_text(
+        r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}\input{tables}\end{document}", "utf-8"
+    )
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-draftmode", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout.decode("latin-1")[-2000:]
+
+
+def test_parquet_holds_typed_columns_and_what_is_nested_as_json():
+    frame = leaderboard([run(), run(strategy="=eda", value=0.6)])
+    read = pd.read_parquet(io.BytesIO(parquet_bytes(frame)))
+    assert list(read.columns) == list(frame.columns)
+    assert read["mean"].dtype == "float64"
+    assert json.loads(read["scores"][0]) == [0.6]
+    assert list(read["strategy"]) == ["=eda", "none"]
