@@ -136,6 +136,15 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
+def in_bytes(size: float) -> str:
+    """Return ``size`` bytes as a person reads them: 68 MB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 999.5 or unit == "GB":
+            return f"{size:.0f} {unit}" if size >= 10 or unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError
+
+
 def _checksums(folder: Path) -> str:
     """Return a line for each file in ``folder``, as ``sha256sum -c`` reads them."""
     files = [file for file in folder.iterdir() if file.is_file() and file.name != CHECKSUMS]

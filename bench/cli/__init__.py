@@ -17,6 +17,8 @@ VERBS = {
     "run": ("bench.cli.run:run", "Train and score strategies on tasks; does only what is missing."),
     "tune": ("bench.cli.tune:tune", "Search strategies' options on rows held out of train."),
     "compare": ("bench.cli.compare:compare", "Print the leaderboard of finished runs."),
+    "export": ("bench.cli.export:export", "Copy a run's student out, or push it to the hub."),
+    "clean": ("bench.cli.clean:clean", "Free room: checkpoints, students, caches."),
     "list": ("bench.cli.list:list_", "List strategies, tasks and presets."),
     "augment": ("bench.cli.augment:augment", "Rewrite texts with a strategy, or show what it does to them."),
     "new": ("bench.cli.new:new", "Write a strategy of your own to start from."),

@@ -44,6 +44,14 @@ from bench.errors import BenchError, UsageError
 @click.option("--seeds", type=click.IntRange(1, 1000), help="How many seeds, from 0 on.  [default: 1]")
 @click.option("--seed", "given", type=click.IntRange(0, 2**31 - 1), multiple=True, help="This seed. Repeatable.")
 @click.option("--redo", is_flag=True, help="Run cells again that have a record.")
+@click.option(
+    "--keep-students",
+    type=click.Choice(["auto", "all", "last-seed", "none"]),
+    default="auto",
+    show_default=True,
+    help="Which trained students to keep. auto: all, if they take at most 10 GB and a quarter of the free space; else "
+    "those of the last seed; else none.",
+)
 @click.option("--quick", is_flag=True, help="A smoke run on one embedded task in a minute: preset quick, task wnli.")
 @training_options
 def run(
@@ -56,6 +64,7 @@ def run(
     given: tuple[int, ...],
     workers: int | None,
     redo: bool,
+    keep_students: str,
     quick: bool,
     dry_run: bool,
     choices: Choices,
@@ -98,6 +107,7 @@ def run(
 
     with watching() as progress:
         # Only now what takes seconds to import: a misspelt name is answered at once.
+        from bench.experiment.keeping import keeping
         from bench.experiment.launch import launch, prepare
         from bench.experiment.parts import Parts
 
@@ -106,6 +116,7 @@ def run(
             progress.note(note)
         assembled = [(Parts(settings, where, choices.results, progress, workers), cells) for where, cells in grids]
         done, jobs = prepare(assembled, choices.results, progress, redo=redo)
+        jobs = keeping(jobs, keep_students, choices.results, progress)
         if dry_run:
             click.echo(overview([str(cell) for cell, _ in done], jobs, choices.results, progress))
             return

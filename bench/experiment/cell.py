@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from transformers import PreTrainedModel
 
 from bench.cost import Cost
 from bench.data.encode import Encoded
@@ -25,17 +26,21 @@ from bench.distill.adversary_gain import gain_of_adversary
 from bench.distill.feed import Feed, batch_order
 from bench.distill.loop import distil
 from bench.distill.view_quality import quality_of_views
+from bench.errors import BenchError
 from bench.evaluation.metrics import against_constant, score
 from bench.evaluation.selection import Selection, selection
 from bench.experiment.budget import budget_of
+from bench.experiment.card import model_card
 from bench.experiment.grid import Cell
 from bench.experiment.parts import Parts
 from bench.experiment.provenance import provenance
 from bench.experiment.search import searched
 from bench.files import whole_file, write_json
 from bench.models.inputs import Role
+from bench.models.keep import keep_classifier
+from bench.models.load import content_hash
 from bench.observer import Observer
-from bench.reporting.records import read_record
+from bench.reporting.records import STUDENT, read_record
 from bench.reporting.schema import SCHEMA
 from bench.rewriting.context import saved
 from bench.rewriting.job import in_a_line
@@ -44,8 +49,8 @@ from bench.spec import lacking
 from bench.strategy import Models
 
 
-def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dict[str, Any]:
-    """Run ``cell`` and return its record, which is also on disk.
+def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer, *, keep: bool = False) -> dict[str, Any]:
+    """Run ``cell`` and return its record, which is also on disk; ``keep`` its student in the folder ``student``.
 
     What goes wrong inside the cell makes a record with status "failed" and the reason; the traceback is in
     ``error.txt`` beside it. A task that the strategy does not support, or something it needs and does not find on
@@ -53,6 +58,8 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dic
     """
     folder = cell.folder(results)
     folder.mkdir(parents=True, exist_ok=True)
+    # It belongs to the record that is about to be written anew.
+    shutil.rmtree(folder / STUDENT, ignore_errors=True)
     started = _now()
     record: dict[str, Any] = {
         "schema": SCHEMA,
@@ -75,19 +82,16 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dic
         if reason := cell.instance.supports(cell.task) or lacking(cell.instance):
             record |= {"status": "skipped", "reason": str(reason)}
         else:
-            record |= _train(cell, parts, results, folder, observer)
+            sections, student = _train(cell, parts, results, folder, observer)
+            record |= sections
+            record["student"] = _student(student, record | _origin(started), cell, parts, folder, keep, observer)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded and shown; the next cell may be fine
         try:
             (folder / "error.txt").write_text(traceback.format_exc(), "utf-8", "backslashreplace")
         except OSError as unwritten:  # a full disk, say: the record may still fit, and the next cells
             observer.note(f"cannot write {folder / 'error.txt'}: {unwritten.strerror}")
         record |= {"status": "failed", "reason": in_a_line(error).encode(errors="backslashreplace").decode()}
-    record["provenance"] = {
-        **provenance(),
-        "started": started,
-        "finished": _now(),
-        "command": shlex.join(["bench", *sys.argv[1:]]),
-    }
+    record |= _origin(started)
     write_json(folder / "record.json", record)
     if record["status"] == "done":
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
@@ -98,8 +102,48 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer) -> dic
     return written
 
 
-def _train(cell: Cell, parts: Parts, results: Path, folder: Path, observer: Observer) -> dict[str, Any]:
-    """Return the sections of the record that training makes."""
+def _origin(started: str) -> dict[str, Any]:
+    return {
+        "provenance": {
+            **provenance(),
+            "started": started,
+            "finished": _now(),
+            "command": shlex.join(["bench", *sys.argv[1:]]),
+        }
+    }
+
+
+def _student(
+    student: PreTrainedModel,
+    record: dict[str, Any],
+    cell: Cell,
+    parts: Parts,
+    folder: Path,
+    keep: bool,
+    observer: Observer,
+) -> dict[str, Any]:
+    """Keep the student if that is asked for; return what the record says of it, also where it could not be written."""
+    section = {"hash": content_hash(student), "parameters": student.num_parameters(), "kept": keep, "reason": None}
+    if keep:
+        try:
+            keep_classifier(
+                student,
+                parts.tokenizer("student"),
+                cell.task,
+                folder / STUDENT,
+                max_length=cell.settings.data.max_length,
+                card=model_card(record, cell.task),
+            )
+        except BenchError as error:  # a full disk, say: the scores are there, and are not lost for it
+            observer.note(f"the student is not kept: {error}")
+            section |= {"kept": False, "reason": in_a_line(error)}
+    return section
+
+
+def _train(
+    cell: Cell, parts: Parts, results: Path, folder: Path, observer: Observer
+) -> tuple[dict[str, Any], PreTrainedModel]:
+    """Return the sections of the record that training makes, and the student."""
     task, settings, strategy = cell.task, cell.settings, cell.strategy.create()
     data, splits = parts.data(task.name), parts.encoded(task.name)
     cost = Cost()
@@ -165,7 +209,7 @@ def _train(cell: Cell, parts: Parts, results: Path, folder: Path, observer: Obse
         adversary = gain_of_adversary(strategy, models, start, feed)
     with cost.timed("text_quality"):
         quality = quality_of_views(strategy, models, feed, recipe, splits["dev"])
-    return {
+    sections = {
         "data": {
             "source": data.source,
             "fingerprint": data.fingerprint,
@@ -186,6 +230,7 @@ def _train(cell: Cell, parts: Parts, results: Path, folder: Path, observer: Obse
         "checks": _checks(task, data.splits, outcome.logits["dev"], splits["dev"], rule),
         "resumed": outcome.resumed,
     }
+    return sections, models.student
 
 
 def _checks(

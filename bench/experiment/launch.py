@@ -31,6 +31,8 @@ class CellJob:
 
     cell: Cell
     parts: Parts
+    keep: bool = False
+    """Whether the trained student is kept in the run's folder."""
 
     @cached_property
     def updates(self) -> int:
@@ -130,7 +132,7 @@ def launch(jobs: Sequence[CellJob], results: Path, progress: Progress, *, redo: 
         start = time.monotonic()
         progress.cell(number, len(jobs), str(job.cell), partial(pace.left, jobs, number - 1))
         _make_way(job.cell, results, redo, progress)
-        record = run_cell(job.cell, job.parts, results, progress)
+        record = run_cell(job.cell, job.parts, results, progress, keep=job.keep)
         pace.learn(job, record, time.monotonic() - start)
         progress.note(f"[{number}/{len(jobs)}] {job.cell}: {_outcome(record)}")
         records.append(record)

@@ -133,6 +133,12 @@ def load_classifier(where: str, task: Task, seed: int, layers: int | tuple[int, 
     return keep_layers(model.float(), layers)
 
 
+def classifier_of(config: PretrainedConfig, task: Task) -> PreTrainedModel:
+    """Return a model of ``config`` with a head for ``task`` and random weights."""
+    config.num_labels = task.n_outputs
+    return AutoModelForSequenceClassification.from_config(config)
+
+
 def _label_names(task: Task) -> dict[str, Any]:
     if task.is_regression:
         return {}

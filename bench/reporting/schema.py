@@ -78,6 +78,15 @@ class SelectionSection(Struct):
     step: Count = 0  # student updates of the student that was chosen
 
 
+class StudentSection(Struct):
+    """The student that the scores are of; null in older records."""
+
+    hash: str = ""  # digest of its weights and configuration
+    parameters: Count = 0  # how many weights it has
+    kept: bool = False  # whether it was put into the folder student of the run; `bench clean` may have freed it since
+    reason: str | None = None  # why it was not, where it should have been
+
+
 class CostSection(Struct):
     """What the run cost."""
 
@@ -211,6 +220,7 @@ class Done(Record, kw_only=True, tag="done"):
     main: Main  # the score that tables show
     metrics: dict[str, dict[str, float | None]]  # every metric by split
     selection: SelectionSection  # which student is reported
+    student: StudentSection | None = None  # the student that the scores are of; null in older records
     cost: CostSection  # what the run cost
     budget: BudgetSection | None = None  # a budget other than the recipe's student updates; null where there is none
     adversary: AdversarySection | None = None  # what a learned adversary had come to; null where none learned

@@ -1,0 +1,75 @@
+"""`bench export`: a run's student as a folder of one's own, or pushed to the hub."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from bench.cli.choices import results_option
+from bench.errors import BenchError, UsageError
+
+
+@click.command(
+    epilog="Example: bench export 0a1b2c3d my-student; in Python: transformers.pipeline('text-classification', "
+    "'my-student')"
+)
+@click.argument("run")
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--push", metavar="REPO", help="Upload to this repository of the hub (NAME/REPO) under your own login.")
+@click.option("--public", is_flag=True, help="Make the repository a public one, if it has to be made.")
+@results_option
+def export(run: str, folder: Path | None, push: str | None, public: bool, results: Path) -> None:
+    """Copy the student of RUN, an ID (its first digits do) or a run's folder, to FOLDER.
+
+    The folder holds weights, tokenizer and a model card with scores, teacher, data and provenance.
+    """
+    from bench.reporting.kept import find_run, student_of
+
+    if folder is None and push is None:
+        raise UsageError("nothing to do: name a FOLDER to copy the student to, or --push REPO")
+    if public and push is None:
+        raise UsageError("--public says how --push uploads: name a repository, --push NAME/REPO")
+    student = student_of(results, find_run(results, run))
+    if folder is not None:
+        _copy(student, folder)
+        click.echo(f"exported to {folder}; load it: transformers.pipeline('text-classification', {str(folder)!r})")
+    if push is not None:
+        click.echo(f"pushed to {_push(student, push, private=not public)}")
+
+
+def _copy(student: Path, folder: Path) -> None:
+    from bench.files import whole_folder
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already; name a folder that is not, or an empty one")
+    if folder.is_dir():
+        folder.rmdir()
+    with whole_folder(folder) as part:
+        for file in student.iterdir():
+            shutil.copyfile(file, part / file.name)
+
+
+def _push(student: Path, repository: str, *, private: bool) -> str:
+    """Upload the folder ``student``; return its address. BenchError says what is missing: network, login, rights."""
+    from huggingface_hub import HfApi, constants, get_token
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    from bench.models.hub import unreachable
+
+    if get_token() is None:
+        raise BenchError("not logged in to the hub, so nothing is pushed; log in first: hf auth login")
+    if constants.HF_HUB_OFFLINE:
+        raise BenchError("HF_HUB_OFFLINE is set, so nothing is pushed; unset it to push")
+    if (why := unreachable()) is not None:
+        raise BenchError(f"cannot push to {repository}: the hub does not answer ({why})")
+    api = HfApi()
+    try:
+        address = api.create_repo(repository, private=private, exist_ok=True)
+        api.upload_folder(repo_id=repository, folder_path=student, commit_message="A student of distil-augment-bench")
+    except HFValidationError as error:
+        raise UsageError(f"{repository!r} is no name of a repository (NAME/REPO): {error}") from error
+    except (HfHubHTTPError, OSError) as error:
+        raise BenchError(f"cannot push to {repository}: {str(error).strip().partition(chr(10))[0]}") from error
+    return str(address)

@@ -1,0 +1,58 @@
+"""Finding runs by their ids, and the students that they keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.errors import BenchError, UsageError
+from bench.files import is_whole
+from bench.observer import Observer, Silent
+from bench.reporting.records import STUDENT, scan
+from bench.reporting.schema import Done, Record
+
+REMEDY = "train it again and keep it: the same bench run with --redo --keep-students all"
+
+
+def find_run(results: Path, name: str, records: Sequence[Record] | None = None) -> Record:
+    """Return the run of id ``name``, of which the first digits do, or in the folder ``name``; UsageError else."""
+    records = scan(results)[0] if records is None else records
+    folder = Path(name)
+    if folder.is_dir():
+        inside = {(results / record.folder).resolve(): record for record in records}
+        if folder.resolve() in inside:
+            return inside[folder.resolve()]
+    found = [record for record in records if name and record.id.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UsageError(
+            f"no run has the id {name!r} in {results}; ids end the folders' names, and are in: bench compare"
+        )
+    listed = "\n".join(f"  {record.id}  {in_words(record)}" for record in found[:10])
+    raise UsageError(f"{len(found)} runs have an id that begins with {name!r}:\n{listed}")
+
+
+def in_words(record: Record) -> str:
+    """Return what a run is, as tables call it."""
+    return f"{record.preset} · {record.task} · {record.strategy} · seed {record.seed}"
+
+
+def student_of(results: Path, record: Record, observer: Observer | None = None) -> Path:
+    """Return the folder of the run's student; BenchError says why there is none, and what to type."""
+    folder = results / record.folder / STUDENT
+    if isinstance(record, Done) and is_whole(folder, observer or Silent()):
+        return folder
+    raise BenchError(f"run {record.id} ({in_words(record)}) has no student: {_why_not(results, record)}; {REMEDY}")
+
+
+def _why_not(results: Path, record: Record) -> str:
+    if not isinstance(record, Done):
+        return f"it {'failed' if record.status == 'failed' else 'was skipped'}: {record.reason}"
+    if any((results / record.folder).glob(f"{STUDENT}.corrupt-*")):
+        return "it is damaged, and was set aside"
+    if record.student is None:
+        return "it was made before students were kept"
+    if record.student.kept:
+        return "it has been freed since"
+    return record.student.reason or "it was not kept"

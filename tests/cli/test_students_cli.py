@@ -1,0 +1,209 @@
+"""Students that runs keep: loadable by anybody, exported, freed, and never at the cost of a record."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from huggingface_hub import ModelCard
+from made_records import undocumented
+from transformers import pipeline
+
+from bench.cli import main
+from bench.data.mini import MiniSource
+from bench.experiment import keeping
+from bench.experiment.keeping import student_bytes
+from bench.reporting.records import read_record
+
+QUICK = ("--quick", "--max-train", "64", "--set", "teacher.epochs=1", "--set", "recipe.epochs=1", "--strategy", "none")
+
+
+def bench(*arguments):
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Results of one run each of a pair of texts, a score and a single text, with their students."""
+    folder = tmp_path_factory.mktemp("made") / "results"
+    done = bench("run", *QUICK, "--tasks", "wnli,stsb,sst2", "--results", folder)
+    assert done.exit_code == 0, done.output
+    return folder, done
+
+
+@pytest.fixture
+def results(made, tmp_path):
+    """A copy to change."""
+    return shutil.copytree(made[0], tmp_path / "results")
+
+
+def runs(folder):
+    return {path.parts[-4]: path.parent for path in folder.rglob("record.json")}
+
+
+@pytest.mark.parametrize("task", ["wnli", "stsb", "sst2"])
+def test_a_plain_pipeline_gives_the_recorded_logits_and_names(made, task):
+    folder, spec = runs(made[0])[task], MiniSource().tasks[task]
+    rows = MiniSource().load(task).splits["dev"][:20]
+    recorded = pd.read_parquet(folder / "predictions" / "dev.parquet")[:20]
+    classify = pipeline("text-classification", str(folder / "student"), device="cpu")
+    texts = [row.texts[0] if len(row.texts) == 1 else {"text": row.texts[0], "text_pair": row.texts[1]} for row in rows]
+    answers = classify(texts, top_k=None, function_to_apply="none", truncation=True)
+    names = ["score"] if spec.is_regression else list(spec.labels)
+    for row, answer in enumerate(answers):
+        given = {item["label"]: item["score"] for item in answer}
+        assert list(given) == sorted(names, key=lambda name: -given[name])
+        expected = [recorded[f"logit_{number}"][row] for number in range(len(names))]
+        np.testing.assert_allclose([given[name] for name in names], expected, atol=1e-5)
+    if spec.is_regression:
+        # Asked for nothing, it gives the score itself and no sigmoid of it.
+        assert classify(texts[:1])[0]["score"] == pytest.approx(recorded["prediction"][0], abs=1e-5)
+
+
+def test_the_record_and_the_card_say_what_was_kept(made):
+    folder = runs(made[0])["wnli"]
+    record = read_record(folder)
+    assert undocumented(record) == []
+    assert record["student"]["kept"]
+    config = json.loads((folder / "student" / "config.json").read_text())
+    assert config["id2label"] == {"0": "not_entailment", "1": "entailment"}
+    card = ModelCard.load(folder / "student" / "README.md")
+    results = {(r.dataset_split, r.metric_type): r.metric_value for r in card.data.eval_results}
+    assert results["dev", "accuracy"] == record["metrics"]["dev"]["accuracy"]
+    for said in (record["teacher"]["hash"], record["data"]["fingerprint"], record["id"], "strategy `none`"):
+        assert said in card.text
+
+
+def test_the_size_is_said_before_and_is_about_right(made):
+    folder, done = made
+    said = [line for line in done.output.splitlines() if "students of all 3 cells are kept: about " in line]
+    assert len(said) == 1
+    assert done.output.index(said[0]) < done.output.index("[1/3]")
+    sizes = [sum(file.stat().st_size for file in (run / "student").iterdir()) for run in runs(folder).values()]
+    amount, unit = said[0].partition("about ")[2].split()[:2]
+    assert unit == "kB"
+    assert float(amount) * 1000 == pytest.approx(sum(sizes), rel=0.2)
+
+
+class Cell:
+    signature = "same"
+
+    def __init__(self, seed, strategy):
+        self.seed, self.strategy = seed, strategy
+        self.task = MiniSource().tasks["rte"]
+
+
+def test_the_rule_looks_at_size(monkeypatch, tmp_path):
+    from collections import namedtuple
+
+    from tiny import Notes
+
+    from bench.experiment.launch import CellJob
+
+    jobs = [CellJob(Cell(seed, strategy), None) for seed in (0, 1, 2) for strategy in ("none", "eda")]
+    monkeypatch.setattr(keeping, "student_bytes", lambda parts, task: 10**9)
+    kept = {}
+    for free, rule in ((100, "auto"), (20, "auto"), (4, "auto"), (4, "last-seed"), (100, "none")):
+        usage = namedtuple("usage", "free")(free * 10**9)
+        monkeypatch.setattr(keeping.shutil, "disk_usage", lambda path, usage=usage: usage)
+        notes = Notes()
+        marked = keeping.keeping(jobs, rule, tmp_path, notes)
+        kept[free, rule] = [job.cell.seed for job in marked if job.keep]
+        assert len(notes.notes) == (rule != "none")
+    assert kept == {
+        (100, "auto"): [0, 0, 1, 1, 2, 2],
+        (20, "auto"): [2, 2],  # a quarter of it is less than all six take
+        (4, "auto"): [],
+        (4, "last-seed"): [2, 2],
+        (100, "none"): [],
+    }
+    usage = namedtuple("usage", "free")(5 * 10**9)
+    monkeypatch.setattr(keeping.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(keeping.UsageError, match=r"all takes about 6.0 GB, but 5.0 GB are free"):
+        keeping.keeping(jobs, "all", tmp_path, Notes())
+    assert student_bytes is not keeping.student_bytes
+
+
+def test_a_disk_that_fills_costs_the_student_and_not_the_run(results):
+    run = runs(results)["wnli"]
+    (run / "record.json").unlink()
+    largest = (run / "student" / "model.safetensors").stat().st_size // 2
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # No file may grow larger: the system's answer is an error in the middle of the write, as on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
+    try:
+        done = bench("run", *QUICK, "--tasks", "wnli", "--results", results)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert done.exit_code == 0, done.output
+    assert "the student is not kept: cannot write" in done.output
+    record = read_record(run)
+    assert record["status"] == "done"
+    assert not record["student"]["kept"]
+    assert "File too large" in record["student"]["reason"]
+    assert not any("student" in path.name for path in run.iterdir())
+    refused = bench("export", record["id"], results / "copy", "--results", results)
+    assert refused.exit_code == 1
+    assert "has no student: cannot write" in refused.output
+    assert "--redo --keep-students all" in refused.output
+
+
+def test_export_copies_a_whole_folder(results, tmp_path):
+    record = read_record(runs(results)["wnli"])
+    target = tmp_path / "mine"
+    done = bench("export", record["id"][:6], target, "--results", results)
+    assert done.exit_code == 0, done.output
+    assert {f.name: f.read_bytes() for f in target.iterdir()} == {
+        f.name: f.read_bytes() for f in (runs(results)["wnli"] / "student").iterdir()
+    }
+    again = bench("export", record["id"], target, "--results", results)
+    assert (again.exit_code, "is there already" in again.output) == (2, True)
+    for name, words in {"zzz": "no run has the id 'zzz'", "": "no run has the id ''"}.items():
+        wrong = bench("export", name, tmp_path / "other", "--results", results)
+        assert (wrong.exit_code, words in wrong.output) == (2, True)
+    damaged = runs(results)["stsb"] / "student" / "config.json"
+    damaged.write_text("{")
+    broken = bench("export", damaged.parent.parent, tmp_path / "other", "--results", results)
+    assert (broken.exit_code, "it is damaged, and was set aside" in broken.output) == (1, True)
+
+
+def test_pushing_needs_a_login_and_the_network(results, monkeypatch, tmp_path):
+    id = read_record(runs(results)["wnli"])["id"]
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    done = bench("export", id, "--push", "me/mine", "--results", results)
+    assert (done.exit_code, "not logged in" in done.output, "hf auth login" in done.output) == (1, True, True)
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: "hf_token")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("bench.models.hub.unreachable", lambda: "no route")
+    done = bench("export", id, "--push", "me/mine", "--results", results)
+    assert (done.exit_code, "the hub does not answer (no route)" in done.output) == (1, True)
+
+
+def test_clean_frees_what_it_says(results):
+    run = runs(results)["wnli"]
+    (run / "checkpoint").mkdir()
+    (run / "checkpoint" / "state").write_bytes(b"x" * 5000)
+    aside = results / "cache" / "teachers" / "rte.corrupt-1"
+    aside.mkdir(parents=True)
+    (aside / "weights").write_bytes(b"x" * 2000)
+    before = {path for path in results.rglob("*") if path.is_file()}
+    dry = bench("clean", "--dry-run", "--results", results)
+    assert "would free 7.0 kB" in dry.output
+    assert {path for path in results.rglob("*") if path.is_file()} == before
+    done = bench("clean", "--results", results)
+    assert "freed 7.0 kB" in done.output
+    assert before - {path for path in results.rglob("*") if path.is_file()} == {
+        run / "checkpoint" / "state",
+        aside / "weights",
+    }
+    size = sum(file.stat().st_size for each in runs(results).values() for file in (each / "student").iterdir())
+    assert f"freed {size / 1000:.0f} kB" in bench("clean", "students", "--results", results).output
+    assert not any(path.name == "student" for path in results.rglob("*"))
+    freed = bench("export", read_record(run)["id"], results / "copy", "--results", results)
+    assert "it has been freed since" in freed.output
+    assert len(runs(results)) == 3
