@@ -63,29 +63,33 @@ def crossed_interval(differences: np.ndarray, gain: float | None = None, least: 
     """Return the interval of the mean of ``differences`` [seeds, rows], whose rows and seeds are both drawn.
 
     All seeds are scored on the same rows: the variance of the mean is (MS_seed + MS_row - MS_rest) / (seeds · rows)
-    with the mean squares of the two-way layout, its degrees of freedom are Satterthwaite's. A part of the variance
-    that comes out negative is zero. ``gain`` is what the interval is put around, the mean by default; ``least`` is
-    the smallest standard error. One seed gives the rows' part alone.
+    with the mean squares of the two-way layout, a part that comes out negative taken as zero. The seeds' part and the
+    rows' each count with the t quantile of their own degrees of freedom, and the interval is never narrower than that
+    of the seeds' means: with Satterthwaite's degrees of freedom in the place of both, three seeds whose means happen
+    to lie close leave too narrow a one. ``df`` are those at which t · se is what comes out. ``gain`` is what the
+    interval is put around, the mean by default; ``least`` is the smallest standard error. One seed gives the rows'
+    part alone.
     """
     differences = np.atleast_2d(np.asarray(differences, float))
     seeds, rows = differences.shape
     of_seeds, of_rows, mean = differences.mean(axis=1), differences.mean(axis=0), float(differences.mean())
     row_square = seeds * float(np.sum((of_rows - mean) ** 2)) / (rows - 1)
+    gain = mean if gain is None else gain
     if seeds == 1:
-        variance, df = row_square, rows - 1.0
-    else:
-        seed_square = rows * float(np.sum((of_seeds - mean) ** 2)) / (seeds - 1)
-        total = float(np.sum((differences - mean) ** 2))
-        rest_df = (seeds - 1) * (rows - 1)
-        rest = max(total - (seeds - 1) * seed_square - (rows - 1) * row_square, 0.0) / rest_df
-        seed_square, row_square = max(seed_square, rest), max(row_square, rest)
-        variance = seed_square + row_square - rest
-        errors = seed_square**2 / (seeds - 1) + row_square**2 / (rows - 1) + rest**2 / rest_df
-        df = variance**2 / errors if errors > 0 else rows - 1.0
-    se = math.sqrt(variance / (seeds * rows))
-    if se < least:
-        se, df = least, rows - 1.0
-    return _interval(mean if gain is None else gain, se, df, ROWS_AND_SEEDS if seeds > 1 else ROWS)
+        return _interval(gain, max(math.sqrt(row_square / rows), least), rows - 1.0, ROWS)
+    seed_square = rows * float(np.sum((of_seeds - mean) ** 2)) / (seeds - 1)
+    left = float(np.sum((differences - mean) ** 2)) - (seeds - 1) * seed_square - (rows - 1) * row_square
+    rest = max(left, 0.0) / ((seeds - 1) * (rows - 1))
+    row_square = max(row_square, rest)
+    from_seeds, cells = max(seed_square - rest, 0.0), seeds * rows
+    se = math.sqrt((from_seeds + row_square) / cells)
+    if se <= least:
+        return _interval(gain, least, rows - 1.0, ROWS_AND_SEEDS)
+    half = math.hypot(
+        half_width(math.sqrt(from_seeds / cells), seeds - 1), half_width(math.sqrt(row_square / cells), rows - 1)
+    )
+    half = max(half, half_width(math.sqrt(seed_square / cells), seeds - 1))
+    return Interval(gain, gain - half, gain + half, se, _degrees(half / se), ROWS_AND_SEEDS)
 
 
 def seeds_interval(gains: np.ndarray) -> Interval:
@@ -102,6 +106,13 @@ def seeds_interval(gains: np.ndarray) -> Interval:
 def _interval(gain: float, se: float, df: float, covers: str) -> Interval:
     half = half_width(se, df)
     return Interval(gain, gain - half, gain + half, se, df, covers)
+
+
+def _degrees(quantile: float) -> float:
+    """Return the degrees of freedom at which t has this quantile."""
+    from scipy import special
+
+    return float(special.stdtridf((1 + LEVEL) / 2, quantile))
 
 
 def half_width(se: float, df: float, level: float = LEVEL) -> float:

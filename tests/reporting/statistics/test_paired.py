@@ -7,24 +7,31 @@ import pytest
 
 from bench.reporting.statistics.paired import crossed_interval, seeds_interval
 
-T_2 = 4.302653  # t quantile 0.975 at 2 degrees of freedom
+T_1, T_2, T_3 = 12.706205, 4.302653, 3.182446  # t quantiles 0.975 at 1, 2 and 3 degrees of freedom
 
 
 def test_rows_and_seeds_are_crossed():
-    """Two seeds by four rows, the mean squares worked out by hand.
-
-    Means of seeds 1 and 0, of rows 1, 1, 0, 0, of all 0.5. Seeds: 4 · (0.25 + 0.25) / 1 = 2. Rows:
-    2 · (4 · 0.25) / 3 = 2/3. All squares: 8 · 0.25 + what is left; see below.
-    """
+    """Two seeds by four rows: means of the seeds 1 and 0, of the rows 1, 1, 0 and 0, of all 0.5."""
     differences = np.array([[1.0, 2.0, 1.0, 0.0], [1.0, 0.0, -1.0, 0.0]])
-    # Squares about 0.5: .25 + 2.25 + .25 + .25 + .25 + .25 + 2.25 + .25 = 6; the rest 6 - 2 - 2 = 2 on 3, 2/3.
-    # (2 + 2/3 - 2/3) / 8 = 0.25, so the standard error is 0.5.
-    # Satterthwaite: 2² / (2²/1 + (2/3)²/3 + (2/3)²/3) = 4 / (4 + 8/27) = 27/29.
+    # MS_seed = 4 · (0.25 + 0.25) / 1 = 2; MS_row = 2 · (4 · 0.25) / 3 = 2/3. All squares about 0.5:
+    # .25 + 2.25 + .25 + .25 + .25 + .25 + 2.25 + .25 = 6, which leaves 6 - 2 - 2 = 2 for the 3 of the rest: 2/3.
+    # (2 + 2/3 - 2/3) / 8 = 0.25: the standard error is 0.5.
     found = crossed_interval(differences)
-    assert found.gain == 0.5
+    assert (found.gain, found.covers) == (0.5, "rows and seeds")
     assert found.se == pytest.approx(0.5)
-    assert found.df == pytest.approx(27 / 29)
-    assert found.covers == "rows and seeds"
+    # The seeds' own interval, T_1 · √(2 / 8), is wider than √(T_1² · (2 - 2/3) / 8 + T_3² · (2/3) / 8) = 5.27.
+    assert found.high - 0.5 == pytest.approx(T_1 * 0.5, rel=1e-6)
+    assert found.df == pytest.approx(1)
+
+
+def test_each_part_has_its_own_quantile():
+    # Means of the seeds 1 and -1, of the rows 3, 1, -1 and -3, nothing else: MS_seed = 4 · 2 / 1 = 8,
+    # MS_row = 2 · 20 / 3 = 40/3, MS_rest = 0.
+    differences = np.add.outer([1.0, -1.0], [3.0, 1.0, -1.0, -3.0])
+    found = crossed_interval(differences)
+    assert found.se == pytest.approx(((8 + 40 / 3) / 8) ** 0.5)
+    assert found.high == pytest.approx((T_1**2 * 8 / 8 + T_3**2 * (40 / 3) / 8) ** 0.5, rel=1e-6)
+    assert 1 < found.df < 3
 
 
 def test_one_seed_leaves_seeds_out():

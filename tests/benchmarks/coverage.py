@@ -1,0 +1,122 @@
+"""How often 95 % intervals of a gain hold the true one, and how often verdicts raise a false alarm.
+
+Students are made up with a known true gain (tests/simulated.py): about 12 % of rows discordant, half of that a property
+of the row, a true gain of some 2 points. The first table is per task, the second of whole comparisons. Type:
+python tests/benchmarks/coverage.py [--repeats 1000] [--only coverage|bootstrap|verdicts]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[levels]) for levels in (2, 1)]
+
+from simulated import World, pigeonhole  # noqa: E402
+
+from bench.reporting.statistics.paired import (  # noqa: E402
+    crossed_interval,
+    half_width,
+    least_error,
+    paired_interval,
+    seeds_interval,
+)
+from bench.reporting.statistics.pseudo_values import pseudo_values  # noqa: E402
+
+ROWS, SEEDS, METRICS = (277, 872, 9815), (3, 5, 10), ("accuracy", "matthews", "f1", "pearson")
+SEED_SDS = {0.012: 0.3, 0.04: 1.0}
+"""A seed's shift, and the standard deviation of accuracy in points that it comes to."""
+
+
+WAYS = ("t over seeds", "Satterthwaite", "ours")
+"""The t interval over seeds; the crossed variance with Satterthwaite's degrees of freedom; what the tables show."""
+
+
+def coverage(repeats: int) -> Iterator[str]:
+    """Yield the table of coverage and mean width in points, of three intervals on the same students."""
+    yield (
+        "| metric | rows | seeds | "
+        + " | ".join(f"{name}, seed sd {sd}" for name in WAYS for sd in SEED_SDS.values())
+        + " |"
+    )
+    yield "|---" * (3 + 2 * len(WAYS)) + "|"
+    for metric in METRICS:
+        for rows in ROWS:
+            for seeds in SEEDS:
+                cells = [_of_worlds(World(metric, seed_sd=sd), rows, seeds, repeats) for sd in SEED_SDS]
+                columns = [cell[which] for which in range(len(WAYS)) for cell in cells]
+                yield f"| {metric} | {rows:,} | {seeds} | {' | '.join(columns)} |"
+
+
+def _of_worlds(world: World, rows: int, seeds: int, repeats: int) -> list[str]:
+    rng, truth = np.random.default_rng(rows + seeds), world.truth()
+    found: list[list[tuple[float, float]]] = [[] for _ in WAYS]
+    for _ in range(repeats):
+        strategy, baseline, labels = world.draw(rng, seeds, rows)
+        ours, theirs = (pseudo_values(part, labels, world.metric) for part in (strategy, baseline))
+        gains = ours[0] - theirs[0]
+        crossed = crossed_interval(
+            ours[1] - theirs[1], float(gains.mean()), least_error(world.metric, ours[1], theirs[1])
+        )
+        half = half_width(crossed.se, satterthwaite(ours[1] - theirs[1]))
+        found[0].append(seeds_interval(gains)[1:3])
+        found[1].append((crossed.gain - half, crossed.gain + half))
+        found[2].append(crossed[1:3])
+    return [_told(intervals, truth) for intervals in found]
+
+
+def satterthwaite(differences: np.ndarray) -> float:
+    """Return the degrees of freedom of the same variance after Satterthwaite."""
+    seeds, rows = differences.shape
+    of_seeds, of_rows, mean = differences.mean(axis=1), differences.mean(axis=0), differences.mean()
+    dfs = np.array([seeds - 1, rows - 1, (seeds - 1) * (rows - 1)])
+    squares = np.array([rows * np.sum((of_seeds - mean) ** 2), seeds * np.sum((of_rows - mean) ** 2), 0.0])
+    squares[2] = np.sum((differences - mean) ** 2) - squares.sum()
+    parts = np.maximum(squares / dfs, squares[2] / dfs[2])
+    return float((parts @ [1, 1, -1]) ** 2 / np.sum(parts**2 / dfs))
+
+
+def _told(intervals: list[tuple[float, float]], truth: float) -> str:
+    """Return the coverage and the mean width in points. Without an interval (equal gains) nothing is covered."""
+    low, high = np.array(intervals).T
+    return f"{np.mean((low <= truth) & (truth <= high)):.1%} ({100 * np.nanmean(high - low):.1f})"
+
+
+def bootstrap(repeats: int) -> Iterator[str]:
+    """Yield the table of the crossed bootstrap beside the closed form, on the same students."""
+    yield "| metric | rows | seeds | crossed bootstrap | crossed, closed form |"
+    yield "|---|---|---|---|---|"
+    for metric in METRICS:
+        for rows, seeds in ((277, 3), (277, 10), (872, 5)):
+            world, rng = World(metric, seed_sd=0.04), np.random.default_rng(0)
+            found: list[list[tuple[float, float]]] = [[], []]
+            for _ in range(repeats):
+                students = world.draw(rng, seeds, rows)
+                found[0].append(pigeonhole(*students, metric, 300, rng))
+                found[1].append(paired_interval(*students, metric)[1:3])
+            told = [_told(intervals, world.truth()) for intervals in found]
+            yield f"| {metric} | {rows:,} | {seeds} | {' | '.join(told)} |"
+
+
+PARTS = {"coverage": coverage, "bootstrap": bootstrap}
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=1000)
+    parser.add_argument("--only", choices=PARTS)
+    options = parser.parse_args()
+    for name, part in PARTS.items():
+        if options.only in (None, name):
+            for line in part(options.repeats):
+                print(line, flush=True)
+            print()
+
+
+if __name__ == "__main__":
+    main()
