@@ -1,0 +1,110 @@
+"""What each strategy gains over its tasks: one row per strategy, with the primary test and its verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.reporting.averages import averages
+from bench.reporting.sheet import plain_rows
+from bench.reporting.statistics.over_tasks import combine, on_front, won
+from bench.reporting.statistics.sign_flip import holm, sign_flips, smallest_p
+from bench.reporting.statistics.verdict import CANNOT_TELL, detectable, seeds_in_words, verdict
+from bench.reporting.students import Gain
+from bench.reporting.task_gains import BASELINE, Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# fmt: off
+COLUMNS = (
+    "strategy", "base", "n_tasks", "n_cells", "gain", "gain_low", "gain_high", "gain_about", "tau", "i2",
+    "prediction_low", "prediction_high", "plain_gain", "standard_gain", "standard_low", "standard_high", "p", "p_holm",
+    "smallest_p", "detectable", "verdict", "won", "won_low", "won_high", "improvability", "passes_ratio", "cost_ratio",
+    "on_front", "mean", "tasks", "same_tasks", "same_seeds",
+)
+# fmt: on
+
+
+def overall(
+    frame: pd.DataFrame, rows: Sequence[Row], gains: Mapping[tuple[str, str, str], Gain], baseline: str
+) -> list[Row]:
+    """Return one row per strategy with ``COLUMNS``, over the tasks whose main setting it has without a failed seed.
+
+    ``frame`` is the leaderboard, ``rows`` the same with what ``task_gains.complete`` puts there. ``gain`` to
+    ``prediction_high`` are the meta-analysis (``gain_about`` says of which tasks its interval speaks), ``plain_gain``
+    the plain average, which is ``gain`` too where no task has an interval; ``standard_gain`` is the meta-analysis in
+    standard deviations. ``p`` is of one sign-flip test over all (task, seed) cells, ``p_holm`` Holm's over the
+    strategies, ``smallest_p`` what the set-up could have reached, ``detectable`` the smallest gain that the interval
+    would have told from zero with 80 % power, NaN where the set-up cannot tell. ``on_front``: no other strategy on
+    the baseline's tasks gains as much with fewer passes.
+    """
+    means: dict[str, Row] = {}
+    for mean in plain_rows(averages(frame)) if len(frame) else []:
+        means.setdefault(mean["strategy"], mean)  # the first is over all tasks
+    table, cells, seeds = [], [], []
+    for name in dict.fromkeys(row["strategy"] for row in rows):
+        own = [row for row in rows if row["strategy"] == name]
+        counted = [row for row in own if row["main"] and row["complete"]]
+        pairs = [(row, gains[key]) for row in counted if (key := (row["task"], row["setting"], name)) in gains]
+        cells.append([cell for _, one in pairs for cell in one.cells])
+        seeds.append([len(one.cells) for _, one in pairs])
+        of_means = {key: means.get(name, {}).get(key) for key in ("mean", "cost_ratio", "same_tasks", "same_seeds")}
+        table.append(
+            {"strategy": name, "base": own[0]["base"], "n_tasks": len(counted), "n_cells": len(cells[-1])}
+            | _over_tasks(pairs, cells[-1])
+            | of_means
+            | {"tasks": tuple(row["task"] for row in counted)}
+            | {key: _mean([row.get(key) for row in counted]) for key in ("passes_ratio", "improvability")}
+        )
+    tests, least = sign_flips(cells), [smallest_p(len(one)) for one in cells]
+    columns = zip(table, tests, holm(tests), least, holm(least), seeds, strict=True)
+    for row, p, adjusted, smallest, possible, counts in columns:
+        row |= {"p": float(p), "p_holm": float(adjusted), "smallest_p": smallest}
+        told = verdict(adjusted, possible, row["gain_low"], row["gain_high"], seeds_in_words(counts))
+        row["verdict"] = BASELINE if row["strategy"] == baseline else told
+        if told.startswith(CANNOT_TELL):
+            row["detectable"] = math.nan
+    _mark_front(table, baseline)
+    return table
+
+
+def _over_tasks(pairs: Sequence[tuple[Row, Gain]], cells: Sequence[float]) -> Row:
+    intervals = [one.interval for _, one in pairs]
+    found = combine(*([getattr(one, key) for one in intervals] for key in ("gain", "se", "df")))
+    unit = combine(*([row[key] for row, _ in pairs] for key in ("standard_gain", "standard_se", "gain_df")))
+    plain, share = sum(one.gain for one in intervals) / len(intervals) if intervals else math.nan, won(cells)
+    return {
+        "gain": plain if math.isnan(found.gain) else found.gain,
+        "gain_low": found.low,
+        "gain_high": found.high,
+        "gain_about": found.about,
+        "tau": found.tau,
+        "i2": found.i2,
+        "prediction_low": found.prediction_low,
+        "prediction_high": found.prediction_high,
+        "plain_gain": plain,
+        "standard_gain": unit.gain,
+        "standard_low": unit.low,
+        "standard_high": unit.high,
+        "detectable": detectable(found.se, found.df),
+        "won": share[0],
+        "won_low": share[1],
+        "won_high": share[2],
+    }
+
+
+def _mean(values: Sequence[Any]) -> float | None:
+    """Return the mean, or None where one is missing."""
+    there = [value for value in values if value is not None and value == value]
+    return sum(there) / len(there) if there and len(there) == len(values) else None
+
+
+def _mark_front(table: Iterable[Row], baseline: str) -> None:
+    table = list(table)
+    costs = [math.nan if row["passes_ratio"] is None else row["passes_ratio"] for row in table]
+    gains = [0.0 if row["strategy"] == baseline else row["gain"] for row in table]
+    comparable = [gain if row["same_tasks"] else math.nan for row, gain in zip(table, gains, strict=True)]
+    for row, front in zip(table, on_front(costs, comparable), strict=True):
+        row["on_front"] = bool(front)

@@ -1,0 +1,87 @@
+"""What each strategy gains on each task alone: intervals, marks, how far it is from the task's best."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from bench.reporting.statistics.over_tasks import improvability
+from bench.reporting.statistics.sign_flip import holm, sign_flips, smallest_p
+from bench.reporting.statistics.verdict import seeds_in_words, verdict
+from bench.reporting.students import Gain, Students, gain
+
+BASELINE = "baseline"
+"""The verdict of the baseline's own rows."""
+
+Row: TypeAlias = dict[str, Any]
+Line: TypeAlias = tuple[str, str]
+"""A task and a setting: what the rows of one line of the table share."""
+
+# fmt: off
+COLUMNS = (
+    "gain_low", "gain_high", "gain_se", "gain_df", "interval_covers", "standard_gain", "standard_se", "improvability",
+    "p", "p_holm", "smallest_p", "verdict",
+)
+# fmt: on
+
+
+def gains_of(
+    rows: Sequence[Row], students: Mapping[Line, Mapping[str, Students]], baseline: str
+) -> dict[tuple[str, str, str], Gain]:
+    """Return {(task, setting, strategy): gain} over the baseline's students of the same line, where there are any."""
+    found = {}
+    for row in rows:
+        of_line = students[row["task"], row["setting"]]
+        if row["strategy"] != baseline and baseline in of_line:
+            one = gain(of_line[row["strategy"]], of_line[baseline])
+            if one is not None:
+                found[row["task"], row["setting"], row["strategy"]] = one
+    return found
+
+
+def complete(
+    rows: Sequence[Row],
+    students: Mapping[Line, Mapping[str, Students]],
+    gains: Mapping[tuple[str, str, str], Gain],
+    baseline: str,
+) -> None:
+    """Put ``COLUMNS`` into every row of the leaderboard.
+
+    ``gain_low`` to ``gain_high`` is the 95 % interval of ``difference``, ``interval_covers`` the chance it takes in.
+    ``standard_gain`` and ``standard_se`` are in standard deviations, over rows, of what a row gives to the baseline's
+    score (Glass's delta): the same unit for every metric. ``p`` is of the sign-flip test over the task's own seeds,
+    ``p_holm`` Holm's over the tasks of the strategy, ``verdict`` from that and the interval.
+    """
+    best: dict[Line, float] = defaultdict(lambda: -math.inf)
+    for row in rows:
+        line = row["task"], row["setting"]
+        best[line] = max(best[line], row["mean"])
+    found = [gains.get((row["task"], row["setting"], row["strategy"])) for row in rows]
+    tests = sign_flips([one.cells if one else () for one in found])
+    for row, one, p in zip(rows, found, tests, strict=True):
+        line = row["task"], row["setting"]
+        row |= dict.fromkeys(COLUMNS, math.nan) | {"interval_covers": None, "p": float(p)}
+        row["improvability"] = improvability(row["mean"], best[line])
+        if one is not None:
+            row |= dict(
+                zip(("gain_low", "gain_high", "gain_se", "gain_df", "interval_covers"), one.interval[1:], strict=True)
+            )
+            row["smallest_p"] = smallest_p(len(one.cells))
+            sd = students[line][baseline].row_sd()
+            if sd > 0:
+                row |= {"standard_gain": one.interval.gain / sd, "standard_se": one.interval.se / sd}
+    by_strategy = defaultdict(list)
+    for row in rows:
+        by_strategy[row["strategy"]].append(row)
+    for strategy, own in by_strategy.items():
+        adjusted, possible = (holm([row[key] for row in own]) for key in ("p", "smallest_p"))
+        for row, p, least in zip(own, adjusted, possible, strict=True):
+            row["p_holm"] = float(p)
+            words = seeds_in_words([row["n_paired"]])
+            row["verdict"] = (
+                BASELINE
+                if strategy == baseline
+                else verdict(row["p_holm"], least, row["gain_low"], row["gain_high"], words)
+            )

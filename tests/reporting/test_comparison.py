@@ -1,0 +1,172 @@
+"""Comparisons of made-up records: gains, intervals, verdicts, and what is said where they cannot be had."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_records import leaderboard, run
+
+from bench.reporting.comparison import compare
+
+LABELS = np.array([0, 1] * 20)
+
+
+def wrong(*rows):
+    """Predictions with these rows wrong, for ``LABELS``."""
+    answers = LABELS.copy()
+    answers[list(rows)] ^= 1
+    return answers
+
+
+def records(strategy, task, *predictions, **changes):
+    """One run per array of predictions, with seeds 0, 1, …; and the predictions as a frame."""
+    runs, frames = [], []
+    for seed, answers in enumerate(predictions):
+        id = f"{task}-{strategy}-{seed}"
+        runs.append(run(task, strategy, seed, float(np.mean(answers == LABELS)), id=id, **changes))
+        rows = range(len(answers))
+        frames.append(pd.DataFrame({"id": id, "split": "dev", "row": rows, "label": LABELS, "prediction": answers}))
+    return runs, frames
+
+
+def compared(*parts, baseline="none", drop=()):
+    runs = [one for part in parts for one in part[0]]
+    frames = [frame for part in parts for frame in part[1] if frame["id"].iloc[0] not in drop]
+    return compare(leaderboard(runs, baseline), pd.concat(frames) if frames else None, baseline)
+
+
+def by_strategy(comparison):
+    return comparison.strategies.set_index("strategy")
+
+
+def only(frame, strategy):
+    (row,) = frame[frame["strategy"] == strategy].to_dict("records")
+    return row
+
+
+def test_one_task_three_seeds_cannot_tell():
+    base = records("none", "rte", *[wrong(0, 1, 2, 3)] * 3)
+    better = records("eda", "rte", wrong(0, 1), wrong(1, 2), wrong(3))
+    (comparison,) = compared(base, better)
+    row = by_strategy(comparison).loc["eda"]
+    # 2, 2 and 3 rows of 40 more.
+    assert row["gain"] == row["plain_gain"] == pytest.approx((2 + 2 + 3) / 3 / 40)
+    assert (row["n_cells"], row["smallest_p"], row["p"]) == (3, 0.25, 0.25)
+    assert row["verdict"] == "cannot tell with 3 seeds"
+    assert np.isnan(row["detectable"])
+    assert row["won"] == 1
+    assert row["gain_about"] == "these tasks"
+    task = only(comparison.tasks, "eda")
+    assert task["interval_covers"] == "rows and seeds"
+    assert task["gain_low"] < task["difference"] < task["gain_high"]
+    assert (row["gain_low"], row["gain_high"]) == pytest.approx((task["gain_low"], task["gain_high"]))
+    assert by_strategy(comparison).loc["none", "verdict"] == "baseline"
+
+
+def test_four_tasks_of_three_seeds_can():
+    tasks = ("rte", "sst2", "qnli", "wnli")
+    parts = [records("none", task, wrong(0, 1, 2, 3, 4), wrong(0, 1, 2, 3, 5), wrong(0, 1, 2, 3, 6)) for task in tasks]
+    parts += [records("eda", task, wrong(4), wrong(5), wrong(6)) for task in tasks]
+    parts += [records("mlm", task, *[wrong(*range(8))] * 3) for task in tasks]
+    (comparison,) = compared(*parts)
+    rows = by_strategy(comparison)
+    # All 12 gains are 4 rows of 40, so 2 of 2¹² flips are as far from 0; Holm doubles the smaller of two.
+    assert rows.loc["eda", ["n_cells", "gain"]].tolist() == [12, pytest.approx(0.1)]
+    assert rows.loc["eda", "p"] == rows.loc["eda", "smallest_p"] == 2**-11
+    assert rows.loc["eda", "p_holm"] == 2**-10
+    assert rows.loc["eda", "verdict"] == "better"
+    assert rows.loc["mlm", "verdict"] == "worse"
+    assert rows.loc["eda", "improvability"] == 0
+    # 35 rows of 40 for the baseline, 39 for the best: 4 of its 5 errors could go.
+    assert rows.loc["none", "improvability"] == pytest.approx(4 / 5)
+    pair = comparison.pairwise.set_index(["strategy", "other"])
+    assert pair.loc[("eda", "mlm"), "verdict"] == "better"
+    assert pair.loc[("mlm", "eda"), "gain"] == -pair.loc[("eda", "mlm"), "gain"] == pytest.approx(-7 / 40)
+
+
+def test_one_seed_leaves_out_seeds_and_says_so():
+    (comparison,) = compared(records("none", "rte", wrong(0, 1)), records("eda", "rte", wrong(0)))
+    task = only(comparison.tasks, "eda")
+    assert task["interval_covers"] == "rows"
+    assert task["verdict"] == "cannot tell with 1 seed"
+    assert "one seed: the interval takes in dev rows and leaves out seeds: all rows" in comparison.notes
+
+
+def test_students_that_answer_alike_differ_by_no_more_than_a_row():
+    same = [wrong(0), wrong(1)]
+    (comparison,) = compared(records("none", "rte", *same), records("eda", "rte", *same))
+    task = only(comparison.tasks, "eda")
+    assert task["difference"] == 0
+    assert task["gain_se"] == 1 / 40
+    assert task["gain_low"] < 0 < task["gain_high"]
+    assert by_strategy(comparison).loc["eda", ["p", "won"]].tolist() == [1, 0.5]
+
+
+def test_seeds_without_predictions_are_named_and_their_scores_still_count():
+    base = records("none", "rte", wrong(0, 1), wrong(0, 2), wrong(0, 3))
+    better = records("eda", "rte", wrong(0), wrong(0), wrong(0))
+    (comparison,) = compared(base, better, drop=["rte-eda-2"])
+    task = only(comparison.tasks, "eda")
+    assert (task["difference"], task["interval_covers"]) == (pytest.approx(1 / 40), "rows and seeds")
+    assert "rte: no predictions, left out of the intervals: eda (1)" in comparison.notes
+    (comparison,) = compared(base, better, drop=["rte-eda-2", "rte-eda-1"])
+    # All gains are one row of 40: without the rows' part there is nothing to make an interval of.
+    assert only(comparison.tasks, "eda")["interval_covers"] == "nothing"
+
+
+def test_predictions_that_do_not_belong_to_their_record_are_left_out():
+    base, better = records("none", "rte", wrong(0, 1), wrong(0, 2)), records("eda", "rte", wrong(0), wrong(1))
+    other_rows = better[1][0].assign(row=lambda frame: frame["row"] + 1)
+    (comparison,) = compared(base, (better[0], [other_rows, better[1][1]]))
+    assert any("predictions of other rows than the other runs'" in note for note in comparison.notes)
+    hand_edited = better[1][0].assign(prediction=wrong(0, 1, 2, 3))
+    (comparison,) = compared(base, (better[0], [hand_edited, better[1][1]]))
+    assert (
+        "rte: predictions that do not give the recorded score, left out of the intervals: eda (1)" in comparison.notes
+    )
+
+
+def test_no_seed_in_common():
+    base, other = records("none", "rte", wrong(0)), records("eda", "rte", wrong(0), wrong(1))
+    (comparison,) = compared(base, (other[0][1:], other[1][1:]))
+    assert by_strategy(comparison).loc["eda", "verdict"] == "cannot tell with 0 seeds"
+    assert np.isnan(by_strategy(comparison).loc["eda", "gain"])
+    assert "no seed in common with none, no gain: eda (rte)" in comparison.notes
+
+
+def test_a_baseline_that_is_not_there():
+    (comparison,) = compared(records("eda", "rte", wrong(0)), records("mlm", "rte", wrong(1)), baseline="finetune")
+    assert (
+        comparison.notes[0] == "no run of the baseline finetune: there are no gains; run it, or name another baseline"
+    )
+    assert comparison.strategies["gain"].isna().all()
+    assert len(comparison.pairwise) == 2
+
+
+def test_fewer_tasks_than_the_baseline_keep_a_strategy_off_the_front():
+    runs = [*records("none", "rte", wrong(0, 1))[0], *records("none", "sst2", wrong(0, 1))[0]]
+    runs += [
+        *records("eda", "rte", wrong())[0],
+        *records("mlm", "rte", wrong(0))[0],
+        *records("mlm", "sst2", wrong(0))[0],
+    ]
+    frame = leaderboard(runs)
+    frame["passes_ratio"] = frame["strategy"].map({"none": 1.0, "eda": 2.0, "mlm": 3.0})
+    # Records without predictions, so that gains have no interval; the front goes by the plain average then.
+    (comparison,) = compare(frame)
+    assert by_strategy(comparison)["on_front"].to_dict() == {"none": True, "eda": False, "mlm": True}
+
+
+def test_the_signature_is_what_all_rows_share():
+    (comparison,) = compared(records("none", "rte", wrong(0)), records("eda", "sst2", wrong(0)))
+    assert comparison.signature["seeds"] == "0"
+    assert comparison.signature["student updates"] == "100"
+    assert comparison.signature["suite"] == "0.1.0"
+
+
+def test_no_record_but_a_failure():
+    failure = {"preset": "mini", "task": "rte", "strategy": "eda", "seed": 0, "tuned": False, "status": "failed"}
+    (comparison,) = compare(leaderboard([]), failures=[failure])
+    assert comparison.strategies.empty
+    assert comparison.failures == [failure]
