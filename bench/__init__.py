@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from bench.data.tasks import Example, Task
     from bench.options import option
     from bench.registry import register
+    from bench.reporting.leaderboard import leaderboard
+    from bench.reporting.runs import results
     from bench.resources import Resource
     from bench.rewriter import Attacked, Context, Rewriter, Writer
     from bench.strategy import AdversaryGain, Batch, Models, Step, Strategy, View
@@ -31,11 +33,15 @@ __all__ = [
     "TextStrategy",
     "View",
     "Writer",
+    "leaderboard",
     "option",
     "register",
+    "results",
 ]
 
 _HOME = {
+    "leaderboard": "bench.reporting.leaderboard",
+    "results": "bench.reporting.runs",
     "Example": "bench.data.tasks",
     "Task": "bench.data.tasks",
     "option": "bench.options",

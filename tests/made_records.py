@@ -5,17 +5,26 @@ from __future__ import annotations
 import msgspec
 
 from bench.reporting import leaderboard as tables
+from bench.reporting import tidy as frames
 from bench.reporting.schema import record_of
+
+
+def tidy(runs):
+    """The tidy frame of runs as ``run`` makes them, each in a folder of its own."""
+    records = [record_of(one) for one in runs]
+    for number, record in enumerate(records):
+        record.folder = f"runs/{number}"
+    return frames.tidy(records)
 
 
 def leaderboard(runs, baseline="none"):
     """The leaderboard of runs as ``run`` makes them."""
-    return tables.leaderboard(map(record_of, runs), baseline)
+    return tables.leaderboard(tidy(runs), baseline)
 
 
 def failures(runs):
     """Those of them without a score."""
-    return tables.failures(map(record_of, runs))
+    return tables.failures(tidy(runs))
 
 
 def run(task="rte", strategy="none", seed=0, value=0.5, seconds=10.0, **changes):

@@ -62,8 +62,9 @@ def compare(
     from bench.reporting import export, predictor, sheet
     from bench.reporting import quality as text_quality
     from bench.reporting.averages import averages
-    from bench.reporting.leaderboard import PLAIN_KD, failures, leaderboard
+    from bench.reporting.leaderboard import failures, leaderboard
     from bench.reporting.records import scan, set_aside
+    from bench.reporting.tidy import tidy
     from bench.reporting.wide_table import grids
 
     records, corrupt = scan(results)
@@ -79,10 +80,9 @@ def compare(
             chosen = _match(patterns, {getattr(record, key) for record in records}, {}, key)
             records = [record for record in records if getattr(record, key) in chosen]
 
-    frame, lost = leaderboard(records, baseline), failures(records)
+    runs = tidy(records)
+    frame, lost = leaderboard(runs, baseline), failures(runs)
     names = {*frame["strategy"], *(row["strategy"] for row in lost)}
-    if baseline != PLAIN_KD and baseline not in names:
-        raise unknown("baseline", baseline, map(sheet.printable, names))
     means = averages(frame)
     if strategy is not None:
         chosen = _match(strategy, names, dict(zip(frame["strategy"], frame["base"], strict=True)))

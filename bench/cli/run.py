@@ -143,12 +143,12 @@ def _show(records: list[dict[str, Any]], results: Path, ran: int) -> None:
     from bench.reporting import sheet
     from bench.reporting.averages import averages
     from bench.reporting.leaderboard import failures, leaderboard
-    from bench.reporting.schema import record_of
+    from bench.reporting.runs import written
     from bench.reporting.wide_table import grids
 
-    cells = list(map(record_of, records))
-    frame = leaderboard(cells)
-    sheets = [grid.sheet() for grid in grids(frame, averages(frame), failures(cells))]
+    runs = written(records)
+    frame = leaderboard(runs)
+    sheets = [grid.sheet() for grid in grids(frame, averages(frame), failures(runs))]
     to_terminal = sys.stdout.isatty()
     click.echo(sheet.text(sheets, sheet.page_width(to_terminal), to_terminal))
     done_before = f", {len(records) - ran} were there already" if ran < len(records) else ""

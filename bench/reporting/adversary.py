@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from bench.reporting.schema import Done
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEAD = 0.05
 """An adversary that raises the divergence by a smaller share than this has no lead over its untrained self; nor has one
 whose raise is within two standard errors over rows and runs."""
 
 
-def adversary_means(runs: Sequence[Done]) -> dict[str, float] | None:
-    """Return the means over ``runs`` of the numbers in their sections ``adversary``; None where they have none."""
-    sections = [msgspec.structs.asdict(run.adversary) for run in runs if run.adversary]
-    if not sections:
-        return None
-    there = {key: [one[key] for one in sections if one[key] is not None] for key in sections[0]}
+def adversary_means(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the means over each ``group`` of ``runs`` of their sections ``adversary``; missing where without."""
+    own = runs.filter(like="adversary.").astype("float64").rename(columns=lambda name: name.removeprefix("adversary."))
+    groups = own.groupby(runs["group"])
+    means = groups.mean()
     # The standard error is that of the mean over runs.
-    root = math.sqrt(len(sections))
-    return {key: statistics.fmean(v) / (root if key == "standard_error" else 1) for key, v in there.items() if v}
+    means["standard_error"] /= groups["rows"].count() ** 0.5
+    return means
 
 
 def without_lead(means: Mapping[str, float]) -> str | None:

@@ -1,39 +1,43 @@
-"""From records to the leaderboard: means over seeds, paired differences, what may be compared."""
+"""From the tidy frame to the leaderboard: means over seeds, paired differences, what may be compared."""
 
 from __future__ import annotations
 
 import re
-import statistics
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeGuard
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bench.data.tasks import GLUE
+from bench.errors import UsageError, printable, unknown
 from bench.reporting.adversary import adversary_means
+from bench.reporting.labels import labels
 from bench.reporting.marks import constant_of, warnings
 from bench.reporting.quality import quality_means
-from bench.reporting.schema import DataSection, Done, Record, SkippedRun
-from bench.reporting.setting import Setting, differences
+from bench.reporting.schema import TunedSection
+from bench.reporting.setting import differences, settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PLAIN_KD = "none"
 REFERENCE = "finetune"
-TUNED = " (tuned)"
 
 # fmt: off
 COLUMNS = (
     "preset", "task", "strategy", "metric", "split", "n_seeds", "mean", "sd", "baseline",
-    "baseline_mean", "difference", "n_paired", "cost_ratio", "train_seconds", "student_updates",
-    "adversary_updates", "teacher", "constant", "selection", "optimistic", "partial", "max_train",
+    "baseline_mean", "difference", "n_paired", "passes_ratio", "cost_ratio", "passes", "train_seconds",
+    "student_updates", "adversary_updates", "teacher", "constant", "selection", "optimistic", "partial", "max_train",
     "signature", "setting", "setting_number", "differs", "comparable", "main", "complete", "reference",
     "base", "options", "hardware", "metrics", "seeds", "ids", "scores", "text_quality", "warnings",
     "teacher_hashes", "adversary", "preset_options", "tuned", "searched",
 )
 # fmt: on
+_PLACE = ["preset", "task", "setting"]
+"""What tells the places apart where strategies are compared."""
+_TUNED = ("strategy", *(f"tuned.{name}" for name in TunedSection.__struct_fields__))
 
 
 def task_order(task: str) -> tuple[int, str]:
@@ -42,65 +46,20 @@ def task_order(task: str) -> tuple[int, str]:
     return (names.index(task) if task in names else len(names), task)
 
 
-def _usable(record: Record) -> TypeGuard[Done]:
-    return isinstance(record, Done) and record.main.value is not None
-
-
-def _labels(records: Sequence[Record]) -> list[str]:
-    """Return each record's strategy, followed by the options that tell it from others on the same task.
-
-    An option that a record does not have, because its strategy got it later, tells it from none. A strategy whose
-    options a search chose, which differ by task, stands under the name that the search was asked for, "(tuned)".
-    """
-    options, names = [_options(record) for record in records], [_name(record) for record in records]
-    values: dict[tuple[str, str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for record, name, own in zip(records, names, options, strict=True):
-        for key, value in own.items():
-            values[record.preset, name, record.task][key].add(str(value))
-    varying: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for (preset, name, _), seen in values.items():
-        varying[preset, name] |= {key for key in seen if len(seen[key]) > 1}
-    return [
-        _label(name, own, varying[record.preset, name])
-        for record, name, own in zip(records, names, options, strict=True)
-    ]
-
-
-def _name(record: Record) -> str:
-    return record.strategy if record.tuned is None else record.tuned.strategy + TUNED
-
-
-def _options(record: Record) -> dict[str, Any]:
-    """Return a run's options, with the settings of the generator and the seed of rewriting where it had these."""
-    options: dict[str, Any] = dict(record.strategy_options)
-    if record.tuned is not None:
-        options |= {"trials": record.tuned.trials, "search seed": record.tuned.seed}
-    if isinstance(record, Done):
-        generator, data = record.spec.get("generator"), record.spec.get("data")
-        if record.generator and isinstance(generator, dict):
-            options |= {f"generator.{key}": value for key, value in generator.items()}
-        if record.cost.rewritten and isinstance(data, dict) and "rewrite_seed" in data:
-            options["data.rewrite_seed"] = data["rewrite_seed"]
-    return options
-
-
-def _label(name: str, options: Mapping[str, Any], keys: Iterable[str]) -> str:
-    extra = ",".join(f"{key}={options[key]}" for key in sorted(keys) if key in options)
-    if not extra:
-        return name
-    plain, tuned = name.removesuffix(TUNED), TUNED if name.endswith(TUNED) else ""
-    return (f"{plain[:-1]},{extra}]" if plain.endswith("]") else f"{plain}[{extra}]") + tuned
-
-
-def leaderboard(records: Iterable[Record], baseline: str = PLAIN_KD) -> pd.DataFrame:
+def leaderboard(frame: pd.DataFrame, baseline: str = PLAIN_KD) -> pd.DataFrame:
     """Return one row for each (preset, task, strategy with its options, setting) that has a score.
+
+    ``frame`` is what ``bench.results`` returns, or some runs of it. UsageError where it is not, and where ``baseline``
+    is in none of its runs.
 
     A ``setting`` stands for everything in ``Setting``; nothing is pooled over settings. A row is
     ``comparable`` if ``baseline`` has a row of the same task and setting. ``mean`` and ``sd`` (ddof 1;
     null for one seed) are over seeds, as fractions; ``difference`` is over the ``n_paired`` seeds that
     the row and its baseline share, and ``baseline_mean`` is the baseline's mean over these; both are null
-    where the two may not be compared. ``cost_ratio`` is the mean training time over that of plain
-    distillation in the same setting and with the same seeds. Where one seed was run twice, the run that finished
+    where the two may not be compared. ``seeds``, ``scores`` and ``ids`` go together. ``passes`` are the rows forward
+    through all models, a row backward counted as two and no model weighed by its size, and ``passes_ratio`` is their
+    sum over that of plain distillation in the same setting and with the same seeds. ``cost_ratio`` is the same of
+    training seconds. Where one seed was run twice, the run that finished
     last counts. ``main`` marks the one setting of each task that averages are made of, number 1; ``differs`` says in
     words what the others have and it has not. ``complete`` marks the rows without a failed seed. ``text_quality``
     holds means of what the strategy did to the texts, null where it makes none; ``adversary`` of what an adversary
@@ -109,160 +68,243 @@ def leaderboard(records: Iterable[Record], baseline: str = PLAIN_KD) -> pd.DataF
     """
     import pandas as pd
 
-    records = list(records)
-    labels = _labels(records)
-    groups: dict[tuple[str, str, str, str], dict[int, Done]] = defaultdict(dict)
-    short: dict[Setting, str] = {}  # 10,000 runs have a handful of settings
-    failed: dict[tuple[str, str, str, str], set[int]] = defaultdict(set)
-    for record, label in zip(records, labels, strict=True):
-        if not _usable(record):
-            if not isinstance(record, SkippedRun):
-                failed[record.preset, record.task, label, record.signature].add(record.seed)
-            continue
-        setting = Setting.of(record)
-        if setting not in short:
-            short[setting] = setting.short()
-        seeds = groups[record.preset, record.task, label, short[setting]]
-        twin = seeds.get(record.seed)
-        if twin is None or (twin.provenance.finished or "") <= (record.provenance.finished or ""):
-            seeds[record.seed] = record
-    rows = []
-    samples: dict[tuple[str, str, str], Done] = {}
-    for (preset, task, label, hashed), by_seed in groups.items():
-        against = groups.get((preset, task, baseline, hashed), {})
-        plain = groups.get((preset, task, PLAIN_KD, hashed), {})
-        row = _row(by_seed, against, plain)
-        samples.setdefault((preset, task, hashed), next(iter(by_seed.values())))
-        lost = failed.get((preset, task, label, row["signature"]), set())
-        row |= {"preset": preset, "task": task, "strategy": label, "baseline": baseline, "setting": hashed}
-        row |= {"comparable": bool(against), "complete": lost <= by_seed.keys(), "reference": row["base"] == REFERENCE}
-        rows.append(row)
-    _number_settings(rows, samples)
-    rows.sort(key=lambda row: (row["preset"], task_order(row["task"]), row["setting_number"], row["strategy"]))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    """Return the mean of those that are there, or None."""
-    there = [value for value in values if value is not None]
-    return statistics.fmean(there) if there else None
-
-
-def _scores(by_seed: Mapping[int, Done]) -> dict[int, float]:
-    return {seed: run.main.value for seed, run in sorted(by_seed.items()) if run.main.value is not None}
-
-
-def _row(by_seed: Mapping[int, Done], against: Mapping[int, Done], plain: Mapping[int, Done]) -> dict[str, Any]:
-    """Return the figures of one group of runs, which differ in nothing but the seed."""
-    scores, theirs = _scores(by_seed), _scores(against)
-    shared = [seed for seed in scores if seed in theirs]
-    runs, first = list(by_seed.values()), next(iter(by_seed.values()))
-    seconds = {seed: run.cost.train_seconds for seed, run in by_seed.items()}
-    timed = seconds.keys() & plain.keys()
-    plain_seconds = sum(plain[seed].cost.train_seconds for seed in timed)
-    quality, adversary = quality_means(runs), adversary_means(runs)
-    return {
-        "metric": first.main.metric,
-        "split": first.main.split,
-        "n_seeds": len(scores),
-        "mean": statistics.fmean(scores.values()),
-        "sd": statistics.stdev(scores.values()) if len(scores) > 1 else None,
-        "baseline_mean": _mean(theirs[seed] for seed in shared),
-        "difference": _mean(scores[seed] - theirs[seed] for seed in shared),
-        "n_paired": len(shared),
-        "cost_ratio": sum(seconds[seed] for seed in timed) / plain_seconds if plain_seconds else None,
-        "train_seconds": statistics.fmean(seconds.values()),
-        "student_updates": first.cost.student_updates,
-        "adversary_updates": statistics.fmean(run.cost.adversary_updates for run in runs),
-        "teacher": _mean(run.teacher.dev for run in runs if run.teacher),
-        "constant": _mean(map(constant_of, runs)),
-        "selection": first.selection.rule,
-        "optimistic": first.selection.optimistic,
-        "partial": _partial(first.data),
-        "max_train": first.data.max_train,
-        "signature": first.signature,
-        "base": first.strategy.partition("[")[0],
-        "options": first.strategy_options,
-        "hardware": tuple(sorted({str(run.provenance.hardware) for run in runs})),
-        "metrics": _metric_means(runs),
-        "seeds": tuple(scores),
-        "ids": tuple(by_seed[seed].id for seed in scores),
-        "scores": tuple(scores.values()),
+    runs = named_runs(frame)
+    if baseline != PLAIN_KD and not (runs["label"] == baseline).any():
+        raise unknown("baseline", baseline, map(printable, runs["label"]))
+    scored = _scored(runs)
+    if scored.empty:
+        return pd.DataFrame(columns=list(COLUMNS))
+    quality, adversary = mappings(quality_means(scored)), mappings(adversary_means(scored))
+    rows = _rows(scored).join(_against(scored, baseline)).join(_costs(scored))
+    rows["n_paired"] = rows["n_paired"].fillna(0).astype("int64")
+    for name, values in {
+        "metrics": _metrics(frame, scored),
         "text_quality": quality,
         "adversary": adversary,
-        "preset_options": _preset_options(first),
-        "warnings": warnings(runs, quality, adversary),
-        "tuned": None if first.tuned is None else {"chosen": first.strategy, **msgspec.to_builtins(first.tuned)},
-        "searched": first.searched,
-        "teacher_hashes": tuple(sorted({run.teacher.hash for run in runs if run.teacher})),
+        "warnings": warnings(scored, quality, adversary),
+    }.items():
+        rows[name] = pd.Series(values, dtype=object)
+    rows["baseline"] = baseline
+    rows["complete"] = ~rows.index.isin(_incomplete(runs, scored))
+    rows["comparable"] = rows["place"].isin(rows.loc[rows["strategy"] == baseline, "place"])
+    rows = rows.join(_numbers(rows, scored), on="place")
+    order = {task: place for place, task in enumerate(sorted(rows["task"].unique(), key=task_order))}
+    rows = rows.assign(order=rows["task"].map(order))
+    return rows.sort_values(["preset", "order", "setting_number", "strategy"], ignore_index=True)[list(COLUMNS)]
+
+
+def failures(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the runs of the tidy frame that gave no score: preset, task, strategy, seed, status and reason."""
+    runs = named_runs(frame)
+    lost = runs[runs["value"].isna()]
+    is_done, reason = lost["status"] == "done", lost["reason"].fillna("").replace("", "no reason recorded")
+    made = lost[["preset", "task", "label", "seed"]].rename(columns={"label": "strategy"})
+    made["tuned"] = lost["tuned.strategy"].notna().astype(bool)
+    made["status"] = lost["status"].mask(is_done, "failed")
+    made["reason"] = reason.mask(is_done, "the score is not a finite number")
+    return made.to_dict("records")
+
+
+def named_runs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per run of the tidy frame, its main score's, with its name in tables as ``label``."""
+    if missing := [name for name in ("folder", "main", "value") if name not in frame]:
+        raise UsageError(
+            f"a frame without {', '.join(missing)} is none of runs; give what bench.results(FOLDER) returns"
+        )
+    runs = frame[frame["main"] | (frame["status"] != "done")].drop_duplicates("folder")
+    return runs.assign(label=labels(runs))
+
+
+def _scored(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with a score, those of one row of the leaderboard as one ``group``, in the order of their seeds.
+
+    Groups, and places, of which each is a setting of a task, are numbered from 0. Of a seed that was run twice stays
+    the run that finished last.
+    """
+    runs = runs[runs["value"].notna()]
+    setting = settings(runs)
+    short = setting.map({one: one.short() for one in setting.unique()}).astype(runs["task"].dtype)
+    runs = runs.assign(setting=short, settings=setting)
+    by_row = runs.groupby([*_PLACE, "label"], sort=False)
+    runs = runs.assign(group=by_row.ngroup(), place=runs.groupby(_PLACE, sort=False).ngroup())
+    runs = runs.sort_values(["group", "seed", "provenance.finished"], kind="stable", na_position="first")
+    return runs.drop_duplicates(["group", "seed"], keep="last")
+
+
+def _rows(scored: pd.DataFrame) -> pd.DataFrame:
+    """Return the figures of each group of runs, which differ in nothing but the seed, by its number."""
+    import pandas as pd
+
+    groups = scored.groupby("group")
+    first = scored.drop_duplicates("group").set_index("group")
+    n_seeds = groups.size()
+
+    def made(values: Iterable[Any]) -> pd.Series:
+        return pd.Series([*values], index=first.index, dtype=object)
+
+    def read(column: str, change: Callable[..., Any], *others: str) -> pd.Series:
+        return made(map(cache(change), *(first[name].tolist() for name in (column, *others))))
+
+    there = scored[scored["teacher.hash"].notna()]
+    text = dict.fromkeys(("preset", "task", "metric", "split", "setting", "signature"))
+    return pd.DataFrame(
+        {
+            **{name: first[name].astype(object) for name in text},
+            "strategy": first["label"].astype(object),
+            "place": first["place"],
+            "n_seeds": n_seeds,
+            "mean": groups["value"].mean(),
+            "sd": groups["value"].std(),
+            "passes": groups["passes"].mean(),
+            "train_seconds": groups["cost.train_seconds"].mean(),
+            "student_updates": first["cost.student_updates"].astype("int64"),
+            "adversary_updates": groups["cost.adversary_updates"].mean().astype("float64"),
+            "teacher": groups["teacher.dev"].mean(),
+            "constant": constant_of(scored).groupby(scored["group"]).mean(),
+            "selection": first["selection.rule"].astype(object),
+            "optimistic": first["selection.optimistic"].astype(bool),
+            "partial": read("data.rows", _partial, "data.official", "data.max_train"),
+            "max_train": first["data.max_train"],
+            "base": made(name.partition("[")[0] for name in first["strategy"]),
+            "reference": first["strategy"].str.partition("[")[0].astype(object) == REFERENCE,
+            "options": read("strategy_options", msgspec.json.decode),
+            "hardware": made(_sets(scored.assign(hardware=scored["provenance.hardware"].fillna("None")), "hardware")),
+            "seeds": made(_tuples(scored["seed"], n_seeds)),
+            "scores": made(_tuples(scored["value"], n_seeds)),
+            "ids": made(_tuples(scored["id"], n_seeds)),
+            "teacher_hashes": made(_sets(there, "teacher.hash", len(first))),
+            "preset_options": read("spec", _preset_options, "strategy"),
+            "tuned": made(map(_tuned, first[[*_TUNED]].to_dict("records"))),
+            "searched": read("searched", lambda text: msgspec.json.decode(text) if isinstance(text, str) else None),
+        }
+    )
+
+
+def _tuples(values: pd.Series, sizes: Iterable[int]) -> Iterator[tuple[Any, ...]]:
+    """Yield ``values`` in tuples of ``sizes``."""
+    whole = iter(values.tolist())
+    return (tuple(islice(whole, size)) for size in sizes)
+
+
+def _sets(runs: pd.DataFrame, column: str, groups: int | None = None) -> Iterator[tuple[Any, ...]]:
+    """Yield the different values that each group has, in order, for ``groups`` of them, also where it has none."""
+    pairs = runs[["group", column]].drop_duplicates().sort_values(["group", column])
+    sizes = pairs.groupby("group").size()
+    return _tuples(pairs[column], sizes if groups is None else sizes.reindex(range(groups), fill_value=0))
+
+
+def _against(scored: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Return what each group has over the runs of ``baseline`` in its place, over the seeds that both have."""
+    pairs = _paired(scored, baseline, ["value"])
+    pairs = pairs.assign(difference=pairs["value"] - pairs["value of it"])
+    return pairs.groupby("group").agg(
+        baseline_mean=("value of it", "mean"), difference=("difference", "mean"), n_paired=("seed", "size")
+    )
+
+
+def _costs(scored: pd.DataFrame) -> pd.DataFrame:
+    """Return what each group took over what plain distillation took in its place, over the seeds that both have."""
+    import pandas as pd
+
+    pairs = _paired(scored, PLAIN_KD, ["passes", "cost.train_seconds", "provenance.hardware"])
+    made = {}
+    for name, cost, trusted in (
+        ("passes_ratio", "passes", pairs["passes"].notna() & pairs["passes of it"].notna()),
+        ("cost_ratio", "cost.train_seconds", pairs["seed"].notna()),
+    ):
+        sums = pairs[trusted].groupby("group")[[cost, f"{cost} of it"]].sum()
+        made[name] = sums[cost] / sums[f"{cost} of it"].where(sums[f"{cost} of it"] > 0)
+    return pd.DataFrame(made)
+
+
+def _paired(scored: pd.DataFrame, strategy: str, columns: list[str]) -> pd.DataFrame:
+    """Return the runs that ``strategy`` has one beside, of the same place and seed, whose values are those "of it"."""
+    its = scored.loc[scored["label"] == strategy, ["place", "seed", *columns]]
+    return scored[["group", "place", "seed", *columns]].merge(its, on=["place", "seed"], suffixes=("", " of it"))
+
+
+def _metrics(frame: pd.DataFrame, scored: pd.DataFrame) -> list[dict[str, float]]:
+    """Return for each group the means of the metrics that all of its runs have: {"split.metric": mean}."""
+    own = frame.loc[frame["value"].notna(), ["folder", "split", "metric", "value"]]
+    own = own.drop_duplicates(["folder", "split", "metric"]).merge(scored[["folder", "group"]], on="folder")
+    means = own.groupby(["group", "split", "metric"], sort=False)["value"].agg(["mean", "size"])
+    means = means[means["size"] == scored["group"].value_counts().reindex(means.index, level="group")]
+    made: list[dict[str, float]] = [{} for _ in range(scored["group"].nunique())]
+    for (group, split, metric), mean in means["mean"].items():
+        made[group][f"{split}.{metric}"] = mean
+    return made
+
+
+def _incomplete(runs: pd.DataFrame, scored: pd.DataFrame) -> pd.Series:
+    """Return the groups that lack a seed which failed, under their name and signature."""
+    key = ["preset", "task", "label", "signature"]
+    failed = runs.loc[runs["value"].isna() & (runs["status"] != "skipped"), [*key, "seed"]]
+    lost = scored.drop_duplicates("group")[["group", *key]].merge(failed, on=key)
+    there = lost.merge(scored[["group", "seed"]].drop_duplicates(), on=["group", "seed"], how="left", indicator=True)
+    return there.loc[there["_merge"] == "left_only", "group"]
+
+
+def _numbers(rows: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame:
+    """Return for each place its setting's number, the main one's 1, and what sets it apart from the main one.
+
+    The main setting of a task is one with a baseline before one without, then the one with most rows.
+    """
+    import pandas as pd
+
+    by_place = rows.groupby("place")
+    places = by_place[["preset", "task", "setting"]].first()
+    rank = by_place.agg(comparable=("comparable", "any"), rows=("n_seeds", "size"), seeds=("n_seeds", "sum"))
+    places = places.join(rank).sort_values(["comparable", "rows", "seeds", "setting"], ascending=False)
+    number = places.groupby(["preset", "task"], sort=False).cumcount() + 1
+    sample = scored.drop_duplicates("place").set_index("place")[["settings", "spec"]].loc[places.index]
+    main = places[["preset", "task"]].join(sample)[number == 1].set_index(["preset", "task"])
+    main = main.loc[pd.MultiIndex.from_frame(places[["preset", "task"]])]
+    apart = map(differences, sample["settings"], sample["spec"], main["settings"], main["spec"])
+    return pd.DataFrame(
+        {"setting_number": number, "main": number == 1, "differs": pd.Series([*apart], places.index, dtype=object)}
+    )
+
+
+def mappings(means: pd.DataFrame) -> list[dict[str, float] | None]:
+    """Return the rows of ``means`` as mappings of what is there, None for a row of nothing."""
+    keys = list(means)
+    rows = means.to_numpy(dtype="float64").tolist()
+    return [{key: value for key, value in zip(keys, row, strict=True) if value == value} or None for row in rows]
+
+
+def _tuned(search: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the search that chose a row's options, from its columns of the tidy frame; None where there was none."""
+    if not isinstance(search["tuned.strategy"], str):
+        return None
+    seeds = msgspec.json.decode(search["tuned.training_seeds"])
+    score = search["tuned.as_shipped"]
+    plain = {name.removeprefix("tuned."): value for name, value in search.items() if name != "strategy"}
+    return {
+        "chosen": search["strategy"],
+        **plain,
+        "training_seeds": seeds,
+        "as_shipped": None if score != score else score,
     }
 
 
-def _preset_options(run: Done) -> dict[str, Any]:
-    """Return {strategy: options} of what the preset gave to the strategies of ``run`` in the place of defaults."""
-    given, names = run.spec.get("strategies"), re.split(r"[+()\[\]]", run.strategy)
+def _preset_options(spec: str, strategy: str) -> dict[str, Any]:
+    """Return {strategy: options} of what the preset gave to the strategies of a run in the place of defaults."""
+    given, names = _specification(spec).get("strategies"), re.split(r"[+()\[\]]", strategy)
     return {name: options for name, options in given.items() if name in names} if isinstance(given, dict) else {}
 
 
-def _partial(data: DataSection) -> str | None:
+@lru_cache
+def _specification(spec: str) -> dict[str, Any]:
+    return msgspec.json.decode(spec)
+
+
+def _partial(rows: str, official: str, max_train: Any) -> str | None:
     """Return ``"dev 7600 of 40430"`` and the like for splits that lack official rows, or None."""
-    sampled = {"train"} if data.rows.get("train") == data.max_train else set()
+    used, published = msgspec.json.decode(rows), msgspec.json.decode(official)
+    sampled = {"train"} if isinstance(max_train, int) and used.get("train") == max_train else set()
     short = [
-        f"{split} {rows} of {data.official[split]}"
-        for split, rows in data.rows.items()
-        if rows != data.official.get(split, rows) and split not in sampled
+        f"{split} {count} of {published[split]}"
+        for split, count in used.items()
+        if count != published.get(split, count) and split not in sampled
     ]
     return ", ".join(short) or None
-
-
-def _metric_means(runs: Sequence[Done]) -> dict[str, float]:
-    values: dict[str, list[float]] = defaultdict(list)
-    for run in runs:
-        for split, scores in run.metrics.items():
-            for metric, value in scores.items():
-                if value is not None:
-                    values[f"{split}.{metric}"].append(value)
-    return {name: statistics.fmean(v) for name, v in values.items() if len(v) == len(runs)}
-
-
-def _number_settings(rows: list[dict[str, Any]], samples: Mapping[tuple[str, str, str], Done]) -> None:
-    """Number each task's settings, the main one first: one with a baseline before one without, then by rows."""
-    settings: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        settings[row["preset"], row["task"]][row["setting"]].append(row)
-    for (preset, task), by_setting in settings.items():
-        ranked = sorted(
-            by_setting.items(),
-            key=lambda item: (
-                any(row["comparable"] for row in item[1]),
-                len(item[1]),
-                sum(row["n_seeds"] for row in item[1]),
-                item[0],
-            ),
-            reverse=True,
-        )
-        main = samples[preset, task, ranked[0][0]]
-        for number, (setting, group) in enumerate(ranked, 1):
-            differs = differences(samples[preset, task, setting], main)
-            for row in group:
-                row |= {"main": number == 1, "setting_number": number, "differs": differs}
-
-
-def failures(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """Return the runs that gave no score: preset, task, strategy, seed, status and reason."""
-    records = list(records)
-    return [
-        {
-            "preset": record.preset,
-            "task": record.task,
-            "strategy": label,
-            "seed": record.seed,
-            "tuned": record.tuned is not None,
-            "status": "skipped" if isinstance(record, SkippedRun) else "failed",
-            "reason": "the score is not a finite number"
-            if isinstance(record, Done)
-            else record.reason or "no reason recorded",
-        }
-        for record, label in zip(records, _labels(records), strict=True)
-        if not _usable(record)
-    ]

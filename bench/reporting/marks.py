@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from bench.reporting.adversary import LEAD, without_lead
-from bench.reporting.schema import Done
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FAILED_ROWS = 0.01
 """From this share on, rows that could not be rewritten are worth a note."""
@@ -37,56 +43,79 @@ ON_TEACHERS = {"teacher": ("#", "the teacher is not two standard errors better t
 
 
 def warnings(
-    runs: Sequence[Done], quality: dict[str, float] | None, adversary: dict[str, float] | None = None
-) -> dict[str, str]:
-    """Return what a reader must be warned of in the score of ``runs``, one strategy's on a task: {mark: figures}.
+    runs: pd.DataFrame, quality: Sequence[dict[str, float] | None], adversary: Sequence[dict[str, float] | None]
+) -> list[dict[str, str]]:
+    """Return what a reader must be warned of in the score of each ``group`` of ``runs``: {mark: figures}.
 
-    ``quality`` are the means of what the strategy did to the texts, ``adversary`` those of what one that learns was
-    worth.
+    ``runs`` has the columns of the tidy frame, and groups are numbered from 0. ``quality`` are by group the means of
+    what the strategy did to the texts, ``adversary`` those of what one that learns was worth.
     """
-    figures = {}
-    if budgets := [run.budget for run in runs if run.budget]:
-        updates = sorted({budget.updates for budget in budgets})
-        many = f"{updates[0]:,}" if len(updates) == 1 else f"{updates[0]:,} to {updates[-1]:,}"
-        what = {"forwards": "passes", "seconds": "time"}.get(budgets[0].kind, budgets[0].kind)
-        figures["budget"] = f"{many} for {budgets[0].recipe_updates:,}, the {what} of {budgets[0].of}"
-    if empty := sum(map(_is_constant, runs)):
-        figures["constant"] = f"{empty} of {len(runs)} seeds"
-    if quality and quality.get("changed", 1.0) < _UNCHANGED:
-        figures["unchanged"] = f"{quality['changed']:.1%}"
-    elif quality and quality.get("changed", 1.0) < _MOSTLY_CLEAN:
-        figures["clean"] = f"{1 - quality['changed']:.0%}{_attacked(quality)}"
-    if adversary and (said := without_lead(adversary)):
-        figures["adversary"] = said
-    if quality and quality.get("duplicates", 0.0) >= _DUPLICATES:
-        figures["repeats"] = f"{quality['duplicates']:.0%}"
-    if quality and quality.get("failed", 0.0) >= _FAILED_ROWS:
-        figures["rewriting"] = f"{quality['failed']:.1%} of the rows"
-    for run in runs:
-        rows, teacher, constant = run.data.rows.get("dev", 0), run.teacher, constant_of(run)
-        if (run.checks.dev_in_train or 0) > _DEV_IN_TRAIN * rows:
-            figures["dev"] = f"{run.checks.dev_in_train} of {rows} rows"
-        if teacher is None or teacher.dev is None or constant is None:
-            continue
-        if teacher.dev - constant <= 2 * teacher.standard_error:
-            figures["teacher"] = f"{100 * teacher.dev:.1f} against {100 * constant:.1f}"
+    figures: list[dict[str, str]] = [{} for _ in quality]
+    for group, of_scores in (*_budgets(runs), *_constants(runs)):
+        figures[group] |= of_scores
+    for own, texts, learned in zip(figures, quality, adversary, strict=True):
+        own |= _of_texts(texts or {})
+        if learned and (said := without_lead(learned)):
+            own["adversary"] = said
+    for group, of_task in _of_tasks(runs):
+        figures[group] |= of_task
     return figures
 
 
-def _attacked(quality: dict[str, float]) -> str:
+def _budgets(runs: pd.DataFrame) -> Iterator[tuple[int, dict[str, str]]]:
+    other = runs[runs["budget.kind"].notna()]
+    for group, own in other.groupby("group"):
+        updates, first = sorted({*own["budget.updates"]}), own.iloc[0]
+        many = f"{updates[0]:,}" if len(updates) == 1 else f"{updates[0]:,} to {updates[-1]:,}"
+        what = {"forwards": "passes", "seconds": "time"}.get(first["budget.kind"], first["budget.kind"])
+        yield group, {"budget": f"{many} for {first['budget.recipe_updates']:,}, the {what} of {first['budget.of']}"}
+
+
+def _constants(runs: pd.DataFrame) -> Iterator[tuple[int, dict[str, str]]]:
+    one_answer = (runs["checks.most_predicted"] == 1) | (runs["value"] <= runs["checks.constant"])
+    counts = one_answer.groupby(runs["group"]).agg(["sum", "size"])
+    for group, empty, seeds in counts[counts["sum"] > 0].itertuples(name=None):
+        yield group, {"constant": f"{empty} of {seeds} seeds"}
+
+
+def _of_texts(quality: Mapping[str, float]) -> dict[str, str]:
+    figures = {}
+    if quality.get("changed", 1.0) < _UNCHANGED:
+        figures["unchanged"] = f"{quality['changed']:.1%}"
+    elif quality.get("changed", 1.0) < _MOSTLY_CLEAN:
+        figures["clean"] = f"{1 - quality['changed']:.0%}{_attacked(quality)}"
+    if quality.get("duplicates", 0.0) >= _DUPLICATES:
+        figures["repeats"] = f"{quality['duplicates']:.0%}"
+    if quality.get("failed", 0.0) >= _FAILED_ROWS:
+        figures["rewriting"] = f"{quality['failed']:.1%} of the rows"
+    return figures
+
+
+def _of_tasks(runs: pd.DataFrame) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield what is wrong with dev and with the teacher, which each strategy on the task shares."""
+    shared = runs["checks.dev_in_train"].fillna(0).astype("int64")
+    rows = runs["data.rows"].map(_dev_rows, na_action="ignore").fillna(0)
+    leaking = shared > _DEV_IN_TRAIN * rows
+    for group, both, whole in zip(runs["group"][leaking], shared[leaking], rows[leaking], strict=True):
+        yield group, {"dev": f"{both} of {whole:.0f} rows"}
+    constant = constant_of(runs)
+    weak = runs[runs["teacher.dev"] - constant <= 2 * runs["teacher.standard_error"]]
+    for group, dev, floor in zip(weak["group"], weak["teacher.dev"], constant[weak.index], strict=True):
+        yield group, {"teacher": f"{100 * dev:.1f} against {100 * floor:.1f}"}
+
+
+def _attacked(quality: Mapping[str, float]) -> str:
     """Return what share of the rows an adversary attacked, and what share it changed; empty where there was none."""
     if "attacked" not in quality:
         return ""
     return f", {quality['attacked']:.0%} of the rows attacked and {1 - quality['attack_clean']:.0%} changed"
 
 
-def constant_of(run: Done) -> float | None:
+@cache
+def _dev_rows(by_split: str) -> int:
+    return msgspec.json.decode(by_split).get("dev", 0)
+
+
+def constant_of(runs: pd.DataFrame) -> pd.Series:
     """Return what the best constant answer scores on dev; in older records what the most frequent class of train."""
-    if run.teacher and run.teacher.constant is not None:
-        return run.teacher.constant
-    return run.teacher.majority if run.teacher and run.checks.constant is None else run.checks.constant
-
-
-def _is_constant(run: Done) -> bool:
-    score, constant = run.main.value, run.checks.constant
-    return run.checks.most_predicted == 1 or (score is not None and constant is not None and score <= constant)
+    return runs["teacher.constant"].fillna(runs["checks.constant"]).fillna(runs["teacher.majority"])

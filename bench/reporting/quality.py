@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from bench.reporting.schema import Done
 from bench.reporting.sheet import Sheet, plain_rows
 
 if TYPE_CHECKING:
@@ -64,36 +62,37 @@ MEASURES = (
 )
 
 
-def quality_means(runs: Sequence[Done]) -> dict[str, float] | None:
-    """Return the means over ``runs`` of the numbers in their sections ``text_quality``; None where they have none.
+def quality_means(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the means over each ``group`` of ``runs`` of the numbers in their sections ``text_quality``.
 
     Of what was counted in rewriting come shares of the rows: ``failed``, and of an adversary's ``attacked`` (it asked
     its victim about them), ``attack_success`` among those it tried to change (it skips the others), ``attack_clean``
     (left as they were) and ``queries_per_row``. Of one that learned comes ``adversary_gain``, the divergence on its
     texts over that on its untrained self's. A number that only some runs have is the mean over those.
     """
-    values: dict[str, list[float]] = defaultdict(list)
-    for run in runs:
-        section: dict[str, Any] = msgspec.structs.asdict(run.text_quality) if run.text_quality else {}
-        counts = section.pop("rewriting", None) or run.cost.rewritten
-        if rows := counts.get("rows"):
-            section["failed"] = counts.get("failed", 0) / rows
-            success, skipped = counts.get("success", 0), counts.get("skipped", 0)
-            if tried := success + counts.get("failure", 0):
-                section["attack_success"] = success / tried
-            if tried + skipped + counts.get("left out", 0):
-                section["attacked"] = (tried + skipped) / rows
-                section["attack_clean"] = 1 - success / rows
-            if run.cost.attack_queries:
-                section["queries_per_row"] = run.cost.attack_queries / rows
-        if adversary := run.adversary:
-            section["kl_from_start"] = adversary.kl_from_start
-            if adversary.divergence_at_start:
-                section["adversary_gain"] = adversary.divergence / adversary.divergence_at_start
-        for key, value in section.items():
-            if value is not None:
-                values[key].append(value)
-    return {key: statistics.fmean(numbers) for key, numbers in values.items()} or None
+    import pandas as pd
+
+    own = runs.filter(like="text_quality.").drop(columns="text_quality.rewriting").astype("float64")
+    own = own.rename(columns=lambda name: name.removeprefix("text_quality."))
+    texts = runs["text_quality.rewriting"].fillna("{}")
+    counted = texts.where(texts != "{}", runs["cost.rewritten"]).fillna("{}")
+    keys = ("rows", "failed", "success", "failure", "skipped", "left out")
+    by_text = {text: msgspec.json.decode(text) for text in counted.unique()}
+    table = pd.DataFrame([[one.get(key, 0) for key in keys] for one in by_text.values()], [*by_text], keys, "float64")
+    counts = table.loc[counted].set_axis(runs.index)
+    rows = counts["rows"].where(counts["rows"] > 0)
+    own["failed"] = counts["failed"] / rows
+    tried = counts["success"] + counts["failure"]
+    own["attack_success"] = (counts["success"] / tried).where((tried > 0) & rows.notna())
+    is_attack = tried + counts["skipped"] + counts["left out"] > 0
+    own["attacked"] = ((tried + counts["skipped"]) / rows).where(is_attack)
+    own["attack_clean"] = (1 - counts["success"] / rows).where(is_attack)
+    queries = runs["cost.attack_queries"].astype("float64")
+    own["queries_per_row"] = (queries / rows).where(queries > 0)
+    own["kl_from_start"] = runs["adversary.kl_from_start"]
+    start = runs["adversary.divergence_at_start"]
+    own["adversary_gain"] = (runs["adversary.divergence"] / start).where(start != 0)
+    return own.groupby(runs["group"]).mean()
 
 
 def quality(frame: pd.DataFrame) -> pd.DataFrame:
@@ -104,20 +103,12 @@ def quality(frame: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in frame[frame["main"].astype(bool)].to_dict("records"):
-        if row["text_quality"]:
-            groups[row["preset"], row["strategy"]].append(row)
-    rows = []
-    for (preset, strategy), group in sorted(groups.items()):
-        means: dict[str, Any] = {"preset": preset, "strategy": strategy, "n_tasks": len(group)}
-        means |= {"n_seeds": min(row["n_seeds"] for row in group), "tasks": tuple(row["task"] for row in group)}
-        for measure in MEASURES:
-            values = [row["text_quality"][measure.key] for row in group if measure.key in row["text_quality"]]
-            means[measure.key] = statistics.fmean(values) if values else None
-        rows.append(means)
-    columns = ["preset", "strategy", "n_tasks", "n_seeds", *(measure.key for measure in MEASURES), "tasks"]
-    return pd.DataFrame(rows, columns=columns)
+    keys, measures = ["preset", "strategy"], [measure.key for measure in MEASURES]
+    own = frame[frame["main"].astype(bool) & frame["text_quality"].map(bool)]
+    numbers = pd.DataFrame(own["text_quality"].tolist(), index=own.index).reindex(columns=measures).astype("float64")
+    groups = own[[*keys, "task", "n_seeds"]].join(numbers).groupby(keys, sort=True)
+    made = groups.agg(n_tasks=("task", "size"), n_seeds=("n_seeds", "min")).join(groups[measures].mean())
+    return made.join(groups["task"].agg(tuple).rename("tasks")).reset_index()
 
 
 def sheets(frame: pd.DataFrame) -> list[Sheet]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from bench.files import digest
-from bench.reporting.schema import Done
 from bench.settings import WITHOUT_EFFECT
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Setting(NamedTuple):
@@ -21,28 +25,37 @@ class Setting(NamedTuple):
     metric: str
     max_train: int | None
 
-    @classmethod
-    def of(cls, record: Done) -> Setting:
-        """Return the setting that ``record`` was run in."""
-        return cls(
-            record.signature,
-            # A run of another budget stands beside those whose updates it had in the place of.
-            record.budget.recipe_updates if record.budget else record.cost.student_updates,
-            record.selection.rule,
-            record.selection.optimistic,
-            record.main.split,
-            record.main.metric,
-            record.data.max_train,
-        )
-
     def short(self) -> str:
         """Return eight hex digits that stand for the setting."""
         return digest(*self)[:8]
 
 
-def differences(one: Done, other: Done) -> tuple[str, ...]:
-    """Return what ``one`` was run with and ``other`` was not: ``"teacher.epochs 1, not 3"`` and the like."""
-    mine, theirs = _words(one), _words(other)
+def settings(runs: pd.DataFrame) -> pd.Series:
+    """Return the ``Setting`` of each run of ``runs``, which has the columns of the tidy frame, equal ones as one."""
+    import pandas as pd
+
+    keys = runs[["signature"]].assign(
+        # A run of another budget stands beside those whose updates it had in the place of.
+        updates=runs["budget.recipe_updates"].fillna(runs["cost.student_updates"]),
+        **{
+            name: runs[name] for name in ("selection.rule", "selection.optimistic", "split", "metric", "data.max_train")
+        },
+    )
+    number = keys.groupby(list(keys), sort=False, dropna=False).ngroup()
+    plain = keys.loc[~number.duplicated()].astype(object)
+    made = [Setting(*row) for row in plain.where(plain.notna(), None).itertuples(index=False, name=None)]
+    found = pd.Series([None] * 0, dtype=object).reindex(range(len(made)))
+    for place, setting in enumerate(made):
+        found.iat[place] = setting
+    return number.map(found)
+
+
+def differences(one: Setting, its_spec: str, other: Setting, other_spec: str) -> tuple[str, ...]:
+    """Return what a run was made with and another was not: ``"teacher.epochs 1, not 3"`` and the like.
+
+    Each is given by its setting and the settings that took effect, as JSON.
+    """
+    mine, theirs = _words(one, its_spec), _words(other, other_spec)
     keys = [key for key in {**theirs, **mine} if mine.get(key) != theirs.get(key) and not _is_newer(key, mine, theirs)]
     # A section's hash says nothing more where its settings do.
     sections = {key.partition(".")[0] for key in keys if "." in key}
@@ -56,20 +69,20 @@ def _is_newer(key: str, mine: Mapping[str, str], theirs: Mapping[str, str]) -> b
     return key.count(".") == 1 and not (key in mine and key in theirs)
 
 
-def _words(record: Done) -> dict[str, str]:
+def _words(setting: Setting, spec: str) -> dict[str, str]:
     """Return a run's setting as {name: value}: the signature taken apart at its bars, its hashes by setting."""
-    words = {key: value for key, _, value in (piece.partition("=") for piece in record.signature.split("|"))}
+    words = {key: value for key, _, value in (piece.partition("=") for piece in setting.signature.split("|"))}
+    sections = msgspec.json.decode(spec)
     for name in ("teacher", "student", "generator", "recipe"):
-        section = record.spec.get(name)
+        section = sections.get(name)
         if name in words and isinstance(section, dict):
             silent = {"selection", *WITHOUT_EFFECT.get(name, ())}
             words |= _flat({key: value for key, value in section.items() if key not in silent}, f"{name}.")
-    rule = record.selection.rule + (" (optimistic)" if record.selection.optimistic else "")
     return words | {
-        "max_train": str(record.data.max_train or "all"),
-        "selection": rule,
-        "student updates": str(Setting.of(record).student_updates),
-        "score": f"{record.main.split} {record.main.metric}",
+        "max_train": str(setting.max_train or "all"),
+        "selection": setting.selection + (" (optimistic)" if setting.optimistic else ""),
+        "student updates": str(setting.student_updates),
+        "score": f"{setting.split} {setting.metric}",
     }
 
 

@@ -216,11 +216,13 @@ def _escaped(text: str) -> str:
 
 
 def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of ``frame``, with None for what is missing and ints that pandas made floats of."""
+    """Return the rows of ``frame``, with None for what is missing."""
+    import pandas as pd
+
     rows = []
     for row in frame.to_dict("records"):
-        plain: dict[str, Any] = {str(key): None if isinstance(v, float) and v != v else v for key, v in row.items()}
-        if isinstance(plain.get("max_train"), float):
-            plain["max_train"] = int(plain["max_train"])
-        rows.append(plain)
+        is_missing = {
+            key: value is pd.NA or (isinstance(value, float) and value != value) for key, value in row.items()
+        }
+        rows.append({str(key): None if is_missing[key] else value for key, value in row.items()})
     return rows
