@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from bench.options import option
     from bench.registry import register
     from bench.reporting.leaderboard import leaderboard
-    from bench.reporting.runs import results
+    from bench.reporting.runs import predictions, results
     from bench.resources import Resource
     from bench.rewriter import Attacked, Context, Rewriter, Writer
     from bench.strategy import AdversaryGain, Batch, Models, Step, Strategy, View
@@ -35,12 +35,14 @@ __all__ = [
     "Writer",
     "leaderboard",
     "option",
+    "predictions",
     "register",
     "results",
 ]
 
 _HOME = {
     "leaderboard": "bench.reporting.leaderboard",
+    "predictions": "bench.reporting.runs",
     "results": "bench.reporting.runs",
     "Example": "bench.data.tasks",
     "Task": "bench.data.tasks",

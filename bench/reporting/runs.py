@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import unknown
+from bench.reporting.predictions import predicted
 from bench.reporting.records import run_folder, scan
 from bench.reporting.schema import record_of
 from bench.reporting.tidy import tidy
@@ -21,9 +23,38 @@ def results(folder: str | os.PathLike[str] = "results") -> pd.DataFrame:
 
     A corrupt record is moved to ``aside`` in ``folder``, with a warning. BenchError where there are no results.
     """
-    records, corrupt = scan(Path(folder))
+    return _scanned(Path(folder))
+
+
+def predictions(
+    folder: str | os.PathLike[str] = "results",
+    ids: Collection[str] | None = None,
+    splits: Collection[str] | None = None,
+    *,
+    logits: bool = False,
+) -> pd.DataFrame:
+    """Return what the students of the runs in ``folder`` predicted, as the frame that ``predicted`` describes.
+
+    ``ids`` names runs by the ``id`` of their records, ``splits`` what they predicted; all if not given. A file
+    that does not match its record is left out with a warning that names it. UsageError for an id that no run has.
+    """
+    runs = _scanned(Path(folder))
+    if ids is not None:
+        known = set(runs["id"])
+        for id in ids:
+            if id not in known:
+                raise unknown("run", id, known)
+        runs = runs[runs["id"].isin(list(ids))]
+    frame, wrong = predicted(Path(folder), runs, splits, logits=logits)
+    for path, reason in wrong:
+        warnings.warn(f"predictions left out, {path}: {reason}", stacklevel=2)
+    return frame
+
+
+def _scanned(folder: Path) -> pd.DataFrame:
+    records, corrupt = scan(folder)
     for path, reason in corrupt:
-        warnings.warn(f"corrupt record {path}: {reason}", stacklevel=2)
+        warnings.warn(f"corrupt record {path}: {reason}", stacklevel=3)
     return tidy(records)
 
 
