@@ -1,6 +1,10 @@
-"""Lists whose items may hold brackets, taken apart as text: nothing that they name is looked up."""
+"""Lists whose items may hold brackets, and patterns of names, as text: nothing that they name is looked up."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 
 from bench.errors import UsageError, quoted
 
@@ -23,3 +27,15 @@ def split_list(text: str, separator: str = ",") -> list[str]:
     if depth != 0:
         raise UsageError(f"the brackets of {text!r} do not match")
     return [part.strip() for part in parts if part.strip()]
+
+
+def is_pattern(text: str) -> bool:
+    """Return whether ``text`` is a name with * or ?, options in brackets behind it apart: ``nlpaug:*[side=first]``."""
+    return re.fullmatch(r"[^\[\]()+]*[*?][^\[\]()+]*(\[.*\])?", text) is not None
+
+
+def matching(pattern: str, names: Iterable[str]) -> list[str]:
+    """Return those of ``names`` that ``pattern`` means: the one of just that name, or all that it matches."""
+    names = list(names)
+    # Exactly equal first: the brackets of mate-kd[rho=0.4] mean something else to a pattern.
+    return [name for name in names if name == pattern] or [name for name in names if fnmatchcase(name, pattern)]

@@ -34,13 +34,19 @@ _FEW = 12
 
 
 def unknown(kind: str, name: str, possible: Iterable[str], hint: str = "") -> UsageError:
-    """Return the error for a name nobody knows: says the nearest, or all names where there are few."""
+    """Return the error for a name, or a pattern with * or ?, of nothing: says the nearest, or all where there are few.
+
+    A pattern of a family ("nlpag:*") gets the nearest family's.
+    """
     names = sorted(set(possible))
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    plain = name.replace("*", "").replace("?", "")
+    families = {f"{each.partition(':')[0]}:": None for each in names if ":" in each} if plain != name else {}
+    near = difflib.get_close_matches(plain, [*families, *names], n=1, cutoff=0.5)
     if near:
-        tail = f"did you mean {near[0]!r}?"
+        tail = f"did you mean {near[0] + ('*' if near[0] in families else '')!r}?"
     elif len(names) <= _FEW:
         tail = f"known: {', '.join(names) or 'none'}"
     else:
-        tail = f"nearest of {len(names)}: {', '.join(difflib.get_close_matches(name, names, n=5, cutoff=0.0))}"
-    return UsageError(f"unknown {kind} {quoted(name)}; {tail}" + (f" {hint}" if hint else ""))
+        tail = f"nearest of {len(names)}: {', '.join(difflib.get_close_matches(plain, names, n=5, cutoff=0.0))}"
+    what = f"unknown {kind} {quoted(name)}" if plain == name else f"{quoted(name)} matches no {kind.rstrip(':')}"
+    return UsageError(f"{what}; {tail}" + (f" {hint}" if hint else ""))

@@ -102,6 +102,11 @@ def names() -> list[str]:
     return [*targets(), *members]
 
 
+def is_open_ended(name: str) -> bool:
+    """Return whether ``name`` is of a family whose members are not names but texts: ``file:PATH``."""
+    return name.partition(":")[0] in _open_ended
+
+
 def strategy_file(name: str) -> Path | None:
     """Return the file that ``path/to/file.py:Class`` names, or None for a registered name."""
     path, colon, _ = name.rpartition(":")

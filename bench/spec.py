@@ -5,15 +5,15 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from bench.brackets import split_list
+from bench.brackets import is_pattern, matching, split_list
 from bench.errors import UsageError, quoted, unknown
 from bench.options import build, check_bounds, coerce, describe, fields_of
-from bench.registry import about, load, names, verified
+from bench.registry import about, families, is_open_ended, load, names, verified
 from bench.rewriter import Rewriter
 from bench.strength import Dial
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 COMPOSED = "+"
+EVERY, READY = "all", "ready"
 
 
 @dataclass(frozen=True)
@@ -189,14 +190,55 @@ class StrategySpec:
 
 
 def parse_list(text: str, presets: Mapping[str, Mapping[str, Any]]) -> list[StrategySpec]:
-    """Return the strategies that ``text`` names, comma-separated, each once; UsageError if it names none.
+    """Return the strategies that ``text`` means, comma-separated, each once; UsageError if it names none.
 
-    ``presets`` are as ``StrategySpec.parse`` takes them.
+    What may stand there besides names says ``expanded``; ``presets`` are as ``StrategySpec.parse`` takes them.
     """
-    specs = list(dict.fromkeys(StrategySpec.parse(part, presets) for part in split_list(text)))
+    specs = list(dict.fromkeys(StrategySpec.parse(part, presets) for part in expanded(split_list(text))))
     if not specs:
         raise UsageError("--strategy names no strategy; see: bench list strategies")
     return specs
+
+
+def expanded(texts: Iterable[str], *, ready: bool = False) -> list[str]:
+    """Return ``texts`` with what stands for several strategies replaced by their names.
+
+    "all" is every strategy that has a name, "ready" those whose resources are on this machine, and * and ? in a name
+    match any letters ('nlpaug:*'; options behind it go to each). With ``ready`` all of them mean only what is ready.
+    Strategies that go around others are none of these, and neither are files. UsageError where a pattern matches
+    nothing.
+    """
+    found: dict[str, None] = {}
+    for text in texts:
+        name, bracket, options = text.partition("[")
+        if text not in (EVERY, READY) and not is_pattern(text):
+            found[text] = None
+            continue
+        alone = [each for each in names() if not is_open_ended(each) and wrapped(load(each)) is None]
+        several = alone if name in (EVERY, READY) else matching(name, alone)
+        if not several:
+            raise _no_match(name)
+        able = (
+            [each for each in several if not missing(StrategySpec.parse(each).create())]
+            if (ready or name == READY)
+            else several
+        )
+        if not able:
+            raise UsageError(
+                f"{quoted(text)} matches nothing that is ready: none of {len(several)} finds all it needs (see: bench "
+                f"list strategies {quoted(name)})"
+            )
+        found |= {f"{each}{bracket}{options}": None for each in able}
+    return list(found)
+
+
+def _no_match(pattern: str) -> UsageError:
+    family = families().get(pattern.partition(":")[0])
+    if family is not None and family.missing is not None:
+        return UsageError(f"no strategy {pattern}: {family.missing}")
+    if around := [name for name in matching(pattern, names()) if not is_open_ended(name)]:
+        return UsageError(f"{quoted(pattern)} matches only what goes around other strategies: write {around[0]}(eda)")
+    return unknown("strategy", pattern, names(), "(see: bench list strategies)")
 
 
 def at_strength(specs: list[StrategySpec], share: float | None) -> tuple[list[StrategySpec], list[str]]:
@@ -226,7 +268,13 @@ def with_budgets(specs: Sequence[StrategySpec], budgets: Sequence[str]) -> list[
         others = [name] if name else [str(spec) for spec in specs if spec not in controls]
         if not (controls and others):
             raise UsageError(f"--budget {budget} gives a control, such as none, what another strategy took: name both")
-        more += [control.with_options({kinds[kind]: other}) for control in controls for other in others]
+        given = [(control, other) for control in controls for other in others if other not in (str(control), "none")]
+        if not given:
+            raise UsageError(
+                f"--budget {budget} changes nothing: {name} takes the recipe's updates, as the controls do anyway; "
+                f"name a strategy that takes more"
+            )
+        more += [control.with_options({kinds[kind]: other}) for control, other in given]
     return list(dict.fromkeys([*specs, *more]))
 
 

@@ -11,7 +11,7 @@ import pytest
 from bench import registry
 from bench.errors import UsageError
 from bench.registry import load, register, targets
-from bench.spec import StrategySpec, listing, split_list
+from bench.spec import StrategySpec, expanded, listing, missing, parse_list, split_list
 from bench.strategy import Strategy
 from strategies.mate_kd.strategy import MateKD
 
@@ -319,3 +319,43 @@ def test_what_was_checked_is_said_by_the_class_itself_and_of_one_made_of_several
     assert StrategySpec.parse(f"{own_file}:Faster").verified() is None
     with pytest.raises(UsageError, match="verified is None or a sentence that says how, not True"):
         load(f"{own_file}:Wrong")
+
+
+def test_one_word_or_pattern_stands_for_several_strategies():
+    every = expanded(["all"])
+    assert {"none", "eda", "nlpaug:keyboard"} <= {*every}
+    assert not {"best-of-k", "+", "file:PATH"} & {*every}
+    ready = expanded(["ready"])
+    assert ready == [name for name in every if not missing(StrategySpec.parse(name).create())]
+    assert len(ready) < len(every)
+    assert expanded(["m*kd[alpha=0.2]", "none", "mate*"]) == [
+        "mate-kd[alpha=0.2]",
+        "mixkd[alpha=0.2]",
+        "none",
+        "mate-kd",
+    ]
+    # What has brackets and no star before them is no pattern, whatever stands inside.
+    assert expanded(["flips(textattack:*)", "file:a/*.tsv(x)"]) == ["flips(textattack:*)", "file:a/*.tsv(x)"]
+    assert [str(spec) for spec in parse_list("mate*[rho=0.4],none", {})] == ["mate-kd[rho=0.4]", "none"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("nlpag:*", "'nlpag:*' matches no strategy; did you mean 'nlpaug:*'? (see: bench list strategies)"),
+        ("mat-k*", "'mat-k*' matches no strategy; did you mean 'mate-kd'?"),
+        ("best*", "'best*' matches only what goes around other strategies: write best-of-k(eda)"),
+    ],
+)
+def test_a_pattern_of_nothing_names_what_is_near_and_no_wall(pattern, words):
+    with pytest.raises(UsageError) as caught:
+        expanded([pattern])
+    assert words in str(caught.value)
+    assert str(caught.value).count(",") < 5
+
+
+def test_ready_says_so_where_nothing_is(monkeypatch):
+    monkeypatch.setattr("bench.spec.missing", lambda strategy: ["something"])
+    assert expanded(["mate*"]) == ["mate-kd"]
+    with pytest.raises(UsageError, match=r"'mate\*' matches nothing that is ready: none of 1 finds all it needs"):
+        expanded(["mate*"], ready=True)

@@ -59,14 +59,17 @@ def augment(
     from bench.data.custom import by_source
     from bench.experiment.grid import choose_tasks
     from bench.experiment.progress import watching
-    from bench.spec import StrategySpec, lacking
+    from bench.spec import StrategySpec, expanded, lacking
 
     if (file is None) == (task is None):
         raise UsageError("give one of both: a FILE to rewrite, or --task NAME to see what becomes of that task's rows")
     if file is None and (columns or output or quoting or overwrite):
         raise UsageError("--columns, --quoting, --output and --overwrite are of a FILE; with --task nothing is written")
     settings, source = choices.open()
-    spec = StrategySpec.parse(strategy, settings.strategies)
+    several = expanded([strategy])
+    if len(several) > 1:
+        raise UsageError(f"--strategy takes one strategy here, not {len(several)}: {', '.join(several[:3])}, …")
+    spec = StrategySpec.parse(several[0], settings.strategies)
     if missing := lacking(spec.create()):
         raise BenchError(f"{spec}: {missing}")
     if task is not None:

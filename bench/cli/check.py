@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,9 +32,9 @@ def check(ctx: click.Context, names: tuple[str, ...], explain: bool, form: str) 
     """Put strategies through what a good one must satisfy, on small tasks and tiny models.
 
     A STRATEGY is a name or FILE.py:Class, with options in brackets; a name with a * is every strategy of such a name
-    that has all it needs ('nlpaug:*') and wraps no other. One line per check says passed, failed (what was seen, what
-    to do) or skipped (why). Exit code 1 if a check failed. Takes seconds, or where a library has to be imported in
-    worker processes about a minute.
+    that has all it needs ('nlpaug:*') and wraps no other, and ready every strategy of which that holds. One line per
+    check says passed, failed (what was seen, what to do) or skipped (why). Exit code 1 if a check failed. Takes
+    seconds, or where a library has to be imported in worker processes about a minute.
     """
     # Tiny models are fastest on one thread, many times so on a busy machine; set before torch is imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -83,26 +81,9 @@ def explanation() -> str:
 
 def chosen(names: Sequence[str]) -> list[StrategySpec]:
     """Return the strategies that ``names`` ask for; UsageError for one that is unknown or a pattern of none."""
-    from bench import registry, spec
+    from bench.spec import StrategySpec, expanded
 
-    specs = []
-    for name in names:
-        if not re.fullmatch(r"[^\[\]()+]*[*?][^\[\]()+]*", name):
-            specs.append(spec.StrategySpec.parse(name))
-            continue
-        matching = [each for each in registry.names() if fnmatchcase(each, name)]
-        ready = [each for each in matching if _ready(each)]
-        if not ready:
-            why = "none of them finds all it needs" if matching else "no strategy has such a name"
-            raise UsageError(f"{name!r} matches nothing that can be checked: {why} (see: bench list strategies)")
-        specs += [spec.StrategySpec.parse(each) for each in ready]
-    return list(dict.fromkeys(specs))
-
-
-def _ready(name: str) -> bool:
-    from bench import registry, spec
-
-    return spec.wrapped(registry.load(name)) is None and not spec.missing(spec.StrategySpec.parse(name).create())
+    return list(dict.fromkeys(map(StrategySpec.parse, expanded(names, ready=True))))
 
 
 def _failed(entry: dict[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,13 @@ class Choices:
         from bench.experiment.presets import open_data
 
         return open_data(self.preset, self.overrides, self.data_dir)
+
+    def spelled(self) -> str:
+        """Return these choices as one types them behind a command, each with a space before it."""
+        given = [("--preset", self.preset)] + [("--set", override) for override in self.overrides]
+        given += [("--data-dir", str(self.data_dir))] if self.data_dir is not None else []
+        given += [("--results", str(self.results))] if str(self.results) != "results" else []
+        return "".join(f" {option} {shlex.quote(value)}" for option, value in given)
 
 
 def choices_options(command: Callable[..., None]) -> Callable[..., None]:

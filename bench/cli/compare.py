@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bench.brackets import split_list
+from bench.brackets import matching, split_list
 from bench.cli.choices import results_option
 from bench.errors import BenchError, UsageError, unknown
 
@@ -118,11 +117,12 @@ def _match(patterns: str, names: Collection[str], bases: Mapping[str, str], kind
 
     wanted = split_list(patterns)
     if not wanted:
-        raise UsageError(f"no {kind} is asked for; name some of: {', '.join(map(printable, sorted(names)))}")
+        few = sorted(names)[:5]
+        raise UsageError(f"no {kind} is asked for; name some, for example: {', '.join(map(printable, few))}")
     chosen: set[str] = set()
     for pattern in wanted:
-        # Exactly equal first: the brackets of mate-kd[rho=0.4] mean something else to a glob.
-        matches = {name for name in names if pattern in (name, bases.get(name)) or fnmatchcase(name, pattern)}
+        everything = "*" if pattern == "all" else pattern
+        matches = {*matching(everything, names), *(name for name in names if bases.get(name) == pattern)}
         if not matches:
             raise unknown(f"{kind} among these results:", pattern, map(printable, names))
         chosen |= matches

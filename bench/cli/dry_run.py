@@ -44,9 +44,12 @@ def overview(done: Sequence[str], jobs: Sequence[CellJob], results: Path, progre
     return "\n".join([*lines, f"{total} (this took {time.monotonic() - start:.0f} s)"])
 
 
-def estimate(jobs: Sequence[CellJob], results: Path, progress: Progress) -> str:
-    """Return in a line how long ``jobs`` will take: each strategy and model is timed on one task and counts for all."""
-    view = _View(results, progress, once=True)
+def estimate(jobs: Sequence[CellJob], results: Path, progress: Progress, *, trials: bool = False) -> str:
+    """Return in a line how long ``jobs`` will take: each strategy and model is timed on one task and counts for all.
+
+    Of ``trials``, which differ in options alone, one counts for all of its strategy.
+    """
+    view = _View(results, progress, once=True, trials=trials)
     to_run = [job for job in jobs if not _reason(job)]
     rows = [*map(view.cell, to_run), *view.models(to_run)]
     return f"{len(to_run)} cells to run: {_total(rows)} (from a few updates; cell by cell: --dry-run)"
@@ -65,13 +68,13 @@ def _reason(job: CellJob) -> str | None:
 class _View:
     """Looks cells up among the runs recorded, or has a few updates timed: on each task, or ``once`` for all."""
 
-    def __init__(self, results: Path, progress: Progress, *, once: bool = False) -> None:
+    def __init__(self, results: Path, progress: Progress, *, once: bool = False, trials: bool = False) -> None:
         from bench.experiment.calibration import Calibration
         from bench.experiment.pace import Pace
 
         self._progress, self._pace = progress, Pace(results)
         self._calibration = cache(lambda parts: Calibration(parts, results))
-        self._once = once
+        self._once, self._trials = once, trials
         self._timed: dict[tuple[str, str], float | None] = {}  # seconds per update
 
     def cell(self, job: CellJob) -> _Line:
@@ -79,9 +82,10 @@ class _View:
         if rates := self._pace.like(job):
             runs = "1 run" if len(rates) == 1 else f"{len(rates)} runs"
             return _to_do(str(job.cell), "to run", statistics.median(rates) * job.updates, f"from {runs} like it")
-        kind = ("" if self._once else job.cell.task.name, str(job.cell.strategy))
+        strategy = job.cell.strategy.as_shipped() if self._trials else job.cell.strategy
+        kind = ("" if self._once else job.cell.task.name, str(strategy))
         if kind not in self._timed:
-            self._progress.doing(f"timing a few updates of {kind[1]} on {job.cell.task.name}")
+            self._progress.doing(f"timing a few updates of {job.cell.strategy} on {job.cell.task.name}")
             self._timed[kind] = self._per_update(job)
         if (rate := self._timed[kind]) is None:
             return _Line(str(job.cell), "to run, time unknown until it has run once: it rewrites texts", None)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import textwrap
-from fnmatch import fnmatchcase
 from typing import Any
 
 import click
 
+from bench.brackets import matching
 from bench.cli.choices import format_option
-from bench.cli.entries import cited, column, entry, option_lines, paragraph, print_json, show, width
+from bench.cli.entries import cited, column, entry, option_lines, paragraph, print_json, show
 from bench.cli.list_presets import presets
 from bench.cli.list_tasks import tasks
 from bench.errors import unknown
@@ -43,12 +42,12 @@ def list_() -> None:
 def strategies(names: tuple[str, ...], ready: bool, verbose: bool, form: str) -> None:
     """List the strategies: what each is, and whether it is ready or what it lacks here.
 
-    NAMES choose some: of a family (nlpaug) or a pattern ('*delete*') the members are listed; a strategy gets a page of
-    its own, also one from a file (./my_idea.py:MyIdea). An option is given in brackets behind the name: bench run
-    --strategy 'mate-kd[rho=0.4]'.
+    NAMES choose some: of a family (nlpaug) or a pattern ('*delete*'), and with all or ready, the members are listed; a
+    strategy gets a page of its own, also one from a file (./my_idea.py:MyIdea). An option is given in brackets behind
+    the name: bench run --strategy 'mate-kd[rho=0.4]'.
     """
     from bench.registry import families
-    from bench.spec import described, listing
+    from bench.spec import EVERY, READY, described, listing
 
     by_family = families()
     absent = {name: family.missing for name, family in by_family.items() if family.missing is not None}
@@ -57,7 +56,9 @@ def strategies(names: tuple[str, ...], ready: bool, verbose: bool, form: str) ->
     pages: list[dict[str, Any]] = []
     rows = [] if names else everything
     for name in names:
-        members = [row for row in everything if row["name"].startswith(f"{name}:") or fnmatchcase(row["name"], name)]
+        fitting = {EVERY: listed, READY: [row["name"] for row in everything if not row["missing"]]}
+        wanted = fitting.get(name) or [*matching(name, listed), *matching(f"{name}:*", listed)]
+        members = [row for row in everything if row["name"] in wanted]
         if name in listed or not (members or name in absent):
             # A file's or an option's error says more than that there is no such name.
             if name not in listed and not re.search(r"[\[(/+]", name):
@@ -84,17 +85,16 @@ def strategies(names: tuple[str, ...], ready: bool, verbose: bool, form: str) ->
         head = [f"{family}: {able} of {len(members)} ready"] if family else []
         if members:
             indent = column(members) + len("ready  ")
-            parts.append("\n".join([*head, *(_brief(row, indent, whole=not family) for row in members)]))
+            parts.append("\n".join([*head, *(_brief(row, indent) for row in members)]))
     parts += [f"{name}: {why}" for name, why in absent.items()]
     if any(row["missing"] for row in rows):
         parts.append("get what is missing: bench prefetch --strategy NAME; all about it: bench list strategies NAME")
     show("\n\n".join(parts))
 
 
-def _brief(row: dict[str, Any], indent: int, *, whole: bool) -> str:
-    """Return a strategy in a line, or the lines that its ``whole`` description takes, and what it lacks in another."""
-    about, _ = cited(row["about"])
-    lines = [about if whole else textwrap.shorten(about, width(indent) - indent, placeholder=" …")]
+def _brief(row: dict[str, Any], indent: int) -> str:
+    """Return a strategy in the lines that its description takes, and what it lacks in another."""
+    lines = [cited(row["about"])[0]]
     lines += [f"missing: {', '.join(lack['name'] for lack in row['missing'])}"] if row["missing"] else []
     return entry(row["name"].ljust(indent - len("ready  ")) + ("" if row["missing"] else "ready"), lines, indent)
 

@@ -11,11 +11,12 @@ import click
 
 from bench.cli.choices import data_dir_option, format_option, preset_option
 from bench.cli.entries import column, print_entry, print_json, width
+from bench.errors import unknown
 
 if TYPE_CHECKING:
-    from bench.data.source import TaskData
+    from bench.data.source import Source, TaskData
 
-# Training rows that are printed of a task file.
+# Training rows that are printed of a task that is named.
 _SHOWN = 3
 # Training rows that baselines are fitted on at most.
 _FITTED = 10_000
@@ -25,36 +26,36 @@ _FITTED = 10_000
     short_help="Metrics, rows found of the official ones; checks your own FILE.toml.",
     epilog="Example: bench list tasks --preset minilm --data-dir glue",
 )
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("names", nargs=-1, metavar="[NAME|FILE.toml]...")
 @preset_option
 @data_dir_option
 @click.option("--baselines", is_flag=True, help="Also what models score that see too little of a row.")
 @format_option
-def tasks(files: tuple[Path, ...], preset: str, data_dir: Path | None, baselines: bool, form: str) -> None:
+def tasks(names: tuple[str, ...], preset: str, data_dir: Path | None, baselines: bool, form: str) -> None:
     """List the tasks of a preset's data source: metrics, and the rows found of the official ones.
 
     A task is partial where a split found lacks official rows: its scores are not comparable with published
-    ones. From the hub, listing downloads what is not in the cache yet. With FILES, task files of your own are
-    read to the last row instead, and their first rows and what is doubtful about them are shown.
+    ones. From the hub, listing downloads what is not in the cache yet. With NAMES (cola, 'm*'), those tasks alone are
+    read to the last row, and their first rows and what is doubtful about them are shown; so are task files of your own.
 
     --baselines says what a score has to be compared with: the best constant answer, a bag of the words of one text
     alone, and what two texts share; of single texts, words and pairs of words. They are fitted on the training rows, on
     a sample where there are many, and scored on dev in the task's main metric, in points of 100.
     """
-    from bench.data.custom import load_task_file
     from bench.data.source import doubts
     from bench.data.sources import describe
-    from bench.experiment.presets import open_data
 
-    if files:
-        sources = [load_task_file(file) for file in files]
-        data = {name: source.load(name) for source in sources for name in source.tasks}
-        rows = [{**row, "doubts": doubts(data[row["name"]])} for source in sources for row in describe(source)]
-    else:
-        settings, source = open_data(preset, (), data_dir)
-        sources, data, rows = [source], {}, describe(source)
+    rows: list[dict[str, Any]] = []
+    data: dict[str, TaskData] = {}
+    asked = _asked(names, preset, data_dir)
+    for source, chosen in asked.items():
+        rows += describe(source, chosen)
+        for row in rows[-len(chosen) :] if names else ():
+            if not row["error"] and source.tasks[row["name"]].trained_on is None:
+                data[row["name"]] = source.load(row["name"])
+                row["doubts"] = doubts(data[row["name"]])
     if baselines:
-        of_task = {name: (source, task) for source in sources for name, task in source.tasks.items()}
+        of_task = {name: (source, task) for source in asked for name, task in source.tasks.items()}
         for row in rows:
             source, task = of_task[row["name"]]
             if not row["error"] and task.trained_on is None:
@@ -62,9 +63,9 @@ def tasks(files: tuple[Path, ...], preset: str, data_dir: Path | None, baselines
     if form == "json":
         print_json(rows)
         return
-    if not files:
+    if not names:
         place = f" {data_dir}" if data_dir is not None else ""
-        click.echo(f"preset {settings.preset}, data from {source.name}{place}")
+        click.echo(f"preset {Path(preset).stem}, data from {source.name}{place}")
     for row in rows:
         lines = [f"{row['title']}: {row['about']}" if row["about"] else row["title"]]
         if row["error"]:
@@ -80,6 +81,27 @@ def tasks(files: tuple[Path, ...], preset: str, data_dir: Path | None, baselines
             lines += _examples(data[row["name"]], width(column(rows)) - column(rows))
         lines += [f"doubtful: {doubt}" for doubt in row.get("doubts", ())]
         print_entry(row["name"], lines, column(rows))
+
+
+def _asked(names: Sequence[str], preset: str, data_dir: Path | None) -> dict[Source, list[str]]:
+    """Return the tasks that ``names`` choose by where their rows are; without names all of the preset's."""
+    from bench.brackets import matching
+    from bench.data.custom import by_source, load_task_file
+    from bench.experiment.presets import open_data
+
+    if names and all(name.endswith(".toml") for name in names):
+        return {source: list(source.tasks) for source in map(load_task_file, map(Path, names))}
+    _, of_preset = open_data(preset, (), data_dir)
+    asked = by_source(names or ["all"], of_preset)
+    for source, patterns in asked.items():
+        chosen: dict[str, None] = {}
+        for pattern in patterns:
+            found = matching("*" if pattern == "all" else pattern, source.tasks)
+            if not found:
+                raise unknown("task", pattern, source.tasks, "(your own: ./FILE.toml)")
+            chosen |= dict.fromkeys(found)
+        asked[source] = list(chosen)
+    return asked
 
 
 def _rows(rows: dict[str, int], official: dict[str, int]) -> str:

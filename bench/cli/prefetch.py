@@ -11,7 +11,11 @@ from bench.resources import Resource
 
 
 @click.command(epilog="Example: bench prefetch --strategy eda,nlpaug:synonym")
-@click.option("--strategy", required=True, help="Strategies, comma-separated, options in brackets; or: all.")
+@click.option(
+    "--strategy",
+    required=True,
+    help="Strategies, comma-separated, options in brackets; a pattern ('nlpaug:*'); or: all.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be fetched.")
 def prefetch(strategy: str, dry_run: bool) -> None:
     """Get what strategies need and this machine lacks, each thing by its own downloader.
@@ -37,21 +41,18 @@ def prefetch(strategy: str, dry_run: bool) -> None:
 
 def _lacking(strategy: str) -> list[Resource]:
     """Return what the strategies asked for lack, each thing once."""
-    from bench.registry import families, load, names
-    from bench.spec import StrategySpec, missing, split_list, wrapped
+    from bench.registry import families
+    from bench.spec import EVERY, StrategySpec, expanded, missing, split_list
 
-    if strategy == "all":
+    texts = split_list(strategy)
+    if EVERY in texts:
         for name, family in families().items():
             if family.missing is not None:
                 click.echo(f"left out: {name}: {family.missing}", err=True)
-        # A wrapper is not made without the strategy it goes around, and that is in the list itself.
-        texts = [name for name in names() if wrapped(load(name)) is None]
-    else:
-        texts = split_list(strategy)
-        if not texts:
-            raise UsageError("--strategy names no strategy; see: bench list strategies")
+    if not texts:
+        raise UsageError("--strategy names no strategy; see: bench list strategies")
     lacking: dict[str, Resource] = {}
-    for text in texts:
+    for text in expanded(texts):
         for resource in missing(StrategySpec.parse(text).create()):
             lacking.setdefault(resource.name, resource)
     return list(lacking.values())

@@ -83,10 +83,10 @@ def profile(
     from bench.profiling.departures import departures
     from bench.profiling.measurement import profile as measure
     from bench.profiling.shapes import random_models
-    from bench.spec import StrategySpec, split_list
+    from bench.spec import StrategySpec, expanded, split_list
 
     given = load_settings(preset, overrides).strategies
-    specs, profiles = [StrategySpec.parse(text, given) for text in split_list(strategy)], []
+    specs, profiles = [StrategySpec.parse(text, given) for text in expanded(split_list(strategy))], []
     with watching() as progress:
         if random_weights:
             from bench.data.tasks import GLUE

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from bench.cli.choices import Choices, training_options
 from bench.errors import BenchError, UsageError
@@ -21,7 +22,8 @@ from bench.errors import BenchError, UsageError
     "strategies",
     default="none,mate-kd",
     show_default=True,
-    help="Strategies, comma-separated; options in brackets: mate-kd[rho=0.4]; your own: ./file.py:Class.",
+    help="Strategies, comma-separated; options in brackets: mate-kd[rho=0.4]; your own: ./file.py:Class; several: "
+    "'nlpaug:*', ready (all that lack nothing here), all.",
 )
 @click.option(
     "--tasks",
@@ -133,7 +135,8 @@ def run(
 
 def _smoke_run(choices: Choices, tasks: str) -> tuple[Choices, str]:
     """Return what --quick chooses: the preset of that name, and a task that is learned fast unless tasks are named."""
-    if choices.preset != "mini" or choices.data_dir is not None:
+    context = click.get_current_context()
+    if context.get_parameter_source("preset") is not ParameterSource.DEFAULT or choices.data_dir is not None:
         raise UsageError("--quick is a preset of its own, on embedded tasks: leave --preset and --data-dir out")
     return dataclasses.replace(choices, preset="quick"), "wnli" if tasks == "all" else tasks
 

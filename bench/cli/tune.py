@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.choices import Choices, training_options
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
     from bench.experiment.tuning import Chosen
 
 
 @click.command(epilog="Example: bench tune --strategy mate-kd,eda,mlm --tasks cola,rte --trials 8")
-@click.option("--strategy", "strategies", required=True, help="Strategies, comma-separated.")
+@click.option("--strategy", "strategies", required=True, help="Strategies, comma-separated; 'nlpaug:*'; ready; all.")
 @click.option(
     "--tasks", default="all", show_default=True, help="Task names and globs, comma-separated; all; ./FILE.toml."
 )
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="Seeds that each trial is trained with."
 )
+@click.option("--replace", is_flag=True, help="Choose anew where another search has chosen before.")
 @training_options
 def tune(
     strategies: str,
@@ -33,6 +34,7 @@ def tune(
     trials: int,
     seed: int,
     seeds: int,
+    replace: bool,
     workers: int | None,
     dry_run: bool,
     choices: Choices,
@@ -41,14 +43,15 @@ def tune(
 
     The first trial is the strategy as it is; the others are drawn from the ranges that its options declare, the same
     strengths for all. They are trained on nine tenths of the training rows and scored on the last; dev is never
-    read. The same command again does only what is missing.
+    read. The same command again does only what is missing. There is one choice for a strategy on a task: another
+    search needs --replace, or another --results.
     """
-    from bench.cli.dry_run import overview
+    from bench.cli.dry_run import estimate, overview
     from bench.data.custom import by_source
     from bench.data.held_out import HeldOut
     from bench.experiment.grid import choose_tasks, make_grid
     from bench.experiment.progress import watching
-    from bench.experiment.tuning import TRIALS, Search, keep, searchable
+    from bench.experiment.tuning import TRIALS, Search, chosen_before, keep, searchable
     from bench.spec import parse_list, split_list
 
     settings, source = choices.open()
@@ -61,7 +64,14 @@ def tune(
         held_out = HeldOut(where)
         grids.append((held_out, search.cells(settings, held_out, chosen, specs)))
         whole += make_grid(settings, where, chosen, specs, [0])
-    with watching() as progress:
+    before = chosen_before(whole, search, choices.results)
+    if before and not (replace or dry_run):
+        raise UsageError(
+            f"another search has chosen before: {'; '.join(before)}; give --replace to choose anew, or --results DIR "
+            f"to keep both"
+        )
+    notes += [f"to be replaced: {one}" for one in before]
+    with watching(scored="held-out") as progress:
         from bench.experiment.launch import launch, prepare
         from bench.experiment.parts import Parts
 
@@ -73,6 +83,8 @@ def tune(
         if dry_run:
             click.echo(overview([str(cell) for cell, _ in done], jobs, runs, progress))
             return
+        if len(jobs) > 1:
+            progress.note(estimate(jobs, runs, progress, trials=True))
         fresh = launch(jobs, runs, progress)
     records = [*(record for _, record in done), *fresh]
     found = [search.choose(cell, (run for run in records if run["task"] == cell.task.name)) for cell in whole]
@@ -80,7 +92,7 @@ def tune(
     for one in choices_made:
         keep(one, choices.results)
     if choices_made:
-        _show(choices_made, choices.results)
+        _show(choices_made, choices, tasks)
     if failed := sum(record["status"] == "failed" for record in fresh):
         raise BenchError(
             f"{failed} of {len(records)} trials failed (error.txt in its folder, in {runs}, says where); "
@@ -88,7 +100,7 @@ def tune(
         )
 
 
-def _show(found: Sequence[Chosen], results: Path) -> None:
+def _show(found: Sequence[Chosen], choices: Choices, tasks: str) -> None:
     """Print what was chosen, and the command that uses it."""
     from bench.experiment.tuning import CHOSEN
     from bench.reporting import sheet
@@ -111,11 +123,8 @@ def _show(found: Sequence[Chosen], results: Path) -> None:
     table = sheet.Sheet(found[0].preset, columns, notes)
     to_terminal = sys.stdout.isatty()
     click.echo(sheet.text([table], sheet.page_width(to_terminal), to_terminal))
-    where = "" if str(results) == "results" else f" --results {results}"
-    named: dict[str, Any] = {"strategy": {}, "task": {}}
-    for one in found:
-        named["strategy"][one.strategy] = named["task"][one.task] = None
+    named = dict.fromkeys(one.strategy for one in found)
     click.echo(
-        f"kept in {results / CHOSEN}; use it: bench run --tuned --preset {found[0].preset} --strategy "
-        f"'none,{','.join(named['strategy'])}' --tasks {','.join(named['task'])}{where}"
+        f"kept in {choices.results / CHOSEN}; use it: bench run --tuned --strategy "
+        f"'none,{','.join(named)}' --tasks {shlex.quote(tasks)}{choices.spelled()}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,14 @@ def at_hand(source: Source, task: str) -> bool:
     return True
 
 
-def describe(source: Source) -> list[dict[str, Any]]:
-    """Return one row per task of ``source``, ready for JSON; ``error`` says why a task cannot be used there."""
+def describe(source: Source, names: Iterable[str] | None = None) -> list[dict[str, Any]]:
+    """Return one row for each task of ``source`` (or those ``names``), ready for JSON.
+
+    ``error`` says why a task cannot be used there.
+    """
     rows = []
-    for name, task in source.tasks.items():
+    for name in source.tasks if names is None else names:
+        task = source.tasks[name]
         counts: dict[str, int] = {}
         error = None
         try:

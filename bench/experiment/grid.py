@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import __version__
+from bench.brackets import matching
 from bench.code import sources, version
 from bench.data.source import Source
 from bench.data.sources import at_hand
@@ -145,7 +145,7 @@ def choose_tasks(wanted: Sequence[str], source: Source) -> tuple[list[Task], lis
     notes = []
     for pattern in wanted:
         is_glob = pattern == "all" or any(c in pattern for c in "*?[")
-        names = fnmatch.filter(source.tasks, "*" if pattern == "all" else pattern) if is_glob else [pattern]
+        names = matching("*" if pattern == "all" else pattern, source.tasks) if is_glob else [pattern]
         if not names or names[0] not in source.tasks:
             raise unknown("task", pattern, source.tasks, "(see: bench list tasks; your own: ./FILE.toml)")
         for name in names:

@@ -27,8 +27,10 @@ Left = Callable[[str, float, float], "float | None"]
 class Progress:
     """An observer of runs. ``cell`` names what is being worked on; the rest comes from the training loop."""
 
-    def __init__(self, live: Live | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._live, self._clock = live, clock
+    def __init__(
+        self, live: Live | None = None, clock: Callable[[], float] = time.monotonic, scored: str = "dev"
+    ) -> None:
+        self._live, self._clock, self._scored = live, clock, scored
         self._where, self._score, self._model = "", "", ""
         self._left: Left | None = None
         self._start, self._first, self._last_line = 0.0, 0, clock()
@@ -73,8 +75,8 @@ class Progress:
             self.note(_GAP.join(filter(None, self._parts.values())))
 
     def evaluated(self, metric: str, value: float) -> None:
-        """The model in training scored ``value`` on dev."""
-        self._score = f"dev {metric} {value:.3f}"
+        """The model in training scored ``value`` on dev, or on what stands in its place."""
+        self._score = f"{self._scored} {metric} {value:.3f}"
 
     def note(self, text: str) -> None:
         """Say ``text`` above the display, and keep it there; what a terminal would obey in it is spelled out."""
@@ -120,18 +122,21 @@ def fitted(parts: dict[str, str], room: int) -> dict[str, str]:
 
 
 @contextmanager
-def watching(what: str = "loading libraries") -> Iterator[Progress]:
-    """Yield the observer to hand to whatever runs; its display ends with the block, and says ``what`` first."""
+def watching(what: str = "loading libraries", scored: str = "dev") -> Iterator[Progress]:
+    """Yield the observer to hand to whatever runs; its display ends with the block, and says ``what`` first.
+
+    ``scored`` is what it calls the rows that students are scored on.
+    """
     from rich.console import Console
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Progress()
+        yield Progress(scored=scored)
         return
     from rich.live import Live
 
     with Live(console=console, transient=True, refresh_per_second=4) as live:
-        progress = Progress(live)
+        progress = Progress(live, scored=scored)
         live.update(progress)
         progress.doing(what)
         yield progress

@@ -145,6 +145,28 @@ def chosen_for(cell: Cell, results: Path) -> Chosen | None:
     return chosen
 
 
+def chosen_before(cells: Iterable[Cell], search: Search, results: Path) -> list[str]:
+    """Return in words what another search than ``search`` has chosen for ``cells``, which keeping its own replaces."""
+    said = []
+    for cell in cells:
+        try:
+            chosen = chosen_for(cell, results)
+        except BenchError as error:  # nothing that could be used is lost
+            said.append(f"{error}")
+            continue
+        if chosen is None:
+            continue
+        other = chosen.tuned
+        asked = (search.trials, search.seed, search.training_seeds, cell.signature)
+        if (other.trials, other.seed, other.training_seeds, chosen.signature) != asked:
+            elsewhere = ", under other settings or data" if chosen.signature != cell.signature else ""
+            said.append(
+                f"{chosen.chosen} for {chosen.strategy} on {chosen.task} ({other.trials} trials, seed {other.seed}, "
+                f"{len(other.training_seeds)} training seeds{elsewhere})"
+            )
+    return said
+
+
 def _trial_of(cell: Cell, chosen: Chosen, results: Path) -> StrategySpec:
     """Return the trial that was chosen; BenchError where the search that the file names does not make it."""
     trials = (trial(cell.strategy, chosen.tuned.seed, number) for number in range(min(chosen.tuned.trials, _MOST)))

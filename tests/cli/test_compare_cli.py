@@ -110,7 +110,7 @@ def test_a_misspelt_name_gets_its_nearest_match(results, option, value, near):
 def test_a_filter_that_names_nothing_is_refused(results, option):
     done = compare("--results", results, option, " ,")
     assert done.exit_code == 2
-    assert "is asked for; name some of: " in done.stderr
+    assert "is asked for; name some, for example: " in done.stderr
     assert done.stdout == ""
 
 

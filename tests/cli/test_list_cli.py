@@ -135,6 +135,7 @@ zoo:dog
 
   Lacks what you ask for.
 
+  verified: no, not against anything but itself
   models needed: teacher
   missing: the moon; get it: fetch the moon
 
@@ -270,6 +271,17 @@ def small_folder(tmp_path):
     (folder / "train.tsv").write_text(head + "0\ta b\ta\tentailment\n1\tb\tc\tnot_entailment\n")
     (folder / "dev.tsv").write_text(head + "0\ta b\tc\tnot_entailment\n")
     return tmp_path
+
+
+def test_a_task_that_is_named_is_shown_with_its_first_rows():
+    done = bench("tasks", "co*", "rte")
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == ["cola", "rte"]
+    assert sum("acceptable: " in line for line in lines) == 3
+    unknown = bench("tasks", "colla")
+    assert unknown.exit_code == 2
+    assert "unknown task 'colla'; did you mean 'cola'?" in unknown.output
 
 
 def test_a_partial_task_shows_found_and_official_rows(small_folder):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 
 import pandas as pd
 import pytest
@@ -55,6 +57,25 @@ def test_every_strategy_gets_as_many_trials_of_the_same_strengths(tuned):
         assert one["tuned"]["score"] == best
         assert one["chosen"] == next(trial["strategy"] for trial in one["tried"] if trial["score"] == best)
     assert drawn[0] == pytest.approx(drawn[1], abs=1e-3)
+
+
+def test_what_uses_a_choice_is_said_with_all_that_it_was_chosen_under(tuned, results):
+    again = bench("tune", *SEARCH, results=tuned)
+    assert again.exit_code == 0, again.output
+    command = re.search(r"use it: bench (run --tuned .*)", again.output)[1]
+    assert "--set data.max_train=64" in command
+    done = CliRunner().invoke(main, [*shlex.split(command), "--dry-run"])
+    assert done.exit_code == 0, done.output
+    assert "chosen under other" not in done.output
+    # The same search chooses the same again; another one asks before it chooses over it.
+    kept = chosen(tuned)
+    other = bench("tune", *SEARCH[:-1], "2", results=tuned)
+    assert other.exit_code == 2
+    assert "aeda on rte (3 trials, seed 0, 1 training seeds); " in other.output
+    assert "give --replace" in other.output
+    assert chosen(tuned) == kept
+    shown = bench("tune", *SEARCH[:-1], "2", "--replace", "--dry-run", results=tuned)
+    assert "to be replaced: " in shown.output
 
 
 def test_trials_are_scored_on_rows_of_train_that_none_of_them_trains_on(results, monkeypatch):

@@ -140,6 +140,9 @@ def test_a_budget_adds_a_row_for_each_control_and_each_other_strategy():
     for given, budget in ((specs("none"), "forwards"), (specs("mate-kd"), "seconds")):
         with pytest.raises(UsageError, match="name both"):
             with_budgets(given, [budget])
+    with pytest.raises(UsageError, match="--budget forwards=none changes nothing"):
+        with_budgets(specs("none", "mate-kd"), ["forwards=none"])
+    assert names(specs("none", "clean-twice"), "forwards=clean-twice")[2:] == ["none[forwards_of=clean-twice]"]
     with pytest.raises(UsageError, match="unknown budget 'second'; did you mean 'seconds'"):
         with_budgets(specs("none", "mate-kd"), ["second"])
     with pytest.raises(UsageError, match="unknown strategy 'mate'"):
