@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -48,6 +49,14 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel):
         "bench/evaluation/glue_metrics/glue_metrics.py",
     } <= here
     assert here <= set(wheel.namelist())
+
+
+def test_published_numbers_are_found_where_only_the_wheel_is(wheel, tmp_path):
+    wheel.extractall(tmp_path)
+    script = "import bench.reporting.published as p; print(p.FILE, len(p.read()))"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == [str(tmp_path / "bench" / "reporting" / "published.csv"), "104"], done.stderr
 
 
 def test_the_wheel_installs_nothing_else(wheel):

@@ -33,6 +33,13 @@ Examples:
 @click.option("--baseline", default="none", show_default=True, help="Strategy that differences are taken to.")
 @click.option("--quality", is_flag=True, help="Show what the strategies did to the texts, not their scores.")
 @click.option(
+    "--published",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE.csv]",
+    help="Beside what papers report, with the points in which the protocols differ. FILE: numbers of your own.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(["text", "json", "csv", "markdown"]),
@@ -48,6 +55,7 @@ def compare(
     strategy: str | None,
     baseline: str,
     quality: bool,
+    published: str | None,
     form: str,
     output: Path | None,
 ) -> None:
@@ -88,7 +96,15 @@ def compare(
         frame, means = (part[part["strategy"].isin(chosen)] for part in (frame, means))
         lost = [row for row in lost if row["strategy"] in chosen]
 
-    if quality:
+    if published is not None:
+        from bench.reporting.beside_papers import beside
+        from bench.reporting.beside_papers import sheets as tables_beside
+        from bench.reporting.published import FILE, read
+
+        papers = read(Path(published) if published else FILE)
+        ours, frame = frame, beside(frame, means, records, papers)
+        sheets = tables_beside(frame, ours, papers)
+    elif quality:
         ranks = predictor.correlations(frame)
         frame = text_quality.quality(frame)
         if frame.empty:
