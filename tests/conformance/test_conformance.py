@@ -182,5 +182,5 @@ def test_a_pattern_is_every_strategy_of_such_a_name_that_is_ready():
         "none",
     ]
     assert not any(wrapped(registry.load(spec.name)) for spec in chosen(["*"]))
-    with pytest.raises(UsageError, match=r"'nothing\*' matches no strategy; nearest of"):
+    with pytest.raises(UsageError, match=r"'nothing\*' matches no strategy; did you mean 'none'"):
         chosen(["nothing*"])
