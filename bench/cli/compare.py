@@ -74,6 +74,8 @@ def compare(
     from bench.reporting.tidy import tidy
     from bench.reporting.wide_table import grids
 
+    if quality and published is not None:
+        raise UsageError("--quality is of texts, --published of scores: give one of the two")
     records, corrupt = scan(results)
     for path, reason in corrupt:
         click.echo(sheet.printable(f"Warning: corrupt record {path}: {reason}"), err=True)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 from checkout import ROOT
 from click.testing import CliRunner
-from made_records import run
+from made_records import leaderboard, run
 
 from bench.cli import main
 from bench.errors import UsageError
 from bench.files import write_json
 from bench.reporting.averages import averages
 from bench.reporting.beside_papers import beside, sheets
-from bench.reporting.leaderboard import leaderboard
 from bench.reporting.published import FILE, read
 from bench.reporting.records import run_folder
 from bench.reporting.schema import record_of
@@ -49,7 +48,7 @@ def own(tmp_path):
 
 def joined(papers, runs=RUNS):
     records = [record_of(one) for one in runs]
-    frame = leaderboard(records)
+    frame = leaderboard(runs)
     rows = beside(frame, averages(frame), records, papers)
     return rows, sheets(rows, frame, papers)
 
