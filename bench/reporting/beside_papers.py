@@ -168,7 +168,7 @@ def _points(row: Mapping[str, Any]) -> tuple[str, ...]:
     if row["data"]:
         points.append(f"data: there all of GLUE's; here {row['data']}")
     if is_average:
-        wanted = _AVERAGES.get(row["metric"])
+        wanted = _AVERAGES.get(row["metric"], "")
         if wanted != row["metric_here"] or len(row["averaged"]) != {ALL_TASKS: 9, WITHOUT_WNLI: 8}.get(wanted, 0):
             points.append(f"tasks: there {row['metric']}; here {', '.join(row['averaged'])}")
     elif row["metric"] != row["metric_here"]:
