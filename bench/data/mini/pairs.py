@@ -160,7 +160,8 @@ def wnli(voice: Voice) -> Row:
     of_doer, label = voice.chance(FREQUENT), int(voice.chance(0.57))
     people = [person for theme in voice.lexicon.themes for person in voice.lexicon.people[theme]]
     doer, other = (voice.noun(person) for person in voice.rng.sample(people, 2))
-    reason = f"because he was {doer_is if of_doer else other_is}"
+    said = voice.tailed((doer_is if of_doer else other_is).split("|"))
+    reason = f"because he was {said}"
     text = voice.pick((f"{doer} {verb} {other} {reason}", f"{reason} , {doer} {verb} {other}"))
     named = f"the one who {verb} {other}" if of_doer == bool(label) else f"the one whom {doer} {verb}"
     return (sentence(text), sentence(f"he is {named}")), label
