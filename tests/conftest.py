@@ -25,3 +25,12 @@ def glue_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no GLUE files in {folder}; set BENCH_GLUE_DIR to a folder with CoLA/, SST-2/, ...")
     return folder
+
+
+@pytest.fixture(scope="session")
+def ood_dir() -> Path:
+    """The folder of real evaluation sets: BENCH_OOD_DIR, or ``ood`` beside the repository."""
+    folder = Path(os.environ.get("BENCH_OOD_DIR") or ROOT.parent / "ood")
+    if not folder.is_dir():
+        pytest.skip(f"no evaluation sets in {folder}; set BENCH_OOD_DIR to a folder with hans/, paws_qqp/, ...")
+    return folder

@@ -1,0 +1,179 @@
+"""`bench evaluate`: kept students of finished runs, scored on sets beyond their own dev."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.brackets import split_list
+from bench.cli.choices import format_option, results_option
+from bench.errors import BenchError, UsageError
+
+if TYPE_CHECKING:
+    from bench.experiment.evaluating import Made
+    from bench.reporting.schema import Done
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  bench evaluate --list
+  bench evaluate --on hans,paws,advglue,ax,imdb --ood-dir ood
+  bench evaluate --on ./mine.toml --strategy 'none,mate-kd*' 0a1b2c3d
+then: bench compare --on hans
+"""
+)
+@click.argument("runs", nargs=-1, metavar="[ID]...")
+@click.option("--on", "on", help="Sets, comma-separated: names, all, or your own ./FILE.toml.")
+@click.option(
+    "--ood-dir",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with sets as their authors give them. Repeatable. Without: the hub, for those that are there.",
+)
+@click.option("--preset", help="Only runs of this preset (globs work, commas separate).")
+@click.option("--tasks", help="Only runs of these tasks (globs work, commas separate).")
+@click.option("--strategy", help="Only runs of these strategies (globs work, commas separate).")
+@click.option("--seed", "seeds", type=int, multiple=True, help="Only runs of this seed. Repeatable.")
+@click.option("--max-rows", type=click.IntRange(2), help="Of larger sets, a fixed sample of this many rows.")
+@click.option("--redo", is_flag=True, help="Evaluate again what is there already.")
+@click.option("--list", "list_sets", is_flag=True, help="List the sets that there are, and whose students fit them.")
+@format_option
+@results_option
+def evaluate(
+    runs: tuple[str, ...],
+    on: str | None,
+    folders: tuple[Path, ...],
+    preset: str | None,
+    tasks: str | None,
+    strategy: str | None,
+    seeds: tuple[int, ...],
+    max_rows: int | None,
+    redo: bool,
+    list_sets: bool,
+    form: str,
+    results: Path,
+) -> None:
+    """Score the students that finished runs keep on sets beyond their own dev: all runs, or those of the IDs.
+
+    A set is tried on the students of the tasks that it belongs to. Scores, and what the student said of each row, lie
+    beside the record in evaluations/. The same command again does only what is missing, or what a change of the set
+    or of the student has outdated.
+    """
+    from bench.data.beyond.sets import chosen_sets
+
+    if list_sets:
+        click.echo(_listing(folders))
+        return
+    if on is None:
+        raise UsageError("which sets? --on hans,paws, or --on all; see: bench evaluate --list")
+    sets = chosen_sets(split_list(on))
+    chosen = _chosen(results, runs, {"preset": preset, "task": tasks, "strategy": strategy}, seeds)
+    from bench.experiment.progress import watching
+
+    with watching() as progress:
+        from bench.experiment.evaluating import evaluate_runs
+
+        made = evaluate_runs(results, chosen, sets, folders, progress, most=max_rows, redo=redo)
+    if form == "json":
+        click.echo(json.dumps(_plain(made), indent=1))
+    else:
+        click.echo(_table(made))
+    if made.lacking:
+        few = "\n".join(made.lacking[:3]) + ("\n…" if len(made.lacking) > 3 else "")
+        click.echo(f"{len(made.lacking)} of the runs chosen have no student:\n{few}", err=True)
+        if runs or not made.evaluations:
+            raise BenchError("not all that was asked for could be evaluated")
+
+
+def _chosen(results: Path, ids: tuple[str, ...], patterns: dict[str, str | None], seeds: Collection[int]) -> list[Done]:
+    """Return the finished runs that are named, or all, as far as the patterns and seeds choose them."""
+    from bench.reporting.kept import find_run
+    from bench.reporting.records import scan
+    from bench.reporting.schema import Done
+
+    records = scan(results)[0]
+    named = [find_run(results, name, records) for name in ids] if ids else records
+    chosen = [
+        record
+        for record in named
+        if isinstance(record, Done)
+        and all(_matches(getattr(record, key), pattern) for key, pattern in patterns.items())
+        and (not seeds or record.seed in seeds)
+    ]
+    if not chosen:
+        raise UsageError(f"none of the {len(records)} runs in {results} is a finished one of those asked for")
+    return chosen
+
+
+def _matches(value: str, patterns: str | None) -> bool:
+    if patterns is None:
+        return True
+    return any(
+        fnmatchcase(value, pattern) or value == pattern or value.partition("[")[0] == pattern
+        for pattern in split_list(patterns)
+    )
+
+
+def _plain(made: Made) -> list[dict[str, Any]]:
+    import msgspec
+
+    return [
+        {"strategy": run.strategy, "seed": run.seed, "preset": run.preset, "folder": run.folder}
+        | msgspec.to_builtins(evaluation)
+        for run, evaluation in made.evaluations
+    ]
+
+
+def _table(made: Made) -> str:
+    """Return a line for each evaluation, with dev beside it, and what the rows are not."""
+    lines: list[str] = []
+    notes: dict[str, None] = {}
+    for run, e in sorted(made.evaluations, key=lambda pair: (pair[1].name, pair[0].task, pair[0].strategy)):
+        one = "  one answer for every row" if e.most_predicted == 1 else ""
+        value, dev = (None if v is None else 100 * v for v in (e.main.value, run.main.value))
+        lines.append(
+            f"{e.name:<12} {run.task:<6} {run.strategy:<32} seed {run.seed}  {e.main.metric} {_points(value)}  "
+            f"(dev {run.main.metric} {_points(dev)}){one}"
+        )
+        if e.variant:
+            notes[f"{e.name}: {e.variant}"] = None
+        elif e.official is not None and e.rows != e.official:
+            notes[f"{e.name} for {run.task}: {e.rows:,} of {e.official:,} rows"] = None
+    names = list(dict.fromkeys(e.name for _, e in made.evaluations))
+    there = len(made.evaluations) - made.fresh
+    end = f"{made.fresh} evaluations made, {there} were there already"
+    further = [f"all seeds and strategies, with intervals: bench compare --on {names[0]}"] if names else []
+    return "\n".join([*lines, *notes, end, *further])
+
+
+def _points(value: float | None) -> str:
+    return " nan" if value is None else f"{value:5.1f}"
+
+
+def _listing(folders: tuple[Path, ...]) -> str:
+    """Return the sets there are, one to three lines each."""
+    from bench.data.beyond.reading import present
+    from bench.data.beyond.sets import registry
+
+    blocks = []
+    for name, by_task in registry().items():
+        first = next(iter(by_task.values()))
+        pairs = [task for task, entry in by_task.items() if entry.glue_x]
+        place = present(first, folders)
+        where = "hub" if place is None and first.hub else "not here" if place is None else str(place)
+        rows = ", ".join(f"{entry.rows:,}" for entry in by_task.values() if entry.rows) if first.key else first.rows
+        blocks.append(
+            f"{name}: {first.about}\n"
+            f"  for {', '.join(by_task)}"
+            + (f" (a pair of GLUE-X with {', '.join(pairs)})" if pairs else "")
+            + f"; rows {rows}; {', '.join(first.metrics)}; {where}\n"
+            f"  {first.citation}; licence: {first.licence}; {first.url}"
+        )
+    return "\n".join(blocks) + "\nyour own: bench evaluate --on ./FILE.toml, see bench docs beyond"

@@ -1,0 +1,116 @@
+"""Evaluations of finished runs beyond their own dev set: files beside the record, and what tables make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bench.errors import BenchError, unknown
+from bench.files import whole_file, write_json
+from bench.reporting.schema import Amount, Checks, Count, Done, Main, Provenance, Record, Share
+
+FOLDER = "evaluations"
+"""The folder, in that of a run, of its evaluations."""
+
+
+class Evaluation(Struct, kw_only=True):
+    """How a run's student does on one set; its answers are in the parquet file of the same name."""
+
+    schema: int = 1  # version of this form
+    name: str  # name of the set
+    title: str = ""  # its longer name
+    id: str  # id of the run
+    task: str  # the task that the student was trained on
+    student: str  # digest of the student's weights
+    fingerprint: str  # 16 hex digits of the set's rows and of how they are scored
+    source: str = ""  # file or data set of the hub that the rows are from
+    variant: str = ""  # in what the rows are not those of the set as published
+    rows: Count  # rows that were scored
+    official: Count | None = None  # rows of the set as published; null where that is not known
+    classes: list[str] = []  # the classes that are scored; none: scores
+    main: Main  # the score that tables show
+    metrics: dict[str, float | None]  # every metric
+    groups: dict[str, tuple[float, Count]] = {}  # the main metric within groups of rows, and their number
+    constant: float | None = None  # what the best constant answer scores
+    most_predicted: Share | None = None  # share of rows that get the student's most frequent answer
+    truncated: Count = 0  # rows cut at the maximum length
+    seconds: Amount = 0.0  # what answering took
+    licence: str = ""  # under which licence the rows are
+    citation: str = ""  # what to cite for them
+    provenance: Provenance = msgspec.field(default_factory=Provenance)  # where the evaluation comes from
+
+
+_decoder = msgspec.json.Decoder(Evaluation)
+
+
+def read_evaluation(run: Path, name: str) -> Evaluation | None:
+    """Return the evaluation ``name`` of the run in the folder ``run``, or None; BenchError where it is corrupt."""
+    path = run / FOLDER / f"{name}.json"
+    try:
+        return _decoder.decode(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise BenchError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise BenchError(f"{path} is corrupt: {error}; delete it and evaluate again") from error
+
+
+def write_evaluation(run: Path, evaluation: Evaluation, columns: dict[str, Any]) -> None:
+    """Write ``evaluation`` beside the record in ``run``, after its rows: what is there is whole."""
+    import pandas as pd
+
+    with whole_file(run / FOLDER / f"{evaluation.name}.parquet") as part:
+        pd.DataFrame(columns).to_parquet(part, index=False)
+    write_json(run / FOLDER / f"{evaluation.name}.json", msgspec.to_builtins(evaluation))
+
+
+def evaluated_on(results: Path, records: Iterable[Record], name: str) -> tuple[list[Record], list[str]]:
+    """Return the runs evaluated on the set ``name``, as if that were the split they are scored on, and notes.
+
+    What a set's content and scoring have in common is part of the signature: two versions of a set are never
+    averaged. An evaluation of another student than the run's own, from before it was trained again, does not count.
+    UsageError where no run was evaluated on it.
+    """
+    found: list[Record] = []
+    known: set[str] = set()
+    stale = 0
+    for record in records:
+        if not isinstance(record, Done):
+            continue
+        folder = results / record.folder
+        evaluation = read_evaluation(folder, name)
+        if evaluation is None:
+            known |= {path.stem for path in (folder / FOLDER).glob("*.json")}
+        elif record.student is not None and evaluation.student != record.student.hash:
+            stale += 1
+        else:
+            found.append(_as_split(record, evaluation))
+    if not found:
+        raise unknown("evaluation", name, known, f"(make it: bench evaluate --on {name})")
+    notes = [f"{stale} evaluations are of students from before a run was trained again: bench evaluate --on {name}"]
+    return found, notes if stale else []
+
+
+def _as_split(record: Done, evaluation: Evaluation) -> Done:
+    replace = msgspec.structs.replace
+    # As the file beside the record is called: AX is a set here, and the name of a test split of MNLI's runs.
+    split = f"{FOLDER}/{evaluation.name}"
+    official = {} if evaluation.official is None else {split: evaluation.official}
+    rows = {name: count for name, count in record.data.rows.items() if name == "train"}
+    return replace(
+        record,
+        signature=f"{record.signature}|{evaluation.name}={evaluation.fingerprint}",
+        main=replace(evaluation.main, split=split),
+        metrics={split: evaluation.metrics},
+        data=replace(
+            record.data, rows=rows | {split: evaluation.rows}, official=official, fingerprint=evaluation.fingerprint
+        ),
+        # It was not asked about these rows, and is no worse a teacher for what it scores on others.
+        teacher=None if record.teacher is None else replace(record.teacher, dev=None, constant=None, majority=None),
+        checks=Checks(constant=evaluation.constant, most_predicted=evaluation.most_predicted),
+    )
