@@ -31,6 +31,7 @@ Examples:
 @click.option("--tasks", help="Only these tasks (globs work, commas separate).")
 @click.option("--strategy", help="Show only these strategies (globs work, commas separate).")
 @click.option("--baseline", default="none", show_default=True, help="Strategy that differences are taken to.")
+@click.option("--on", help="Scores on this set instead of dev: one that `bench evaluate` has scored the students on.")
 @click.option("--quality", is_flag=True, help="Show what the strategies did to the texts, not their scores.")
 @click.option(
     "--published",
@@ -54,6 +55,7 @@ def compare(
     tasks: str | None,
     strategy: str | None,
     baseline: str,
+    on: str | None,
     quality: bool,
     published: str | None,
     form: str,
@@ -89,6 +91,12 @@ def compare(
             chosen = _match(patterns, {getattr(record, key) for record in records}, {}, key)
             records = [record for record in records if getattr(record, key) in chosen]
 
+    if on is not None:
+        from bench.reporting.evaluations import evaluated_on
+
+        records, outdated = evaluated_on(results, records, on)
+        for note in outdated:
+            click.echo(f"Warning: {note}", err=True)
     runs = tidy(records)
     frame, lost = leaderboard(runs, baseline), failures(runs)
     names = {*frame["strategy"], *(row["strategy"] for row in lost)}

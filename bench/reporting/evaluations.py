@@ -11,10 +11,8 @@ from msgspec import Struct
 
 from bench.errors import BenchError, unknown
 from bench.files import whole_file, write_json
+from bench.reporting.records import EVALUATIONS
 from bench.reporting.schema import Amount, Checks, Count, Done, Main, Provenance, Record, Share
-
-FOLDER = "evaluations"
-"""The folder, in that of a run, of its evaluations."""
 
 
 class Evaluation(Struct, kw_only=True):
@@ -49,7 +47,7 @@ _decoder = msgspec.json.Decoder(Evaluation)
 
 def read_evaluation(run: Path, name: str) -> Evaluation | None:
     """Return the evaluation ``name`` of the run in the folder ``run``, or None; BenchError where it is corrupt."""
-    path = run / FOLDER / f"{name}.json"
+    path = run / EVALUATIONS / f"{name}.json"
     try:
         return _decoder.decode(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -64,9 +62,9 @@ def write_evaluation(run: Path, evaluation: Evaluation, columns: dict[str, Any])
     """Write ``evaluation`` beside the record in ``run``, after its rows: what is there is whole."""
     import pandas as pd
 
-    with whole_file(run / FOLDER / f"{evaluation.name}.parquet") as part:
+    with whole_file(run / EVALUATIONS / f"{evaluation.name}.parquet") as part:
         pd.DataFrame(columns).to_parquet(part, index=False)
-    write_json(run / FOLDER / f"{evaluation.name}.json", msgspec.to_builtins(evaluation))
+    write_json(run / EVALUATIONS / f"{evaluation.name}.json", msgspec.to_builtins(evaluation))
 
 
 def evaluated_on(results: Path, records: Iterable[Record], name: str) -> tuple[list[Record], list[str]]:
@@ -85,7 +83,7 @@ def evaluated_on(results: Path, records: Iterable[Record], name: str) -> tuple[l
         folder = results / record.folder
         evaluation = read_evaluation(folder, name)
         if evaluation is None:
-            known |= {path.stem for path in (folder / FOLDER).glob("*.json")}
+            known |= {path.stem for path in (folder / EVALUATIONS).glob("*.json")}
         elif record.student is not None and evaluation.student != record.student.hash:
             stale += 1
         else:
@@ -99,7 +97,7 @@ def evaluated_on(results: Path, records: Iterable[Record], name: str) -> tuple[l
 def _as_split(record: Done, evaluation: Evaluation) -> Done:
     replace = msgspec.structs.replace
     # As the file beside the record is called: AX is a set here, and the name of a test split of MNLI's runs.
-    split = f"{FOLDER}/{evaluation.name}"
+    split = f"{EVALUATIONS}/{evaluation.name}"
     official = {} if evaluation.official is None else {split: evaluation.official}
     rows = {name: count for name, count in record.data.rows.items() if name == "train"}
     return replace(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from bench.files import digest
-from bench.reporting.records import folder_name
+from bench.reporting.records import EVALUATIONS, folder_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +73,9 @@ def _files(root: Path, frame: pd.DataFrame, splits: Collection[str] | None) -> I
         # An older record says nothing of its data but in its signature.
         data = fingerprint or signature
         for split in rows if splits is None else [split for split in splits if split in rows]:
-            path = root / folder / "predictions" / f"{folder_name(split)}.parquet"
+            # An evaluation beyond dev is a split under the name of its file.
+            of_set = split.startswith(f"{EVALUATIONS}/")
+            path = root / folder / (f"{split}.parquet" if of_set else f"predictions/{folder_name(split)}.parquet")
             if path.is_file():
                 yield _File(path, id, split, rows[split], (task, data, split))
 

@@ -16,6 +16,8 @@ from bench.reporting.schema import Record, parse
 RUNS, ASIDE = "runs", "aside"
 STUDENT = "student"
 """The folder, in that of a run, of its student where that is kept."""
+EVALUATIONS = "evaluations"
+"""The folder, in that of a run, of what its student scores beyond its own dev."""
 _LONGEST_NAME = 80
 _LARGEST = 16 * 2**20
 """Bytes of a record that is still read; ordinary ones have some ten thousand."""

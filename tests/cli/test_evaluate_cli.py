@@ -14,8 +14,10 @@ from transformers import pipeline
 from bench.data.beyond.reading import load_set
 from bench.data.beyond.sets import registry
 from bench.data.tasks import GLUE
-from bench.reporting.evaluations import Evaluation, read_evaluation
-from bench.reporting.records import read_record
+from bench.reporting.evaluations import Evaluation, evaluated_on, read_evaluation
+from bench.reporting.predictions import predicted
+from bench.reporting.records import read_record, scan
+from bench.reporting.tidy import tidy
 
 ROWS = [("the cat sat", "a cat sat", "entailment"), ("the cat sat", "the dog ran", "non-entailment")] * 4
 
@@ -140,3 +142,48 @@ def test_real_sets_are_scored(results, ood_dir):
         data = load_set(registry()[name][task], GLUE[task].labels, [ood_dir], 40)
         assert rows["id"].tolist() == [row.id for row in data.examples]
         assert rows["label"].tolist() == [row.label for row in data.examples]
+
+
+def test_the_leaderboard_is_of_the_set(results, sets):
+    assert evaluate(results, sets).exit_code == 0
+    rows = json.loads(bench("compare", "--on", "hans", "--format", "json", "--results", results).stdout)
+    assert {(row["task"], row["strategy"]) for row in rows} == {("rte", "none"), ("rte", "clean-twice")}
+    scores = {}
+    for row in rows:
+        (run,) = (path.parent for path in results.glob(f"runs/*/rte/{row['strategy']}/*/record.json"))
+        found = scores[row["strategy"]] = read_evaluation(run, "hans")
+        assert row["mean"] == found.main.value
+        assert row["split"] == "evaluations/hans"
+        assert row["signature"].endswith(f"|hans={found.fingerprint}")
+    (twice,) = (row for row in rows if row["strategy"] == "clean-twice")
+    assert twice["difference"] == pytest.approx(scores["clean-twice"].main.value - scores["none"].main.value)
+    # Another version of the set is another setting: nothing of the two is compared.
+    (sets / "aclImdb" / "test" / "neg" / "0_1.txt").write_text("another review")
+    assert "1 evaluations made" in evaluate(results, sets, "--strategy", "none", on="imdb").output
+    rows = json.loads(bench("compare", "--on", "imdb", "--format", "json", "--results", results).stdout)
+    assert [row["difference"] for row in rows if row["strategy"] == "clean-twice"] == [None]
+    wrong = bench("compare", "--on", "paws", "--results", results)
+    assert (wrong.exit_code, "make it: bench evaluate --on paws" in wrong.output) == (2, True)
+
+
+def test_what_was_said_of_each_row_is_a_split(results, sets):
+    assert evaluate(results, sets, on="hans").exit_code == 0
+    records, _ = scan(results)
+    found, notes = evaluated_on(results, records, "hans")
+    assert notes == []
+    frame, wrong = predicted(results, tidy(found), ["evaluations/hans"])
+    assert wrong == []
+    assert frame.groupby("id", observed=True).size().tolist() == [8, 8]
+    means = (frame["prediction"] == frame["label"]).groupby(frame["id"], observed=True).mean()
+    assert {record.id: record.main.value for record in found} == means.to_dict()
+
+
+def test_a_student_trained_again_has_no_evaluation_yet(results, sets):
+    assert evaluate(results, sets, on="hans").exit_code == 0
+    records, _ = scan(results)
+    for record in records:
+        if record.task == "rte" and record.strategy == "none":
+            record.student.hash = "another"
+    found, notes = evaluated_on(results, records, "hans")
+    assert [record.strategy for record in found] == ["clean-twice"]
+    assert notes == ["1 evaluations are of students from before a run was trained again: bench evaluate --on hans"]
