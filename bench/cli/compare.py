@@ -78,6 +78,8 @@ def compare(
 
     if quality and published is not None:
         raise UsageError("--quality is of texts, --published of scores: give one of the two")
+    if on is not None and published is not None:
+        raise UsageError("--published is of scores on dev and test, --on of another set: give one of the two")
     records, corrupt = scan(results)
     for path, reason in corrupt:
         click.echo(sheet.printable(f"Warning: corrupt record {path}: {reason}"), err=True)
