@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.data.tasks import GLUE
 
@@ -15,9 +13,11 @@ ALL_TASKS, WITHOUT_WNLI = "average", "average without WNLI"
 # fmt: off
 COLUMNS = (
     "preset", "average", "strategy", "baseline", "n_tasks", "n_seeds", "n_paired", "mean", "sd", "difference",
-    "cost_ratio", "same_tasks", "same_seeds", "tasks", "missing", "extra",
+    "passes_ratio", "cost_ratio", "same_tasks", "same_seeds", "tasks", "missing", "extra",
 )
 # fmt: on
+_AVERAGE = ["preset", "average"]
+_ROW, _YARDSTICK = [*_AVERAGE, "strategy"], [*_AVERAGE, "yardstick"]
 
 
 def averages(frame: pd.DataFrame) -> pd.DataFrame:
@@ -31,52 +31,61 @@ def averages(frame: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = []
-    whole = frame[frame["main"].astype(bool) & frame["complete"].astype(bool)]
-    for preset, of_preset in whole.groupby("preset", sort=True):
-        tasks = set(of_preset["task"])
-        kinds = [WITHOUT_WNLI] if tasks & GLUE.keys() - {"wnli"} else []
-        if "wnli" in tasks or not kinds:
-            kinds = [ALL_TASKS, *kinds]
-        for kind in kinds:
-            chosen = of_preset if kind == ALL_TASKS else of_preset[of_preset["task"] != "wnli"]
-            groups = {strategy: group.to_dict("records") for strategy, group in chosen.groupby("strategy", sort=True)}
-            yardstick = groups.get(frame["baseline"].iloc[0]) or max(groups.values(), key=len)
-            rows += [{"preset": preset, "average": kind, **_average(group, yardstick)} for group in groups.values()]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    whole = _by_kind(frame[frame["main"].astype(bool) & frame["complete"].astype(bool)])
+    if whole.empty:
+        return pd.DataFrame(columns=list(COLUMNS))
+    groups = whole.groupby(_ROW)
+    made = groups.agg(
+        baseline=("baseline", "first"),
+        n_tasks=("task", "size"),
+        n_seeds=("n_seeds", "min"),
+        n_paired=("n_paired", "min"),
+        mean=("mean", "mean"),
+    )
+    for name in ("difference", "passes_ratio", "cost_ratio"):
+        made[name] = groups[name].mean().where(groups[name].count() == made["n_tasks"])
+    made["sd"] = _sd_of_averages(whole)
+    made["tasks"] = groups["task"].agg(tuple)
+    made = made.reset_index()
+    made = made.merge(_yardsticks(made), on=_AVERAGE)
+    made["same_tasks"] = made["tasks"] == made["usual"]
+    made["difference"] = made["difference"].where(made["same_tasks"])
+    made = made.merge(_same_seeds(whole, made), on=_ROW)
+    for name, one, other in (("missing", "usual", "tasks"), ("extra", "tasks", "usual")):
+        pairs = zip(made[one], made[other], strict=True)
+        made[name] = pd.Series([tuple(task for task in own if task not in its) for own, its in pairs], dtype=object)
+    return made[list(COLUMNS)]
 
 
-def _average(group: Sequence[Mapping[str, Any]], yardstick: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return one strategy's average over the tasks of ``group``, held against the tasks and seeds of ``yardstick``."""
-    seeds, usual = ({row["task"]: row["seeds"] for row in rows} for rows in (group, yardstick))
-    differences, ratios = ([row[key] for row in group] for key in ("difference", "cost_ratio"))
-    same = list(seeds) == list(usual)
-    return {
-        "strategy": group[0]["strategy"],
-        "baseline": group[0]["baseline"],
-        "n_tasks": len(group),
-        "n_seeds": min(row["n_seeds"] for row in group),
-        "n_paired": min(row["n_paired"] for row in group),
-        "mean": statistics.fmean(row["mean"] for row in group),
-        "sd": _sd_of_averages(group),
-        "difference": _mean_of_all(differences) if same else None,
-        "cost_ratio": _mean_of_all(ratios),
-        "same_tasks": same,
-        "same_seeds": all(usual.get(task, own) == own for task, own in seeds.items()),
-        "tasks": tuple(seeds),
-        "missing": tuple(task for task in usual if task not in seeds),
-        "extra": tuple(task for task in seeds if task not in usual),
-    }
+def _by_kind(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return ``rows`` once for each average that they are in, which ``average`` names."""
+    import pandas as pd
+
+    is_wnli, presets = rows["task"] == "wnli", rows["preset"]
+    with_glue = presets[rows["task"].isin(GLUE) & ~is_wnli].unique()
+    with_all = {*presets} - {*with_glue} | {*presets[is_wnli]}
+    kinds = {ALL_TASKS: presets.isin(list(with_all)), WITHOUT_WNLI: presets.isin(with_glue) & ~is_wnli}
+    return pd.concat([rows[own].assign(average=kind) for kind, own in kinds.items()])
 
 
-def _mean_of_all(values: Sequence[float | None]) -> float | None:
-    """Return the mean, or None where one is missing (None, or the NaN that pandas makes of it)."""
-    present = [value for value in values if value is not None and value == value]
-    return statistics.fmean(present) if len(present) == len(values) else None
+def _sd_of_averages(rows: pd.DataFrame) -> pd.Series:
+    """Return the standard deviation of the seeds' own averages over tasks, where all have the same seeds."""
+    same = rows.groupby(_ROW)["seeds"].nunique() == 1
+    by_seed = rows[[*_ROW, "seeds", "scores"]].explode(["seeds", "scores"]).astype({"scores": "float64"})
+    return by_seed.groupby([*_ROW, "seeds"])["scores"].mean().groupby(_ROW).std().where(same)
 
 
-def _sd_of_averages(group: Sequence[Mapping[str, Any]]) -> float | None:
-    seeds = group[0]["seeds"]
-    if len(seeds) < 2 or any(row["seeds"] != seeds for row in group):
-        return None
-    return statistics.stdev(statistics.fmean(scores) for scores in zip(*(row["scores"] for row in group), strict=True))
+def _yardsticks(made: pd.DataFrame) -> pd.DataFrame:
+    """Return for each average whose tasks are the usual ones: the baseline's, or else those of who has most."""
+    ranked = made.assign(first=made["strategy"] == made["baseline"])
+    ranked = ranked.sort_values(["first", "n_tasks"], ascending=False, kind="stable").drop_duplicates(_AVERAGE)
+    return ranked[[*_AVERAGE, "strategy", "tasks"]].rename(columns={"strategy": "yardstick", "tasks": "usual"})
+
+
+def _same_seeds(rows: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
+    """Return for each average of a strategy whether each of its tasks has the seeds that the yardstick has there."""
+    cells = rows[[*_ROW, "task", "seeds"]]
+    its = made[[*_AVERAGE, "yardstick"]].drop_duplicates().merge(cells, left_on=_YARDSTICK, right_on=_ROW)
+    both = cells.merge(its[[*_AVERAGE, "task", "seeds"]], on=[*_AVERAGE, "task"], how="left", suffixes=("", " there"))
+    both["same_seeds"] = both["seeds there"].isna() | (both["seeds"] == both["seeds there"])
+    return both.groupby(_ROW, as_index=False)["same_seeds"].all()

@@ -16,6 +16,7 @@ from bench.reporting.adversary import adversary_means
 from bench.reporting.labels import labels
 from bench.reporting.marks import constant_of, warnings
 from bench.reporting.quality import quality_means
+from bench.reporting.records import uncollected
 from bench.reporting.schema import TunedSection
 from bench.reporting.setting import differences, settings
 
@@ -46,6 +47,7 @@ def task_order(task: str) -> tuple[int, str]:
     return (names.index(task) if task in names else len(names), task)
 
 
+@uncollected()
 def leaderboard(frame: pd.DataFrame, baseline: str = PLAIN_KD) -> pd.DataFrame:
     """Return one row for each (preset, task, strategy with its options, setting) that has a score.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,18 @@ EVALUATIONS = "evaluations"
 _LONGEST_NAME = 80
 _LARGEST = 16 * 2**20
 """Bytes of a record that is still read; ordinary ones have some ten thousand."""
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep Python from looking for circles of objects: records have none, and with many it is most of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def run_folder(results: Path, preset: str, task: str, strategy: str, seed: int, id: str) -> Path:
@@ -76,6 +91,7 @@ def _content(path: str | Path) -> bytes:
         return file.read()
 
 
+@uncollected()
 def scan(results: Path) -> tuple[list[Record], list[tuple[Path, str]]]:
     """Return (records, corrupt) of every run under ``results``, in the order of their folders.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec import inspect
 
+from bench.reporting.records import uncollected
 from bench.reporting.schema import Done, Record
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def _kind(name: str, kind: inspect.Type) -> str:
     return "time" if name in _TIMES else kinds.get(type(kind).__name__, "json")
 
 
+@uncollected()
 def tidy(records: Iterable[Record]) -> pd.DataFrame:
     """Return the tidy frame of ``records``: one row per (run, split, metric), and one for each run without a score.
 
