@@ -93,6 +93,15 @@ def test_the_strategy_runs_from_its_file(word_dropout):
     assert record["status"] == "done"
     assert record["strategy"] == spec
     assert record["strategy_options"] == {"rate": 0.3, "side": "both", "copies": 1, "refresh": 1}
+    # Some rows stand beside the record as they were and as they were shown: words are gone, none is new.
+    samples = [json.loads(line) for line in path.with_name("samples.jsonl").read_text("utf-8").splitlines()]
+    assert len(samples) == 6
+    assert len({sample["row"] for sample in samples}) == 6
+    for sample in samples:
+        (form,) = sample["after"]
+        assert len(form) == len(sample["before"]) == 2
+        assert all(set(new.split()) <= set(old.split()) for old, new in zip(sample["before"], form, strict=True))
+    assert any(sample["after"] != [sample["before"]] for sample in samples)
     # 64 rows, two epochs, each row read as it is and rewritten.
     assert record["cost"]["student_updates"] == 4
     assert record["cost"]["forwards"]["student"] == 2 * 2 * 64

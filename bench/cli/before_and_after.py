@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import random
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.errors import UsageError
+from bench.reporting.report.changes import changes
 
 if TYPE_CHECKING:
     from bench.data.tasks import Task
@@ -93,18 +93,15 @@ def _blocks(
 
 def marked(old: str, new: str) -> str:
     """Return ``new`` with what makes it differ from ``old``, by words: [-left out-] and {+put in+}, or in colour."""
-    one, other = old.split(), new.split()
-    if one == other:
+    if old.split() == new.split():
         return f"{new} (only spaces differ)"
     pieces = []
-    for kind, i, j, k, m in difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
-        if kind == "equal":
-            pieces.append(" ".join(one[i:j]))
-            continue
-        if i < j:
-            pieces.append(_mark(" ".join(one[i:j]), "[-", "-]", fg="red", strikethrough=True))
-        if k < m:
-            pieces.append(_mark(" ".join(other[k:m]), "{+", "+}", fg="green", bold=True))
+    for kind, words in changes(old, new):
+        if kind == "out":
+            words = _mark(words, "[-", "-]", fg="red", strikethrough=True)
+        elif kind == "in":
+            words = _mark(words, "{+", "+}", fg="green", bold=True)
+        pieces.append(words)
     return " ".join(pieces)
 
 

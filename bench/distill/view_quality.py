@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,18 +20,27 @@ from bench.strategy import Models, Strategy, View
 
 # Rows whose views are judged: enough for a percent, few enough to take seconds.
 _JUDGED = 256
+# Of these a run keeps so many to look at, of each so many forms.
+_SAMPLES, _FORMS = 6, 3
 
 
-def quality_of_views(
-    strategy: Strategy, models: Models, feed: Feed, recipe: Recipe, dev: Encoded
-) -> dict[str, Any] | None:
-    """Return the text quality of what ``strategy`` shows the student; None where it shows it nothing.
+class Judged(NamedTuple):
+    """What is known of a strategy's texts."""
+
+    quality: dict[str, Any] | None = None
+    """The record's section ``text_quality``; None where the student is shown nothing."""
+    samples: Sequence[dict[str, Any]] = ()
+    """The first of the rows judged: {"row", "before": its texts, "after": its forms, each as many texts}."""
+
+
+def quality_of_views(strategy: Strategy, models: Models, feed: Feed, recipe: Recipe, dev: Encoded) -> Judged:
+    """Return the text quality of what ``strategy`` shows the student, and samples of it.
 
     Views of a fixed sample of ``feed``'s rows, as in the last epoch with views, are judged by the final student, the
     teacher and a sentence encoder. Of views that are no texts there is what the teacher makes of them.
     """
     if feed.teacher_logits is None:
-        return None
+        return Judged()
     different_texts = texts_per_row(models.cost)
     rows = np.sort(np.random.default_rng(0).permutation(len(feed.train))[:_JUDGED])
     size, updates = recipe.batch_size, models.cost.student_updates
@@ -50,7 +59,7 @@ def quality_of_views(
         batch = feed.batch(rows[start : start + size], feed.epoch)
         shown = answered_views(strategy.views(batch, models))
         if not shown:
-            return None
+            return Judged()
         assert batch.teacher_logits is not None
         with torch.no_grad():
             targets = [models.teacher_targets(view, batch) for view in shown]
@@ -75,11 +84,11 @@ def quality_of_views(
         models.task, stacked["teacher_before"], torch.cat(answers).cpu().numpy(), np.concatenate(of_row)
     )
     if not after:
-        return None if spread is None else {"teacher_stddev": spread}
+        return Judged(None if spread is None else {"teacher_stddev": spread})
     similar = similarity(before, after, models.accelerator.device.type)
     dev_texts = [decoded(ids.tolist(), models) for ids in np.split(dev.ids, dev.offsets[1:-1])]
     forms_made = rewriting.pop("forms", 0)
-    return {
+    quality = {
         **text_quality(before, after, dev=dev_texts),
         **label_quality(models.task, **stacked, rows=np.concatenate(origin), changed=np.array(changed)),
         "teacher_stddev": spread,
@@ -88,6 +97,12 @@ def quality_of_views(
         "similarity_all": None if similar is None else 1 - float(np.mean(changed)) * (1 - similar),
         **({"truncated": rewriting.pop("truncated", 0) / forms_made, "rewriting": rewriting} if forms_made else {}),
     }
+    # Drawn before anything was rewritten, and the same for every strategy of a task: none is chosen for its looks.
+    samples = [
+        {"row": int(row), "before": texts, "after": forms[:_FORMS]}
+        for row, texts, forms in list(zip(rows, before, after, strict=False))[:_SAMPLES]
+    ]
+    return Judged(quality, samples)
 
 
 def is_text(view: View) -> bool:

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -200,15 +200,16 @@ def _train(
         metrics[name] = score(task, outcome.logits[name][reported], split.labels[reported])
     for name, values in outcome.logits.items():
         _write_predictions(folder / "predictions" / f"{name}.parquet", splits[name], values, task.is_regression)
-    with whole_file(folder / "curve.jsonl") as part:
-        part.write_text("".join(json.dumps(point) + "\n" for point in outcome.curve))
+    _write_lines(folder / "curve.jsonl", outcome.curve)
     with cost.timed("adversary_gain"):
         start = models
         if generator is not None and cost.adversary_updates:
             start = dataclasses.replace(models, generator=parts.fresh_generator().to(device))
         adversary = gain_of_adversary(strategy, models, start, feed)
     with cost.timed("text_quality"):
-        quality = quality_of_views(strategy, models, feed, recipe, splits["dev"])
+        judged = quality_of_views(strategy, models, feed, recipe, splits["dev"])
+    if judged.samples:
+        _write_lines(folder / "samples.jsonl", judged.samples)
     sections = {
         "data": {
             "source": data.source,
@@ -226,7 +227,7 @@ def _train(
         "budget": budget,
         "cost": cost.summary(),
         "adversary": adversary,
-        "text_quality": quality,
+        "text_quality": judged.quality,
         "checks": _checks(task, data.splits, outcome.logits["dev"], splits["dev"], rule),
         "resumed": outcome.resumed,
     }
@@ -270,6 +271,11 @@ def _write_predictions(path: Path, split: Encoded, logits: np.ndarray, is_regres
     }
     with whole_file(path) as part:
         pd.DataFrame(columns).to_parquet(part, index=False)
+
+
+def _write_lines(path: Path, lines: Iterable[Any]) -> None:
+    with whole_file(path) as part:
+        part.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def _now() -> str:
