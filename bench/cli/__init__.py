@@ -17,6 +17,7 @@ VERBS = {
     "run": ("bench.cli.run:run", "Train and score strategies on tasks; does only what is missing."),
     "tune": ("bench.cli.tune:tune", "Search strategies' options on rows held out of train."),
     "compare": ("bench.cli.compare:compare", "Print the leaderboard of finished runs."),
+    "report": ("bench.cli.report:report", "Write the leaderboard as one HTML page to look at."),
     "evaluate": ("bench.cli.evaluate:evaluate", "Score kept students out of domain."),
     "export": ("bench.cli.export:export", "Copy a run's student out, or push it to the hub."),
     "clean": ("bench.cli.clean:clean", "Free room: checkpoints, students, caches."),

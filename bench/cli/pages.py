@@ -16,7 +16,18 @@ from bench.spec import COMPOSED, documented, wrapped
 
 FOLDER = Path(bench.__file__).with_name("docs")
 # In the order in which one needs them.
-WRITTEN = ("concepts", "tasks", "settings", "results", "beyond", "tuning", "own-strategy", "adversary", "speed")
+WRITTEN = (
+    "concepts",
+    "tasks",
+    "settings",
+    "results",
+    "report",
+    "beyond",
+    "tuning",
+    "own-strategy",
+    "adversary",
+    "speed",
+)
 
 # A line of a page that stands for what the code says: <!-- options: module:Class prefix -->, or <!-- source: module -->
 _FROM_CODE = re.compile(r"^<!-- (options|fields|source): ([\w.]+):?(\w*) ?(\S*) -->$", re.M)
