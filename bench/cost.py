@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from bench.strategy import Batch, Models
 
 
+_UPDATES = ("student", "adversary")
+"""Phases of updates: of the student, and of what a strategy trains itself."""
 CHARGED = ("rewrite", "rewrite_encode", "rewrite_teacher")
 """Work on texts made offline, by phase: making them, turning them into word pieces, the teacher's answers to them."""
 
@@ -32,6 +34,7 @@ def waited(seconds: Mapping[str, float]) -> float:
 class Cost:
     """Counters of one run. ``forwards`` and ``backwards`` count rows by model; ``seconds`` by phase.
 
+    ``processor`` are the seconds that this process had processors, by phase, over all its threads.
     ``examples`` are the clean rows of all student updates, ``tokens`` their word pieces, ``padding`` what was added.
     ``rewritten`` counts rows and forms made offline, failed and truncated ones, and the outcomes of attacks;
     ``attack_queries`` the texts that attacks asked their victim about. ``shown`` counts how often a few rows were
@@ -47,6 +50,7 @@ class Cost:
     forwards: Counter[str] = field(default_factory=Counter)
     backwards: Counter[str] = field(default_factory=Counter)
     seconds: Counter[str] = field(default_factory=Counter)
+    processor: Counter[str] = field(default_factory=Counter)
     rewritten: Counter[str] = field(default_factory=Counter)
     shown: Counter[str] = field(default_factory=Counter)
 
@@ -65,11 +69,14 @@ class Cost:
     def timed(self, phase: str) -> Iterator[None]:
         """Add the wall-clock seconds spent inside to ``phase``, less those of phases timed within it."""
         start, before = time.perf_counter(), self._timed_seconds()
+        busy, busy_before = time.process_time(), sum(self.processor.values())
         try:
             yield
         finally:
             within = self._timed_seconds() - before
             self.seconds[phase] += time.perf_counter() - start - within  # type: ignore[assignment]  # Counter is typed for int
+            busy_within = sum(self.processor.values()) - busy_before
+            self.processor[phase] += time.process_time() - busy - busy_within  # type: ignore[assignment]
 
     def _timed_seconds(self) -> float:
         # What is charged is not timed: worker processes or an earlier run did it, not the phase it is charged in.
@@ -89,7 +96,17 @@ class Cost:
         No evaluation, and no caches: what is ``CHARGED`` counts as the work it was, also where an earlier run did it;
         "rewrite_call" is what was waited for it.
         """
-        return sum(self.seconds[phase] for phase in ("student", "adversary", *CHARGED))
+        return sum(self.seconds[phase] for phase in (*_UPDATES, *CHARGED))
+
+    @property
+    def processor_share(self) -> float | None:
+        """Share of the seconds of updates in which this process had a processor; None before any.
+
+        It is processor time over time, at most 1: near 1 on a machine of one's own, also where the updates are made on
+        a GPU, which a processor drives. A low share says that the seconds are those of a busy machine.
+        """
+        seconds, busy = (sum(by[phase] for phase in _UPDATES) for by in (self.seconds, self.processor))
+        return min(1.0, busy / seconds) if seconds else None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counters, so that a resumed run goes on counting."""
@@ -102,10 +119,12 @@ class Cost:
 
     def summary(self) -> dict[str, Any]:
         """Return the record's ``cost`` section."""
+        share = self.processor_share
         return {
-            **{name: value for name, value in self.state_dict().items() if name != "shown"},
+            **{name: value for name, value in self.state_dict().items() if name not in ("shown", "processor")},
             "seconds": {phase: round(value, 3) for phase, value in self.seconds.items()},
             "train_seconds": round(self.train_seconds, 3),
+            "processor_share": None if share is None else round(share, 3),
             "peak_memory_mb": peak_memory_mb(),
         }
 

@@ -80,3 +80,23 @@ print(before, after, peak_memory_mb()["process"])
     before, after, again = map(int, told.split())
     assert after < before - 200
     assert again >= after + 120
+
+
+def test_the_share_of_a_processor_tells_waiting_from_work():
+    cost = Cost()
+    assert cost.processor_share is None
+    with cost.timed("student"):
+        end = time.process_time() + 0.05
+        while time.process_time() < end:
+            pass
+        with cost.timed("rewrite_call"):  # waited for others, which is no update
+            time.sleep(0.5)
+    working = cost.processor["student"]
+    assert working >= 0.05
+    with cost.timed("adversary"):
+        time.sleep(2 * cost.seconds["student"])
+    assert cost.processor_share < 0.5
+    assert cost.summary()["processor_share"] == round(cost.processor_share, 3)
+    again = Cost()
+    again.load_state_dict(cost.state_dict())
+    assert again.processor_share == cost.processor_share

@@ -14,7 +14,7 @@ from bench.data.tasks import GLUE
 from bench.errors import UsageError, printable, unknown
 from bench.reporting.adversary import adversary_means
 from bench.reporting.labels import labels
-from bench.reporting.marks import constant_of, warnings
+from bench.reporting.marks import constant_of, trusted, warnings
 from bench.reporting.quality import quality_means
 from bench.reporting.records import uncollected
 from bench.reporting.schema import TunedSection
@@ -61,7 +61,8 @@ def leaderboard(frame: pd.DataFrame, baseline: str = PLAIN_KD) -> pd.DataFrame:
     where the two may not be compared. ``seeds``, ``scores`` and ``ids`` go together. ``passes`` are the rows forward
     through all models, a row backward counted as two and no model weighed by its size, and ``passes_ratio`` is their
     sum over that of plain distillation in the same setting and with the same seeds. ``cost_ratio`` is the same of
-    training seconds. Where one seed was run twice, the run that finished
+    training seconds, over the seeds that both were timed with on one kind of machine, not busy with other work; null
+    where there are none. Where one seed was run twice, the run that finished
     last counts. ``main`` marks the one setting of each task that averages are made of, number 1; ``differs`` says in
     words what the others have and it has not. ``complete`` marks the rows without a failed seed. ``text_quality``
     holds means of what the strategy did to the texts, null where it makes none; ``adversary`` of what an adversary
@@ -79,11 +80,14 @@ def leaderboard(frame: pd.DataFrame, baseline: str = PLAIN_KD) -> pd.DataFrame:
     quality, adversary = mappings(quality_means(scored)), mappings(adversary_means(scored))
     rows = _rows(scored).join(_against(scored, baseline)).join(_costs(scored))
     rows["n_paired"] = rows["n_paired"].fillna(0).astype("int64")
+    marks = warnings(scored, quality, adversary)
+    for group in rows.index[rows.pop("machines").eq(True)]:
+        marks[group]["machines"] = ", ".join(rows.at[group, "hardware"])
     for name, values in {
         "metrics": _metrics(frame, scored),
         "text_quality": quality,
         "adversary": adversary,
-        "warnings": warnings(scored, quality, adversary),
+        "warnings": marks,
     }.items():
         rows[name] = pd.Series(values, dtype=object)
     rows["baseline"] = baseline
@@ -208,13 +212,14 @@ def _costs(scored: pd.DataFrame) -> pd.DataFrame:
     """Return what each group took over what plain distillation took in its place, over the seeds that both have."""
     import pandas as pd
 
-    pairs = _paired(scored, PLAIN_KD, ["passes", "cost.train_seconds", "provenance.hardware"])
-    made = {}
-    for name, cost, trusted in (
-        ("passes_ratio", "passes", pairs["passes"].notna() & pairs["passes of it"].notna()),
-        ("cost_ratio", "cost.train_seconds", pairs["seed"].notna()),
-    ):
-        sums = pairs[trusted].groupby("group")[[cost, f"{cost} of it"]].sum()
+    own = scored.assign(trusted=trusted(scored), machine=scored["provenance.hardware"].fillna(""))
+    pairs = _paired(own, PLAIN_KD, ["passes", "cost.train_seconds", "trusted", "machine"])
+    counted = pairs["passes"].notna() & pairs["passes of it"].notna()
+    alike = pairs["machine"] == pairs["machine of it"]
+    timed = alike & pairs["trusted"] & pairs["trusted of it"]
+    made = {"machines": (~alike).groupby(pairs["group"]).any()}
+    for name, cost, which in (("passes_ratio", "passes", counted), ("cost_ratio", "cost.train_seconds", timed)):
+        sums = pairs[which].groupby("group")[[cost, f"{cost} of it"]].sum()
         made[name] = sums[cost] / sums[f"{cost} of it"].where(sums[f"{cost} of it"] > 0)
     return pd.DataFrame(made)
 

@@ -23,6 +23,8 @@ _DUPLICATES = 0.5
 """From this share of texts that occur more than once a writer repeats itself."""
 _DEV_IN_TRAIN = 0.01
 """GLUE's own dev sets share a few rows with train."""
+_BUSY = 0.8
+"""A run that had a processor for a smaller share of its seconds was timed on a machine busy with other work."""
 
 ON_SCORES = {
     "budget": ("⇈", "another budget: the student updates that make up for what another strategy took"),
@@ -41,6 +43,19 @@ ON_SCORES = {
 ON_TASKS = {"dev": ("¶", "dev rows that are training rows as well")}
 ON_TEACHERS = {"teacher": ("#", "the teacher is not two standard errors better than the best constant answer on dev")}
 
+ON_COSTS = {
+    "busy": ("◔", "timed on a machine busy with other work: these seconds are in no cost"),
+    "machines": ("⇆", "timed on another machine than plain distillation: these seconds are in no cost"),
+}
+
+
+def trusted(runs: pd.DataFrame) -> pd.Series:
+    """Return for each of ``runs`` whether its seconds are its own, and not those of a machine busy with other work.
+
+    An older record, which does not say how busy the machine was, is trusted.
+    """
+    return ~(runs["cost.processor_share"] < _BUSY)
+
 
 def warnings(
     runs: pd.DataFrame, quality: Sequence[dict[str, float] | None], adversary: Sequence[dict[str, float] | None]
@@ -51,7 +66,7 @@ def warnings(
     what the strategy did to the texts, ``adversary`` those of what one that learns was worth.
     """
     figures: list[dict[str, str]] = [{} for _ in quality]
-    for group, of_scores in (*_budgets(runs), *_constants(runs)):
+    for group, of_scores in (*_budgets(runs), *_constants(runs), *_busy(runs)):
         figures[group] |= of_scores
     for own, texts, learned in zip(figures, quality, adversary, strict=True):
         own |= _of_texts(texts or {})
@@ -76,6 +91,14 @@ def _constants(runs: pd.DataFrame) -> Iterator[tuple[int, dict[str, str]]]:
     counts = one_answer.groupby(runs["group"]).agg(["sum", "size"])
     for group, empty, seeds in counts[counts["sum"] > 0].itertuples(name=None):
         yield group, {"constant": f"{empty} of {seeds} seeds"}
+
+
+def _busy(runs: pd.DataFrame) -> Iterator[tuple[int, dict[str, str]]]:
+    busy = runs[~trusted(runs)]
+    sizes = runs["group"].value_counts()
+    for group, shares in busy.groupby("group")["cost.processor_share"]:
+        least = f"a processor for {shares.min():.0%} of the time"
+        yield group, {"busy": f"{len(shares)} of {sizes[group]} seeds, {least}"}
 
 
 def _of_texts(quality: Mapping[str, float]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.reporting.averages import ALL_TASKS, WITHOUT_WNLI
 from bench.reporting.leaderboard import PLAIN_KD, REFERENCE, task_order
-from bench.reporting.marks import ON_SCORES, ON_TASKS, ON_TEACHERS
+from bench.reporting.marks import ON_COSTS, ON_SCORES, ON_TASKS, ON_TEACHERS
 
 OPTIMISTIC, NOT_COMPARABLE, OTHER_TASKS, OTHER_SEEDS, LESS_DATA, ONE_SEED = "*", "†", "‡", "~", "§", "?"
 AVERAGE_LABELS = {ALL_TASKS: "average", WITHOUT_WNLI: "avg, no WNLI"}
@@ -160,11 +160,13 @@ def _notes_on_settings(rows: list[dict[str, Any]]) -> list[str]:
 def _warnings(rows: list[dict[str, Any]]) -> list[str]:
     """Return one note per mark: what it means, and where it stands with what figures."""
     lines = []
-    for key, (sign, meaning) in {**ON_SCORES, **ON_TASKS, **ON_TEACHERS}.items():
+    for key, (sign, meaning) in {**ON_SCORES, **ON_COSTS, **ON_TASKS, **ON_TEACHERS}.items():
         where: dict[str, dict[str, str]] = defaultdict(dict)
         for row in rows:
             if key in row["warnings"]:
-                where[row["strategy"] if key in ON_SCORES else ""][line_name(row)] = row["warnings"][key]
+                where[row["strategy"] if key in {**ON_SCORES, **ON_COSTS} else ""][line_name(row)] = row["warnings"][
+                    key
+                ]
         places = [f"{strategy} on {_by_value(tasks)}".removeprefix(" on ") for strategy, tasks in where.items()]
         if places:
             lines.append(f"{sign} {meaning}: {', '.join(places)}")

@@ -130,3 +130,40 @@ def test_a_teacher_no_better_than_a_constant_answer_is_marked():
 def test_warnings_are_in_the_long_form_as_well():
     frame = leaderboard([run(checks={"most_predicted": 1.0})])
     assert frame["warnings"].tolist() == [{"constant": "1 of 1 seeds"}]
+
+
+def cost(forwards, backwards, share=None, seconds=10.0):
+    counted = {"forwards": {"student": forwards, "teacher": 50}, "backwards": {"student": backwards}}
+    return {**counted, "train_seconds": seconds, "processor_share": share}
+
+
+def test_passes_are_counted_and_seconds_of_busy_or_unlike_machines_are_in_no_cost():
+    gpu = {"hardware": "gpu"}
+    records = [
+        *(run(seed=seed, cost=cost(100, 100, share=0.99)) for seed in (0, 1, 2)),
+        run(strategy="eda", seed=0, cost=cost(250, 200, share=0.98, seconds=20.0)),
+        run(strategy="eda", seed=1, cost=cost(250, 200, share=0.4, seconds=90.0)),
+        run(strategy="far", seed=0, cost=cost(250, 200, seconds=1.0), provenance=gpu),
+        run(strategy="old", seed=0, value=0.4, seconds=30.0),
+    ]
+    rows = leaderboard(records).set_index("strategy")
+    # 100 + 50 rows forward and 100 back are 350 passes; 250 + 50 and 200 are 700.
+    assert rows["passes"].to_dict() | {"old": None} == {"none": 350, "eda": 700, "far": 700, "old": None}
+    assert rows.loc[["none", "eda", "far"], "passes_ratio"].tolist() == [1, 2, 2]
+    assert rows[["passes", "passes_ratio"]].isna().all(axis=1).tolist() == (rows.index == "old").tolist()
+    # Of eda counts the seed that was not slowed down, of far none.
+    assert rows.loc[["none", "eda", "old"], "cost_ratio"].tolist() == [1, 2, 3]
+    assert rows["cost_ratio"].isna().tolist() == (rows.index == "far").tolist()
+    assert rows["warnings"].to_dict() == {
+        "none": {},
+        "eda": {"busy": "1 of 2 seeds, a processor for 40% of the time"},
+        "far": {"machines": "gpu"},
+        "old": {},
+    }
+    assert notes(records, "◔") == [
+        "◔ timed on a machine busy with other work: these seconds are in no cost: "
+        "eda on rte (1 of 2 seeds, a processor for 40% of the time)"
+    ]
+    assert notes(records, "⇆") == [
+        "⇆ timed on another machine than plain distillation: these seconds are in no cost: far on rte (gpu)"
+    ]
