@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from bench.data.source import Source
 from bench.data.sources import open_source
@@ -40,7 +41,12 @@ def load_settings(preset: str, overrides: Sequence[str] = ()) -> Settings:
         put(tree, key.strip(), value.strip())
     if "preset" in tree:
         raise UsageError(f"{path}: a preset is called by its file's name; remove the key 'preset'")
-    settings = build(Settings, {"preset": name, **tree}, "")
+    return typed_settings({"preset": name, **tree})
+
+
+def typed_settings(tree: Mapping[str, Any]) -> Settings:
+    """Return the settings that ``tree`` holds, as TOML or JSON has them; UsageError for what is none."""
+    settings = build(Settings, tree, "")
     given = {strategy: preset_options(strategy, options) for strategy, options in settings.strategies.items()}
     return replace(settings, strategies=given)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,10 +28,19 @@ def find_run(results: Path, name: str, records: Sequence[Record] | None = None) 
         return found[0]
     if not found:
         raise UsageError(
-            f"no run has the id {name!r} in {results}; ids end the folders' names, and are in: bench compare"
+            f"no run has the id {name!r} in {results}; ids end the folders' names there{_near(name, records)}"
         )
     listed = "\n".join(f"  {record.id}  {in_words(record)}" for record in found[:10])
     raise UsageError(f"{len(found)} runs have an id that begins with {name!r}:\n{listed}")
+
+
+def _near(name: str, records: Sequence[Record]) -> str:
+    """Return in words the runs whose ids, strategies or tasks are nearest to ``name``, of a few."""
+    names = {record.id: record for record in records}
+    near = [names[id] for id in difflib.get_close_matches(name, names, n=3, cutoff=0.5)]
+    near = near or [record for record in records if name and name in (record.strategy, record.task)][:3]
+    listed = "".join(f"\n  {record.id}  {in_words(record)}" for record in near)
+    return f"; near it:{listed}" if near else ""
 
 
 def in_words(record: Record) -> str:
