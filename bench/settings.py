@@ -27,6 +27,14 @@ class Data(Options):
         "the number of rows to train on, a fixed sample, marked in the record; a generator trained here reads all",
         at_least=1,
     )
+    train_rows: int | None = option(
+        None,
+        "the number of rows of each class, of scores in all, that students train on; samples are nested",
+        at_least=1,
+    )
+    sample_seed: int = option(
+        0, "the seed of the sample that train_rows takes; bench run --train-rows gives each seed its own", at_least=0
+    )
     rewrite_seed: int | None = option(
         None,
         "the seed of texts rewritten offline; none: each run's own, as for what generators draw; with a number all "
@@ -48,6 +56,9 @@ class Teacher(Options):
         (), "the order of the classes in the fine-tuned checkpoint, where its own configuration does not name them"
     )
     force: bool = option(False, "whether to go on although the teacher does no better than the best constant answer")
+    rows: Literal["all", "few"] = option(
+        "all", "what it is fine-tuned on where data.train_rows leaves students few rows; few: on these"
+    )
     shape: dict[str, Any] = option({}, _SHAPE)
     epochs: float = option(3, "the number of passes over the training rows", above=0, at_most=10_000)
     batch_size: int = option(32, "the number of rows per update", at_least=1)
@@ -129,6 +140,9 @@ class Recipe(Options):
     levels: int = option(10, "the number of steps in which annealing and continuation do so", at_least=1)
     margin: float = option(
         1.0, "the squared distance from the teacher's logits that costs nothing under continuation", at_least=0
+    )
+    few_updates: int = option(
+        300, "the least number of student updates where data.train_rows leaves few rows, and few batches", at_least=1
     )
     batch_tokens: int | None = option(
         None,

@@ -45,6 +45,12 @@ from bench.errors import BenchError, UsageError
 @click.option("--tuned", is_flag=True, help="Run every strategy with the options that `bench tune` chose for it.")
 @click.option("--seeds", type=click.IntRange(1, 1000), help="How many seeds, from 0 on.  [default: 1]")
 @click.option("--seed", "given", type=click.IntRange(0, 2**31 - 1), multiple=True, help="This seed. Repeatable.")
+@click.option(
+    "--train-rows",
+    default="all",
+    show_default=True,
+    help="Also train on few rows: numbers of rows per class (of scores in all), comma-separated, as 8,64,512,all.",
+)
 @click.option("--redo", is_flag=True, help="Run cells again that have a record.")
 @click.option(
     "--keep-students",
@@ -64,6 +70,7 @@ def run(
     tuned: bool,
     seeds: int | None,
     given: tuple[int, ...],
+    train_rows: str,
     workers: int | None,
     redo: bool,
     keep_students: str,
@@ -78,6 +85,7 @@ def run(
     """
     from bench.cli.dry_run import estimate, overview
     from bench.data.custom import by_source
+    from bench.experiment.few import at_sizes
     from bench.experiment.grid import choose_tasks, make_grid
     from bench.experiment.progress import watching
     from bench.experiment.tuning import as_tuned
@@ -98,14 +106,16 @@ def run(
     specs = with_budgets(specs, budgets)
     grids = []
     which = list(dict.fromkeys(given)) or range(seeds or 1)
+    sized = at_sizes(settings, train_rows, which)
     for where, names in by_source(split_list(tasks), source).items():
         chosen, left_out = choose_tasks(names, where)
         notes += left_out
-        cells = make_grid(settings, where, chosen, specs, which)
-        if tuned:
-            cells, said = as_tuned(cells, choices.results)
-            notes += said
-        grids.append((where, cells))
+        for own, its_seeds in sized:
+            cells = make_grid(own, where, chosen, specs, its_seeds)
+            if tuned:
+                cells, said = as_tuned(cells, choices.results)
+                notes += said
+            grids.append((own, where, cells))
 
     with watching() as progress:
         # Only now what takes seconds to import: a misspelt name is answered at once.
@@ -116,7 +126,7 @@ def run(
         progress.doing("reading data")
         for note in dict.fromkeys(notes):
             progress.note(note)
-        assembled = [(Parts(settings, where, choices.results, progress, workers), cells) for where, cells in grids]
+        assembled = [(Parts(own, where, choices.results, progress, workers), cells) for own, where, cells in grids]
         done, jobs = prepare(assembled, choices.results, progress, redo=redo)
         jobs = keeping(jobs, keep_students, choices.results, progress)
         if dry_run:

@@ -31,6 +31,7 @@ from bench.evaluation.metrics import against_constant, score
 from bench.evaluation.selection import Selection, selection
 from bench.experiment.budget import budget_of
 from bench.experiment.card import model_card
+from bench.experiment.few import prolonged
 from bench.experiment.grid import Cell
 from bench.experiment.parts import Parts
 from bench.experiment.provenance import provenance
@@ -159,9 +160,11 @@ def _train(
         task, cell.seed, teacher=None if teacher is None else teacher.model, generator=generator, cost=cost
     )
     recipe, budget = settings.recipe, None
+    per_epoch = batch_order(splits["train"].lengths, recipe, cell.seed).per_epoch
+    if settings.data.train_rows is not None:
+        recipe = prolonged(recipe, per_epoch)
     if cell.instance.budget() is not None:
         budget = budget_of(cell, parts, results)
-        per_epoch = batch_order(splits["train"].lengths, recipe, cell.seed).per_epoch
         recipe = dataclasses.replace(recipe, epochs=budget["updates"] / per_epoch)
         observer.note(f"{cell.strategy}: {budget['updates']} updates in the place of {budget['recipe_updates']}")
     texts = RewrittenTexts(
@@ -217,6 +220,7 @@ def _train(
             "rows": data.rows,
             "official": {split: count for split, count in task.rows.items() if count is not None},
             "max_train": settings.data.max_train,
+            "train_rows": settings.data.train_rows,
             "truncated": {name: split.truncated for name, split in splits.items()},
         },
         "teacher": teacher.card if teacher else None,

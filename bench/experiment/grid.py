@@ -116,6 +116,7 @@ class Cell:
             "data": f"{self.source}:{self.fingerprint}",
             "max_length": self.settings.data.max_length,
             "max_train": self.settings.data.max_train or "all",
+            **({"train_rows": few} if (few := self.settings.data.train_rows) else {}),
             "teacher": digest(tree["teacher"])[:8],
             "student": digest(tree["student"])[:8],
             # Only where the models compared are made of it; what a strategy makes of it is the strategy's own.

@@ -17,6 +17,7 @@ from bench.data.source import Source, doubts
 from bench.distill.loop import batch_order, total_updates
 from bench.errors import BenchError, UsageError
 from bench.experiment.cell import run_cell
+from bench.experiment.few import prolonged
 from bench.experiment.grid import Cell
 from bench.experiment.pace import Pace
 from bench.experiment.parts import Parts
@@ -40,9 +41,13 @@ class CellJob:
         recipe, name = self.cell.settings.recipe, self.cell.task.name
         rows = _training_rows(self.parts.source, name)  # type: ignore[arg-type]  # a source hashes by identity
         lengths = np.zeros(min(rows, self.cell.settings.data.max_train or rows))
+        few = self.cell.settings.data.train_rows is not None
         if recipe.batch_tokens is not None:
             lengths = self.parts.encoded(name)["train"].lengths
-        return total_updates(batch_order(lengths, recipe, 0).per_epoch, recipe)
+        elif few:
+            lengths = np.zeros(len(self.parts.data(name).splits["train"]))
+        per_epoch = batch_order(lengths, recipe, 0).per_epoch
+        return total_updates(per_epoch, prolonged(recipe, per_epoch) if few else recipe)
 
 
 @cache
@@ -116,9 +121,14 @@ def prepare(
     grids: Iterable[tuple[Parts, Sequence[Cell]]], results: Path, progress: Progress, *, redo: bool = False
 ) -> tuple[list[tuple[Cell, dict[str, Any]]], list[CellJob]]:
     """Check ``grids`` before any work, and return the cells with a record in ``results`` and those that are to run."""
-    done, jobs = [], []
+    done, jobs, checked = [], [], set()
+    grids = list(grids)
     for parts, cells in grids:
-        preflight(cells, parts, results, progress)
+        # Grids of one source differ in how many of its rows they train on, and need one look.
+        if id(parts.source) not in checked:
+            checked.add(id(parts.source))
+            of_source = [cell for other, more in grids if other.source is parts.source for cell in more]
+            preflight(of_source, parts, results, progress)
         planned = plan(cells, results, redo=redo)
         done += planned.done
         jobs += [CellJob(cell, parts) for cell in planned.missing]

@@ -22,6 +22,7 @@ from bench.data.tasks import Example, Task
 from bench.distill.generator import TrainedGenerator, train_generator
 from bench.distill.teacher import TrainedTeacher, check_better_than_constant, fine_tune, load_finetuned, teacher_logits
 from bench.errors import BenchError, UsageError
+from bench.experiment.few import few_rows
 from bench.models.load import (
     build_scratch,
     check_shape,
@@ -112,6 +113,15 @@ class Parts:
         return Corpus([text for text in texts if text not in held_out], held_out)
 
     def _data(self, task: str) -> TaskData:
+        """Return the rows of ``task``, those to train on cut to the samples that the settings ask for."""
+        data = self._whole(task)
+        if (number := self.settings.data.train_rows) is None:
+            return data
+        seed, is_regression = self.settings.data.sample_seed, data.task.is_regression
+        few = few_rows(data.splits["train"], number, seed, is_regression=is_regression)
+        return dataclasses.replace(data, splits={**data.splits, "train": few})
+
+    def _whole(self, task: str) -> TaskData:
         """Return the rows of ``task``, its training rows cut to the sample that ``data.max_train`` asks for."""
         data = self.source.load(task)
         splits = dict(data.splits)
@@ -128,12 +138,13 @@ class Parts:
 
     def _encoded(self, task: str) -> dict[str, Encoded]:
         """Return every split of ``task``, tokenised, in memory-mapped files of the cache."""
-        data, tokenizer, most = self.data(task), self.tokenizer("student"), self.settings.data.max_length
-        is_regression, observer = data.task.is_regression, self.observer
-        return {
-            split: pretokenised(rows, tokenizer, most, self.cache, is_regression=is_regression, observer=observer)
-            for split, rows in data.splits.items()
-        }
+        data = self.data(task)
+        return {split: self._pretokenised(rows, data.task) for split, rows in data.splits.items()}
+
+    def _pretokenised(self, rows: Sequence[Example], task: Task) -> Encoded:
+        tokenizer, most = self.tokenizer("student"), self.settings.data.max_length
+        is_regression, observer = task.is_regression, self.observer
+        return pretokenised(rows, tokenizer, most, self.cache, is_regression=is_regression, observer=observer)
 
     def encode(self, rows: Sequence[Example], task: Task) -> Encoded:
         """Return ``rows`` of ``task``, tokenised."""
@@ -146,6 +157,9 @@ class Parts:
         if settings.finetuned is not None:
             where = settings.finetuned.replace("{task}", task.name)
             return load_finetuned(where, task, splits, settings, self.accelerator, self.observer)
+        if self.settings.data.train_rows is not None and settings.rows == "all":
+            # One teacher for students of every number of rows.
+            splits = {**splits, "train": self._pretokenised(self._whole(name).splits["train"], task)}
         return fine_tune(
             self.classifier("teacher", task, seed=0),
             self.tokenizer("teacher"),

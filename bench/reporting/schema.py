@@ -42,6 +42,7 @@ class DataSection(Struct):
     rows: dict[str, Count] = {}  # rows by split, as used
     official: dict[str, Count] = {}  # rows by split, as published; splits without an official size are left out
     max_train: Count | None = None  # largest number of training rows that was asked for
+    train_rows: Count | None = None  # rows per class, of scores in all, that were asked for; null: all
     truncated: dict[str, Count] = {}  # rows cut at the maximum length, by split
 
 

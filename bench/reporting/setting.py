@@ -80,6 +80,7 @@ def _words(setting: Setting, spec: str) -> dict[str, str]:
             words |= _flat({key: value for key, value in section.items() if key not in silent}, f"{name}.")
     return words | {
         "max_train": str(setting.max_train or "all"),
+        "train_rows": words.get("train_rows", "all"),
         "selection": setting.selection + (" (optimistic)" if setting.optimistic else ""),
         "student updates": str(setting.student_updates),
         "score": f"{setting.split} {setting.metric}",
