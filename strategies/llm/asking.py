@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from bench.errors import BenchError
 from strategies.llm.answers import Answers, Question
+from strategies.llm.connections import Connections
 from strategies.llm.endpoint import Endpoint, NoAnswerError
 
 if TYPE_CHECKING:
@@ -66,8 +65,8 @@ class Asking:
     def ask(self, prompts: Iterable[tuple[Question, str]], total: int, seed: int) -> None:
         """Put all questions with their ``prompts``; BenchError where the endpoint takes none of them."""
         left = iter(prompts)
-        with httpx.Client() as client, ThreadPoolExecutor(self.at_once) as pool:
-            work = [pool.submit(self._work, left, total, client, seed) for _ in range(self.at_once)]
+        with Connections() as connections, ThreadPoolExecutor(self.at_once) as pool:
+            work = [pool.submit(self._work, left, total, connections, seed) for _ in range(self.at_once)]
             try:
                 for one in work:
                     one.result()
@@ -76,7 +75,7 @@ class Asking:
         if self._fatal is not None:
             raise self._fatal
 
-    def _work(self, left: Iterator[tuple[Question, str]], total: int, client: httpx.Client, seed: int) -> None:
+    def _work(self, left: Iterator[tuple[Question, str]], total: int, connections: Connections, seed: int) -> None:
         while True:
             with self._lock:
                 question, prompt = (None, "") if self._ended.is_set() else next(left, (None, ""))
@@ -90,7 +89,7 @@ class Asking:
                 self._reserved = [sum(pair) for pair in zip(self._reserved, most, strict=True)]
             answer, why = None, ""
             try:
-                answer = self.endpoint.ask(client, prompt, seed + question[1], self._ended)
+                answer = self.endpoint.ask(connections, prompt, seed + question[1], self._ended)
                 why = "" if answer.text is not None else "it was empty, refused or too long"
             except NoAnswerError as error:
                 why = str(error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,8 @@ from strategies.llm.answers import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from strategies.llm.connections import Connections
 
 _LONGEST_WAIT = 60.0
 _MOST_BYTES = 1 << 20
@@ -62,7 +63,7 @@ class Endpoint:
         """Return how many tokens question and answer may take at most: a token is a byte or more."""
         return len(prompt.encode()) + _AROUND, self.answer_tokens
 
-    def ask(self, client: httpx.Client, prompt: str, seed: int, ended: threading.Event) -> Answer:
+    def ask(self, connections: Connections, prompt: str, seed: int, ended: threading.Event) -> Answer:
         """Return the model's answer to ``prompt``; no try begins once ``ended`` is set.
 
         The text is None where it is empty, refused or longer than ``answer_tokens`` can be. Raises NoAnswerError where
@@ -76,14 +77,14 @@ class Endpoint:
             retry=retry_if_exception(lambda error: isinstance(error, NoAnswerError) and error.again),
             reraise=True,
         )
-        return retrying(self._ask_once, client, prompt, seed)
+        return retrying(self._ask_once, connections, prompt, seed)
 
     def _seconds(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
         asked = error.after if isinstance(error, NoAnswerError) else None
         return min(_LONGEST_WAIT, self.wait * 2 ** (state.attempt_number - 1) if asked is None else asked)
 
-    def _ask_once(self, client: httpx.Client, prompt: str, seed: int) -> Answer:
+    def _ask_once(self, connections: Connections, prompt: str, seed: int) -> Answer:
         question = {
             "model": self.model,
             "messages": [{"role": "user", "content": prompt}],
@@ -92,18 +93,15 @@ class Endpoint:
             "seed": seed,
         }
         headers = {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
-        place, deadline, body = f"{self.url.rstrip('/')}/chat/completions", time.monotonic() + self.timeout, b""
+        place = f"{self.url.rstrip('/')}/chat/completions"
         try:
-            with client.stream("POST", place, json=question, headers=headers, timeout=self.timeout) as response:
-                # The library's limit is for each piece, and an endpoint may send one now and then for hours.
-                for piece in response.iter_bytes():
-                    body += piece
-                    if time.monotonic() > deadline or len(body) > _MOST_BYTES:
-                        raise NoAnswerError(f"no whole answer in {self.timeout:g} s")
-        except httpx.TimeoutException as error:
-            raise NoAnswerError(f"no answer in {self.timeout:g} s") from error
+            response, body = connections.post(place, self.timeout, _MOST_BYTES, json=question, headers=headers)
+        except TimeoutError as error:
+            raise NoAnswerError(f"no whole answer in {self.timeout:g} s") from error
         except httpx.RequestError as error:  # of the connection, or a body not compressed as its header says
             raise NoAnswerError(f"{type(error).__name__}: {self._without_key(str(error))}") from error
+        if len(body) > _MOST_BYTES:
+            raise NoAnswerError(f"an answer of more than {_MOST_BYTES:,} bytes")
         if response.status_code == 429 or response.status_code >= 500:
             raise NoAnswerError(self._said(response.status_code, body), _retry_after(response.headers))
         if response.status_code in _HOPELESS or response.is_redirect:

@@ -45,7 +45,7 @@ class Paraphrase(TextStrategy):
         "Qwen/Qwen2.5-0.5B-Instruct", "the model: a folder or a name on the hub, or the endpoint's name"
     )
     prompt: str | None = option(None, "a file with the prompt, {text} in the place of the text; none: to paraphrase")
-    temperature: float = option(1.0, "the temperature of sampling", above=0)
+    temperature: float = option(1.0, "the temperature of sampling", at_least=0.01)
     answer_tokens: int = option(256, "the number of tokens of an answer at most", at_least=1)
     seed: int = option(0, "the seed of sampling, where the endpoint takes one", at_least=0, below=2**31)
     refresh: int = option(

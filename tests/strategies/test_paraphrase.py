@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
 import os
 import signal
@@ -9,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 import torch
@@ -151,19 +154,28 @@ def test_a_slow_one_is_not_waited_for(ask, chat):
     def silent(handler):
         chat.released.wait()
 
-    def drips(handler):
-        handler.send_response(200)
-        handler.end_headers()
-        try:
-            while not chat.released.wait(0.02):
-                handler.wfile.write(b" ")
-                handler.wfile.flush()
-        except OSError:
-            pass
+    def drips(before, piece):
+        def endlessly(handler):
+            with contextlib.suppress(OSError):
+                handler.wfile.write(before)
+                while not chat.released.wait(0.02):
+                    handler.wfile.write(piece)
 
-    chat.rude = {0: silent, 2: drips}
+        return endlessly
+
+    status = b"HTTP/1.0 200 OK\r\n"
+    compressed = gzip.compress(b"")[:10]
+    chat.rude = {
+        0: silent,
+        2: drips(status + b"\r\n", b" "),
+        4: drips(status, b"X-More: 1\r\n"),
+        5: drips(status + b"Content-Encoding: gzip\r\n\r\n" + compressed, b"\0\0\0\xff\xff"),
+    }
+    start = time.monotonic()
     assert ask(ROWS[:3], timeout=0.3) == told(ROWS[:3])
-    assert len(chat.asked) == 5
+    assert len(chat.asked) == 7
+    assert time.monotonic() - start < 30
+    assert sum(line["prompt_tokens"] for line in ask.kept) == 90
 
 
 @pytest.mark.parametrize(
