@@ -90,4 +90,4 @@ def hub_model(name: str) -> Resource:
 
 def file(path: str, command: str, what: str) -> Resource:
     """Return a file or folder that a person has to provide; ``command`` says how."""
-    return Resource(what, lambda: Path(path).expanduser().exists(), command)
+    return Resource(what, lambda: os.path.exists(os.path.expanduser(path)), command)

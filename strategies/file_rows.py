@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, make_dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench import Batch, Context, Models, Rewriter, Strategy, View, option
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, UsageError, quoted
 from bench.resources import file
 from strategies.catalogues import Member
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from bench.rewriter import Forms, Reads
 
 TASK = "{task}"
+_MOST_DIGITS = 20
+_BE = ("is", "are")
 
 
 @dataclass(kw_only=True)
@@ -48,14 +51,14 @@ class FileRows(Member, Strategy, Rewriter):
         return self.path.replace(TASK, task.name)
 
     def supports(self, task: Task) -> str | None:
-        if TASK in self.path and not Path(self.place(task)).expanduser().is_file():
+        if TASK in self.path and not self._is_there(task):
             return f"there is no file {self.place(task)}"
         if self.columns and len(self.columns) != len(task.texts):
             raise UsageError(
                 f"{self.name}.columns names {len(self.columns)} columns ({', '.join(self.columns)}), but {task.name} "
                 f"has {len(task.texts)}: {', '.join(task.texts)}"
             )
-        if Path(self.place(task)).expanduser().is_file():
+        if self._is_there(task):
             self._made(task)  # what is wrong with it is said before anything is trained
         return None
 
@@ -72,10 +75,14 @@ class FileRows(Member, Strategy, Rewriter):
 
     def prepare(self, examples: Sequence[Example], context: Context, observer: Observer) -> None:
         made, _ = self._made(context.task)
+        place, rows = self.place(context.task), sum(map(len, made.values()))
         repeats = sum(len(forms) - len(set(forms)) for forms in made.values())
         if repeats:
-            rows, whose = sum(map(len, made.values())), "" if self.id is None else " of the same number"
-            observer.note(f"{self.place(context.task)}: {repeats:,} of {rows:,} rows repeat another{whose}")
+            whose = "" if self.id is None else " of the same number"
+            observer.note(f"{place}: {repeats:,} of {rows:,} rows repeat another{whose}")
+        strange = 0 if self.id is None else rows - sum(len(made.get(number, ())) for number in {*context.ids})
+        if strange:
+            observer.note(f"{place}: {strange:,} of {rows:,} rows are of no training row here, and are left out")
 
     def rewrite(self, examples: Sequence[Example], rngs: Sequence[random.Random], context: Context) -> list[Forms]:
         from bench.rewriter import dealt
@@ -94,12 +101,15 @@ class FileRows(Member, Strategy, Rewriter):
         # Rows with fewer forms than others repeat theirs in turn.
         return [[(own := made[example.id])[n % len(own)] for n in range(most)] for example in examples]
 
+    def _is_there(self, task: Task) -> bool:
+        return os.path.isfile(os.path.expanduser(self.place(task)))  # also false for a name no file can have
+
     def _made(self, task: Task) -> tuple[dict[Any, Forms], int]:
         from bench.files import file_digest
 
         path = Path(self.place(task)).expanduser()
-        if not path.is_file():
-            raise UsageError(f"no such file: {path}")
+        if not self._is_there(task):
+            raise UsageError(f"no such file: {quoted(str(path))}")
         return _read(path, file_digest(path), task.texts, self.columns, self.id, self.quoting)
 
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
@@ -134,7 +144,9 @@ def _read(
             if not isinstance(text, str):
                 raise BenchError(f"{table.where(line)}: {name} is not a text but {text!r:.80}")
         if not any(text.strip() for text in row):
-            raise BenchError(f"{table.where(line)}: {' and '.join(names)} are empty; leave the row out")
+            raise BenchError(
+                f"{table.where(line)}: {' and '.join(names)} {_BE[len(names) > 1]} empty; leave the row out"
+            )
         made.setdefault(None if number is None else _number(cells[number], table.where(line), id), []).append(row)
     if not made:
         raise BenchError(f"{path} has no rows")
@@ -142,13 +154,12 @@ def _read(
 
 
 def _number(cell: Any, where: str, column: str | None) -> int:
-    try:
-        number = int(cell)
-    except (TypeError, ValueError, OverflowError):
-        number = None
-    if number is None or isinstance(cell, bool) or (isinstance(cell, float) and number != cell):
-        raise BenchError(f"{where}: {column} {cell!r:.80} is not the number of a training row")
-    return number
+    """Return the number in ``cell``: a whole one, as text in digits alone, and no less than 0."""
+    if isinstance(cell, str) and cell.strip().isdecimal() and len(cell) < _MOST_DIGITS:
+        return int(cell)
+    if isinstance(cell, int | float) and not isinstance(cell, bool) and cell >= 0 and cell % 1 == 0:
+        return int(cell)
+    raise BenchError(f"{where}: {column} {quoted(cell)} is not the number of a training row")
 
 
 class FileFamily:

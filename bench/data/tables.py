@@ -136,10 +136,12 @@ def read_csv(path: Path, delimiter: str = ",") -> Table:
     import csv
     import io
 
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
+    text = read_text(path)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[tuple[int, Sequence[Any]]] = []
     columns: tuple[str, ...] = ()
     line = 1
+    limit = csv.field_size_limit(max(len(text), 1))  # of every reader in the process, by default 131,072 characters
     try:
         for cells in reader:
             if not columns:
@@ -154,6 +156,8 @@ def read_csv(path: Path, delimiter: str = ",") -> Table:
             line = reader.line_num + 1
     except csv.Error as error:
         raise BenchError(f"{path}:{line}: {error}") from error
+    finally:
+        csv.field_size_limit(limit)
     if not columns:
         raise BenchError(f"{path} is empty")
     return Table(str(path), columns, len(rows), rows)
@@ -187,6 +191,8 @@ def read_jsonl(path: Path) -> Table:
                 f"{path}:{number}: key {missing[0]!r} is missing; keys found: {shortened(', '.join(record))}"
             )
         rows.append((number, [record[name] for name in columns]))
+    if not rows:
+        raise BenchError(f"{path} is empty")
     return Table(str(path), columns, len(rows), rows)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 
@@ -90,6 +91,14 @@ def test_quoting(tmp_path):
     assert plain.fingerprint("reviews") != quoted.fingerprint("reviews")
 
 
+def test_a_csv_cell_may_be_of_any_length(tmp_path):
+    limit = csv.field_size_limit()
+    (tmp_path / "long.csv").write_text(f"text,rating\n{'long ' * 100_000},good\n")
+    ((line, (text, rating)),) = read_table(tmp_path / "long.csv").rows
+    assert (line, len(text), rating) == (2, 500_000, "good")
+    assert csv.field_size_limit() == limit
+
+
 def test_csv_errors_name_the_line_a_row_begins_on(tmp_path):
     path = task_file(tmp_path, TASK.replace("train.tsv", "train.csv"))
     (tmp_path / "train.csv").write_text('text,rating\n"a\nb",good\n\nc\n')
@@ -142,7 +151,7 @@ test = "test.jsonl"
         ('{"text": 3, "rating": "good"}\n', r"train\.jsonl:1: text is not a text but 3"),
         ('{"text": \n', r"train\.jsonl:1: not JSON"),
         ("[1]\n", r"train\.jsonl:1: an object was expected, found list"),
-        ("\n", r"train\.jsonl has no rows|column 'text' is missing"),
+        ("\n", r"train\.jsonl is empty"),
     ],
 )
 def test_bad_json_lines(tmp_path, content, message):
@@ -245,6 +254,7 @@ BAD_ROWS = {
     "many keys": ("jsonl", json.dumps(dict.fromkeys(map(str, range(9000)))) + "\n", "column 'text' is missing"),
     "a long label": ("tsv", "text\trating\na\t" + "b" * 100_000 + "\n", "'b+ … b+' is not allowed; allowed: bad, good"),
     "carriage returns": ("tsv", "text\trating\r" + "fine\tgood\r" * 9000, "end in carriage returns alone"),
+    "nothing": ("jsonl", "\n\n", "train.jsonl is empty"),
     "many columns": ("csv", ",".join(map(str, range(9000))) + "\n1,2\n", "csv:2: 2 columns, but 9000 expected"),
 }
 

@@ -22,6 +22,7 @@ from bench.rewriting.engine import rewrite_all
 from bench.rewriting.identity import identity
 from bench.spec import StrategySpec, lacking
 
+pytestmark = pytest.mark.texts_alone
 SST2 = GLUE["sst2"]
 # The last two are one text under two numbers, and numbers have gaps, as in a sample of a task's rows.
 ROWS = [Example(id, (text,), 0) for id, text in [(0, "a b"), (2, "c d"), (5, "e f"), (6, "e f")]]
@@ -67,6 +68,14 @@ def test_rows_that_repeat_others_are_counted(table, options, said):
     made(table(id=[0, 2, 5, 6, 6], sentence=["a", "b", "b", "c", "c"]) + options, observer=notes)
     (note,) = notes.notes
     assert said in note
+
+
+def test_rows_of_no_training_row_are_counted(table):
+    notes = Notes()
+    made(table(id=[0, 2, 5, 6, 7, 10**15], sentence=list("abcdef")), observer=notes)
+    assert [note.partition(": ")[2] for note in notes.notes] == [
+        "2 of 6 rows are of no training row here, and are left out"
+    ]
 
 
 def test_a_wrapper_keeps_rows_of_one_text_apart(table):
@@ -130,7 +139,10 @@ def test_a_changed_file_is_read_again_though_rewrites_are_cached(table, tmp_path
         ),
         ({"id": [1, 2, 3, 6], "sentence": list("wxyz")}, "", r"has 4 numbers, from 1 to 6, and .* counted from 0"),
         ({"id": ["one"], "sentence": ["a"]}, "", r"made.tsv:2: id 'one' is not the number of a training row"),
-        ({"id": [0], "sentence": [" "]}, "", r"made.tsv:2: sentence are empty; leave the row out"),
+        ({"id": ["-1"], "sentence": ["a"]}, "", r"made.tsv:2: id '-1' is not the number of a training row"),
+        ({"id": ["1_0"], "sentence": ["a"]}, "", r"id '1_0' is not the number of a training row"),
+        ({"id": ["1" * 5000], "sentence": ["a"]}, "", r"id '1{30,40}\.\.\.1{30,40}' is not the number"),
+        ({"id": [0], "sentence": [" "]}, "", r"made.tsv:2: sentence is empty; leave the row out"),
         ({"id": [], "sentence": []}, "", r"made.tsv has no rows"),
         (
             {"id": [0], "sentence": ["a"]},
@@ -158,6 +170,9 @@ def test_cells_that_are_no_text_are_an_error(table):
 def test_a_file_that_is_not_there(tmp_path):
     spec = StrategySpec.parse(f"file:{tmp_path}/none.tsv")
     assert "none.tsv is missing" in lacking(spec.create())
+    for name in ("x" * 5000, "\0"):  # names that no file can have
+        with pytest.raises(UsageError, match="no such file"):
+            made(f"file:{tmp_path}/{name}.tsv")
     by_task = StrategySpec.parse(f"file:{tmp_path}/{{task}}.tsv").create()
     assert by_task.supports(SST2) == f"there is no file {tmp_path}/sst2.tsv"
     with pytest.raises(UsageError, match="no such file"):
