@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
 import tempfile
 from collections import Counter
@@ -41,7 +40,7 @@ class GAL(Strategy, Writer):
     passes: float = option(3.0, "the number of times the LM reads the training texts; 0: it stays as it is", at_least=0)
     lr: float = option(5e-5, "the highest learning rate of that", above=0)
     rows: int | None = option(None, "the number of rows it writes; none: as many as training rows", at_least=1)
-    temperature: float = option(1.0, "the temperature of sampling", above=0)
+    temperature: float = option(1.0, "the temperature of sampling", at_least=0.01)
     top_p: float = option(0.95, "the mass of the likeliest tokens that are drawn from; 1: all", above=0, at_most=1)
     most: int = option(128, "the number of tokens of a row, those beyond it are lost", at_least=4)
     seed: int = option(0, "the seed of training and sampling", at_least=0, below=2**31)
@@ -124,9 +123,8 @@ class GAL(Strategy, Writer):
         model: Any = None
         for number in itertools.count():
             part = home / f"{number:06}.json"
-            try:
-                rows = json.loads(part.read_text("utf-8"))
-            except (OSError, ValueError):  # not there, or damaged
+            rows = _kept(part, len(context.task.texts))
+            if rows is None:
                 if model is None:
                     model, tokenizer = load_causal_lm(where)
                     model.to(context.device)
@@ -135,6 +133,18 @@ class GAL(Strategy, Writer):
                 rows = sample(model, tokenizer, len(context.task.texts), _AT_ONCE, seed, **options)
                 write_json(part, rows)
             yield from (None if row is None else tuple(row) for row in rows)
+
+
+def _kept(part: Path, texts: int) -> list[list[str] | None] | None:
+    """Return the samples in the file ``part``, each a row of ``texts`` or None; None where it is missing or damaged."""
+    import msgspec
+
+    try:
+        rows = msgspec.json.decode(part.read_bytes(), type=list[list[str] | None])
+    except (OSError, ValueError, RecursionError):
+        return None
+    whole = len(rows) == _AT_ONCE and all(row is None or (len(row) == texts and all(row)) for row in rows)
+    return rows if whole else None
 
 
 def _identity(where: str) -> str:

@@ -22,6 +22,7 @@ from bench.rewriting.context import context_for
 from bench.rewriting.engine import rewrite_all
 from bench.settings import Generator
 from bench.spec import StrategySpec, lacking
+from strategies.gal import _written
 
 DRAW = np.random.default_rng(0)
 
@@ -74,6 +75,20 @@ def test_the_loss_is_the_mean_surprise_at_every_token_after_the_first(lm):
     loss = training._loss(encoded.inputs(np.arange(2), "cpu"), torch.Generator())
     assert loss.item() == pytest.approx(sum(surprises) / len(surprises), rel=1e-4)
     assert training.perplexity(np.arange(2)) == pytest.approx(math.exp(sum(surprises) / len(surprises)), rel=1e-4)
+
+
+@pytest.mark.parametrize("damage", ["{}", "[1]", '["ab"]', '[["w4"]]', '[["a", 3]]', '[["", "a"]]', "[" * 100_000])
+def test_samples_of_another_shape_are_drawn_again(lm, tmp_path, damage):
+    spec = f"gal[model={lm},passes=0]"
+    first = written(spec, tmp_path, SINGLE, "sst2")
+    (part,) = tmp_path.glob("samples/*/000000.json")
+    whole = part.read_text()
+    part.write_text(damage)
+    _written.cache_clear()
+    for rewrites in tmp_path.glob("rewrites/*/*.parquet"):
+        rewrites.unlink()
+    assert written(spec, tmp_path, SINGLE, "sst2") == first
+    assert part.read_text() == whole
 
 
 def test_samples_follow_the_model_s_probabilities(lm):
