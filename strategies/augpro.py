@@ -26,8 +26,8 @@ class AugPro(Strategy):
     that labels do not follow a point that is no text. The rest is our reading. A token's own embedding is nearly always
     the nearest, so that projecting changes next to nothing: the tokens that went into a point are left out of the
     choice (two equal ones stay). A share ``rate`` of the tokens is projected, drawn anew for every batch. A word may
-    face padding or markup of the other row and is mixed with that, but neither is ever chosen. FGSM's step is taken
-    with dropout off. Both methods together are ``augpro+augpro[method=fgsm]``.
+    face padding or markup of the other row and is mixed with that, but what is no text is never chosen. FGSM's step
+    is taken with dropout off. Both methods together are ``augpro+augpro[method=fgsm]``.
     """
 
     verified = (
@@ -48,7 +48,7 @@ class AugPro(Strategy):
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         import torch
 
-        from bench.models.masked_lm import draw_mask
+        from bench.models.masked_lm import draw_mask, not_text
 
         ids = batch.inputs["input_ids"]
         matrix = models.student.get_input_embeddings().get_parameter("weight").detach()
@@ -64,7 +64,7 @@ class AugPro(Strategy):
             points = matrix[ids] + self.epsilon * matrix.square().mean().sqrt() * self._uphill(batch, models).sign()
         # Checkpoints pad their embedding matrices; those rows are no words.
         closeness = self._closeness(points[chosen], matrix[: len(models.tokenizer)])
-        closeness[:, models.tokenizer.all_special_ids] = float("-inf")
+        closeness[:, not_text(models.tokenizer)] = float("-inf")
         left_out = torch.stack([ids[chosen], other[chosen]], dim=1)
         new = ids.clone()
         new[chosen] = closeness.scatter(1, left_out, float("-inf")).argmax(dim=1)

@@ -118,6 +118,17 @@ def test_the_teacher_reads_the_new_text_anew():
     assert not torch.allclose(expected.double(), batch.teacher_logits)
 
 
+def test_places_kept_free_in_the_vocabulary_are_never_chosen(monkeypatch):
+    models, batch = models_and_batch("bert", CLASSES, 8)
+    (before,) = AugPro(rate=1.0).views(batch, models)
+    taken = set(before.student["input_ids"].flatten().tolist()) - {*SPECIAL}
+    monkeypatch.setattr("bench.models.masked_lm.not_text", lambda tokenizer: sorted({*SPECIAL, *taken}))
+    (after,) = AugPro(rate=1.0).views(batch, models)
+    changed = after.student["input_ids"] != batch.inputs["input_ids"]
+    assert changed.any()
+    assert not taken & set(after.student["input_ids"][changed].tolist())
+
+
 @pytest.mark.parametrize("text", ["method=cut", "rate=0", "rate=1.1", "nearest=l1", "epsilon=0"])
 def test_impossible_options_are_refused(text):
     with pytest.raises(UsageError):
