@@ -30,7 +30,7 @@ from bench.evaluation.selection import selection
 from bench.observer import Silent
 from bench.rewriter import Rewriter
 from bench.rewriting.job import in_a_line
-from bench.rewriting.training_sets import Rewritten, training_sets
+from bench.rewriting.training_sets import RewrittenSets, training_sets
 from bench.settings import Recipe
 from bench.strategy import Models, Step, Strategy
 
@@ -69,12 +69,12 @@ class Run(Silent):
         """Keep what the loop says."""
         self.notes.append(text)
 
-    def rewritten(self, rewriter: Rewriter, edition: int) -> Rewritten:
+    def rewritten(self, rewriter: Rewriter, edition: int) -> RewrittenSets:
         """Return the training sets that ``rewriter`` makes for ``edition``."""
         place = next(place for place, own in enumerate(self.strategy.rewriters()) if own is rewriter)
         forms = self.rewriters[place].forms_beside(rewriter, edition, self.models.student)
         answers = None if self.models.teacher is None else lambda rows: (self.tiny.teacher_logits(rows), 0.0)
-        return Rewritten(training_sets(self.tiny.examples, forms, self.tiny.encode, answers))
+        return RewrittenSets(training_sets(self.tiny.examples, forms, self.tiny.encode, answers))
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the weights of everything that was trained."""
@@ -222,7 +222,8 @@ def repeats(subject: Subject) -> None:
 def resumes(subject: Subject) -> str | None:
     """A run cut off in anybody's turn goes on to the numbers of one that was not. Long runs are interrupted."""
     phases: set[str] = set()
-    for tiny in [one.tiny for one in _keeps(subject, "resumes")]:
+    # What has to be saved differs by strategy and turn, not by task.
+    for tiny in [one.tiny for one in _keeps(subject, "resumes")][:1]:
         whole = _straight(subject, tiny)
         for phase in dict.fromkeys(whole.turns):
             places = [number for number, turn in enumerate(whole.turns) if turn == phase]
@@ -307,7 +308,13 @@ def bounded_memory(subject: Subject) -> None:
             alive = sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
             looks[done] = (alive, held_bytes(this.strategy), saved.tell())
 
-    run(subject, tiny, recipe=replace(RECIPE, epochs=_LOOKS[-1] // 3 + 1), before_turn=look)
+    # What is there before the run is none of its doing, and to look at a million objects takes a second.
+    gc.collect()
+    gc.freeze()
+    try:
+        run(subject, tiny, recipe=replace(RECIPE, epochs=_LOOKS[-1] // 3 + 1), before_turn=look)
+    finally:
+        gc.unfreeze()
     tensors, held, state = (later - first for first, later in zip(*(looks[done] for done in _LOOKS), strict=True))
     updates = f"{_LOOKS[-1] - _LOOKS[0]} more updates"
     if tensors > _LEAKED_TENSORS:

@@ -11,7 +11,7 @@ import torch
 from bench.cost import Cost
 from bench.data.encode import BatchOrder, Encoded, TokenBatchOrder
 from bench.rewriter import Rewriter
-from bench.rewriting.training_sets import Rewritten, TrainingSet
+from bench.rewriting.training_sets import RewrittenSets, TrainingSet
 from bench.settings import Recipe
 from bench.strategy import Batch, View
 
@@ -19,7 +19,7 @@ from bench.strategy import Batch, View
 class Texts(Protocol):
     """Where rewritten training sets come from: workers and their cache, in a run."""
 
-    def rewritten(self, rewriter: Rewriter, edition: int) -> Rewritten:
+    def rewritten(self, rewriter: Rewriter, edition: int) -> RewrittenSets:
         """Return the training sets that ``rewriter`` makes for ``edition``, with what that cost."""
 
 

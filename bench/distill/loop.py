@@ -31,6 +31,8 @@ from bench.strategy import Batch, Models, Step, Strategy, View
 # Counted up when the loop or its batches come to other numbers, so that what earlier ones trained is not taken from
 # the cache for theirs.
 EDITION = 2
+# A strategy may train its adversary before the student's first update, but not for longer than the student's own.
+_ADVERSARY_IN_A_ROW = 1000
 # Losses are looked at this many updates late, so that a GPU is not made to wait for every one of them.
 _LOOK_EVERY = 10
 
@@ -109,7 +111,7 @@ def distil(
             student.load_state_dict(state)
             feed.load_state_dict(state["feed"])
             best, outcome.curve, outcome.resumed = Best(**state["best"]), state["curve"], state["resumed"] + 1
-        last_saved = cost.train_seconds
+        last_saved, in_a_row = cost.train_seconds, 0
         observer.update(trains, cost.student_updates, total)
         while (done := cost.student_updates) < total:
             objective = student.objective(done / total)
@@ -120,12 +122,19 @@ def distil(
             epoch = None if objective.labels_only else done // per_epoch
             with cost.timed(turn):
                 if turn == "adversary":
+                    in_a_row += 1
+                    if in_a_row > max(_ADVERSARY_IN_A_ROW, total):
+                        raise BenchError(
+                            f"{type(strategy).__name__}.turn() returned 'adversary' {in_a_row:,} times in a row, with "
+                            f"{done:,} of the student's {total:,} updates made: return 'student' in its turn"
+                        )
                     batch = feed.batch(adversary_batches[cost.adversary_updates], epoch)
                     start_stream(models.accelerator.device, seed, "adversary", cost.adversary_updates)
                     loss = strategy.fit_adversary(batch, models)
                     cost.adversary_updates += 1
                     losses.add(turn, cost.adversary_updates, batch, loss, done)
                 else:
+                    in_a_row = 0
                     batch = feed.batch(student_batches[done], epoch)
                     loss = student.update(batch, objective, recipe.lr * learning_rate(done, total, recipe.warmup))
                     cost.student_updates += 1

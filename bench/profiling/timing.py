@@ -19,7 +19,7 @@ from bench.distill.feed import Feed
 from bench.distill.loop import StudentUpdates, prepare
 from bench.models.inputs import Inputs, Role
 from bench.rewriter import Rewriter
-from bench.rewriting.training_sets import Rewritten, TrainingSet
+from bench.rewriting.training_sets import RewrittenSets, TrainingSet
 from bench.settings import Recipe
 from bench.spec import StrategySpec
 from bench.strategy import Batch, Models
@@ -100,9 +100,9 @@ class _UnchangedTexts:
     train: Encoded
     logits: np.ndarray
 
-    def rewritten(self, rewriter: Rewriter, edition: int) -> Rewritten:
+    def rewritten(self, rewriter: Rewriter, edition: int) -> RewrittenSets:
         forms = rewriter.forms
-        return Rewritten([TrainingSet(self.train, self.logits, 1 / forms)] * forms)
+        return RewrittenSets([TrainingSet(self.train, self.logits, 1 / forms)] * forms)
 
 
 class TimedUpdates:

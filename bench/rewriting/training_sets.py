@@ -74,7 +74,7 @@ def training_sets(
 
 
 @dataclass
-class Rewritten:
+class RewrittenSets:
     """The training sets of one rewriter and edition. ``seconds`` are what making their texts took, now or before."""
 
     sets: list[TrainingSet]
@@ -118,7 +118,7 @@ class RewrittenTexts:
     epochs: int = 1
     corpus: Callable[[], Corpus] = lambda: Corpus(())
 
-    def rewritten(self, rewriter: Rewriter, edition: int) -> Rewritten:
+    def rewritten(self, rewriter: Rewriter, edition: int) -> RewrittenSets:
         """Return the training sets that ``rewriter`` makes for ``edition``."""
         maker = rewriter.at(edition)
         texts = rewrite_all(
@@ -136,7 +136,7 @@ class RewrittenTexts:
         sets = training_sets(self.rows, texts.forms, self.encode, self.teacher_logits)
         counts = Counter(texts.outcomes)
         counts.update(rows=len(self.rows), forms=len(self.rows) * len(sets), failed=len(texts.failed))
-        return Rewritten(sets, texts.work_seconds, texts.queries, counts)
+        return RewrittenSets(sets, texts.work_seconds, texts.queries, counts)
 
     def _ahead(self, rewriter: Rewriter, edition: int) -> list[int]:
         """Return the editions that come after ``edition`` and can be made now: none that depend on the student then."""

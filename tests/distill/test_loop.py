@@ -28,7 +28,7 @@ from bench.models.inputs import accepted
 from bench.models.load import content_hash
 from bench.models.streams import stream_seed
 from bench.rewriter import Rewriter
-from bench.rewriting.training_sets import Rewritten, TrainingSet
+from bench.rewriting.training_sets import RewrittenSets, TrainingSet
 from bench.settings import Recipe
 from bench.strategy import Strategy, View
 from strategies.finetune import Finetune
@@ -413,6 +413,21 @@ def test_the_adversary_s_loss_is_watched_too():
         train(make_models(), DivergingAdversary())
 
 
+def test_an_adversary_that_never_lets_the_student_have_its_turn_is_stopped():
+    @dataclass
+    class Greedy(Strategy):
+        def turn(self, step):
+            return "adversary" if step.student == 3 else "student"
+
+        def fit_adversary(self, batch, models):
+            return torch.tensor(0.0)
+
+    models = make_models()
+    with pytest.raises(BenchError, match=r"Greedy.turn\(\) returned 'adversary' 1,001 times in a row, with 3 of the"):
+        train(models, Greedy())
+    assert models.cost.adversary_updates == 1000
+
+
 # --- views
 
 
@@ -553,7 +568,7 @@ class Texts:
 
     def rewritten(self, rewriter, edition):
         self.asked.append(edition)
-        return Rewritten(self.sets, seconds=2.0, queries=7)
+        return RewrittenSets(self.sets, seconds=2.0, queries=7)
 
 
 @pytest.mark.parametrize(("refresh", "editions"), [(0, [0]), (1, [0, 1, 2]), (2, [0, 2])])
@@ -754,7 +769,7 @@ def test_rewrites_made_with_an_earlier_student_are_resumed_not_made_again(tmp_pa
         class OfTheStudent:
             def rewritten(self, rewriter, edition):
                 shift = int(abs(float(next(models.student.parameters()).detach().sum())) * 1e4) % 7
-                return Rewritten([TrainingSet(rows(40, seed=shift), None)])
+                return RewrittenSets([TrainingSet(rows(40, seed=shift), None)])
 
         train(models, FollowsTheStudent(), recipe, texts=OfTheStudent(), teacher_logits=logits, **more)
 
