@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import time
 import uuid
 from collections.abc import Collection, Iterator
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data.tasks import Task
-from bench.files import digest, whole_file, write_json
+from bench.files import digest, set_aside, whole_file, write_json
 from bench.observer import Observer
 from bench.rewriting.job import RowResult
 
@@ -49,10 +47,10 @@ class Store:
             try:
                 rows = self._rows(part)
             except (pa.ArrowException, OSError, ValueError) as error:
-                with contextlib.suppress(OSError):
-                    os.replace(part, part.with_suffix(".corrupt"))
                 reason = " ".join(str(error).split())
-                self._observer.note(f"damaged rewrites set aside, to be made again: {part} ({reason:.200})")
+                self._observer.note(
+                    f"damaged, set aside as {set_aside(part)} and to be made anew: {part} ({reason:.200})"
+                )
                 continue
             # Where two processes rewrote one row and only one succeeded, that counts.
             results |= {

@@ -78,10 +78,10 @@ def test_a_damaged_part_is_set_aside_by_name_and_its_rows_made_again(create, tmp
     healed = rewrite_all(strategy, examples, CONTEXT, cache=tmp_path, observer=(watch := Watch()))
     assert (healed.forms, healed.cached, healed.failed) == (before.forms, 4, {})
     assert calls(log)[0].keys() == {example.texts[0] for example in examples[4:]}
-    assert [note.startswith(f"damaged rewrites set aside, to be made again: {part} (") for note in watch.notes] == [
-        True
-    ]
-    assert part.with_suffix(".corrupt").exists()
+    aside = part.with_name(f"{part.name}.corrupt-1")
+    (note,) = watch.notes
+    assert note.startswith(f"damaged, set aside as {aside} and to be made anew: {part} (")
+    assert aside.exists()
     again = rewrite_all(strategy, examples, CONTEXT, cache=tmp_path, observer=(quiet := Watch()))
     assert (again.forms, again.cached, quiet.notes) == (before.forms, 12, [])
 
