@@ -127,7 +127,7 @@ class StrategySpec:
             return spec
         given = dial.options(share, self.name)
         if twice := [key for key in given if key in dict(self.options)]:
-            raise UsageError(f"{self.name}: strength={share:g} sets {', '.join(given)}; {twice[0]} is given besides")
+            raise UsageError(f"{self.name}: strength={share:g} sets {', '.join(given)}, so do not give {twice[0]} too")
         return spec.with_options(given)
 
     def create(self) -> Strategy:
@@ -247,7 +247,9 @@ def at_strength(specs: list[StrategySpec], share: float | None) -> tuple[list[St
         return specs, []
     without = [str(spec) for spec in specs if not spec.has_strength()]
     if len(without) == len(specs):
-        raise UsageError(f"no strength is there to set: {', '.join(without)} change no share of words or tokens")
+        raise UsageError(
+            f"there is no strength to set: no option of {', '.join(without)} says how many words or tokens change"
+        )
     changed = [spec.at_strength(share) if spec.has_strength() else spec for spec in specs]
     note = f"without a strength, and as shipped: {', '.join(without)}"
     return list(dict.fromkeys(changed)), [note] if without else []

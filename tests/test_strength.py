@@ -103,8 +103,8 @@ def test_strength_is_spelled_as_the_option_that_it_sets(asked, canonical):
         ("eda[strength=nan]", "not nan"),
         ("token-cutoff[strength=1]", "above 0 and below 1, not 1"),
         ("eda[strength=much]", "eda.strength takes a number, not 'much'"),
-        ("eda[strength=0.3,alpha=0.1]", "eda: strength=0.3 sets alpha; alpha is given besides"),
-        ("best-of-k(eda[alpha=0.2])[strength=0.3]", "eda: strength=0.3 sets alpha; alpha is given besides"),
+        ("eda[strength=0.3,alpha=0.1]", "eda: strength=0.3 sets alpha, so do not give alpha too"),
+        ("best-of-k(eda[alpha=0.2])[strength=0.3]", "eda: strength=0.3 sets alpha, so do not give alpha too"),
         ("none[strength=0.3]", "none has no strength"),
         ("best-of-k(mlm-words)[strength=2]", "at most 1, not 2"),
     ],
@@ -120,7 +120,7 @@ def test_one_strength_for_a_grid_leaves_those_without_and_names_them():
     changed, notes = at_strength(specs, 0.4)
     assert list(map(str, changed)) == ["none", "eda[alpha=0.3478]", "mate-kd[rho=0.4]+freelb"]
     assert notes == ["without a strength, and as shipped: none"]
-    with pytest.raises(UsageError, match="no strength is there to set: none"):
+    with pytest.raises(UsageError, match="there is no strength to set: no option of none says"):
         at_strength(specs[:1], 0.4)
 
 

@@ -159,7 +159,7 @@ def test_what_was_chosen_under_other_settings_is_used_and_said(tuned):
         (("run", "--strategy", "aeda", "--tasks", "wnli", "--tuned"), "aeda is not tuned on wnli; type: bench tune"),
         (("run", "--strategy", "aeda", "--tuned", "--strength", "0.3"), "--strength sets what --tuned has chosen"),
         (("run", "--strategy", "aeda", "--strength", "0.7"), "aeda.strength is the share of the words or tokens"),
-        (("run", "--strategy", "none", "--strength", "0.2"), "no strength is there to set: none"),
+        (("run", "--strategy", "none", "--strength", "0.2"), "there is no strength to set: no option of none says"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(arguments, words, results):
