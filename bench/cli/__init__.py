@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import traceback
-from typing import Any
+import sys
 
-import click
+try:
+    import difflib
+    import importlib
+    import traceback
+    from typing import Any
 
-from bench import __version__
-from bench.errors import BenchError, UsageError
+    import click
+
+    from bench import __version__
+    from bench.errors import BenchError, UsageError, printable
+except KeyboardInterrupt:  # as below, where there is no click yet to say it
+    sys.exit("Interrupted.")
 
 # verb: (where its command lives, what it does)
 VERBS = {
@@ -84,15 +89,20 @@ class Verbs(click.Group):
             return super().invoke(ctx)
         except BenchError as error:
             kind = _WrongRequest if isinstance(error, UsageError) else click.ClickException
-            raise kind(str(error)) from error
+            raise kind(_printable(str(error))) from error
         except Exception as error:
             place = _in_own_file(error)
             if place is None:
                 raise
-            raise click.ClickException(f"{place}: {type(error).__name__}: {error}") from error
+            raise click.ClickException(_printable(f"{place}: {type(error).__name__}: {error}")) from error
         except KeyboardInterrupt:
             click.echo("\nInterrupted. Issue the same command again to go on.", err=True)
             raise click.exceptions.Exit(130) from None
+
+
+def _printable(message: str) -> str:
+    """Return ``message``, in its lines, with what a file or a name may hold that a terminal would obey spelled out."""
+    return "\n".join(map(printable, message.split("\n")))
 
 
 def _in_own_file(error: Exception) -> str | None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
+from checkout import ROOT
 from click.testing import CliRunner
 
 from bench.cli import main
@@ -34,6 +39,22 @@ def test_a_wrong_request_is_refused_in_a_line(arguments, words, tmp_path, monkey
     assert done.exit_code == 2
     assert words in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_terminal_would_obey_is_spelled_out_in_an_error(tmp_path):
+    (tmp_path / "odd.tsv").write_text("\x1b[2JX\tid\nx\t0\n")
+    done = CliRunner().invoke(main, ["run", "--strategy", f"file:{tmp_path}/odd.tsv", "--tasks", "sst2"])
+    assert done.exit_code == 1
+    assert r"columns found: \x1b[2JX, id" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_an_interrupt_while_the_program_loads_is_a_line(tmp_path):
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-m", "bench", "--help"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "Interrupted.\n")
 
 
 def test_a_generator_that_is_never_trained_is_said_to_be_random(tmp_path):
