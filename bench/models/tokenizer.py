@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -26,8 +27,7 @@ def word_tokenizer(
 
     Saved under ``folder``/<hash of inputs and vocabulary>, where a second call finds it.
     """
-    split = pre_tokenizers.BertPreTokenizer()
-    counts = Counter(word for text in texts for word, _ in split.pre_tokenize_str(text.lower()))
+    counts = _frequencies(tuple(texts))
     names = [*SPECIAL.values(), *MASK.values()]
     # Ties in frequency are broken by spelling, so that the numbering is a function of the texts.
     words = sorted(counts, key=lambda word: (-counts[word], word))[: limit - len(names)]
@@ -36,7 +36,7 @@ def word_tokenizer(
     if not is_whole(home, observer or Silent()):
         core = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL["unk_token"]))
         core.normalizer = normalizers.Lowercase()
-        core.pre_tokenizer = split
+        core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         core.post_processor = processors.TemplateProcessing(
             single="[CLS] $A [SEP]",
             pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -46,3 +46,10 @@ def word_tokenizer(
         with whole_folder(home) as part:
             tokenizer.save_pretrained(part)
     return load_tokenizer(str(home))
+
+
+@lru_cache(maxsize=2)
+def _frequencies(texts: tuple[str, ...]) -> Counter[str]:
+    """Return how often each word occurs in ``texts``, counted once where several commands run in one process."""
+    split = pre_tokenizers.BertPreTokenizer()
+    return Counter(word for text in texts for word, _ in split.pre_tokenize_str(text.lower()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from types import MappingProxyType
 
 from bench.data.mini.suite import TASKS, VERSION, generate, sizes
@@ -42,11 +43,7 @@ class MiniSource:
     def fingerprint(self, task: str) -> str:
         """Return 16 hex digits of the generator's version, the seed and every row of ``task``."""
         self._known(task)
-        digest = hashlib.sha256(f"mini {VERSION} {self.seed} {task}\n".encode())
-        for split, rows in generate(task, self.seed).items():
-            content = "\n".join("\t".join((*row.texts, str(row.label))) for row in rows)
-            digest.update(f"{split}\n{content}\n".encode())
-        return digest.hexdigest()[:16]
+        return _fingerprint(task, self.seed)
 
     def count(self, task: str) -> dict[str, int]:
         """Return the number of rows of every split of ``task``."""
@@ -57,3 +54,12 @@ class MiniSource:
         if task not in self.tasks:
             raise unknown("task", task, self.tasks)
         return self.tasks[task]
+
+
+@cache
+def _fingerprint(task: str, seed: int) -> str:
+    digest = hashlib.sha256(f"mini {VERSION} {seed} {task}\n".encode())
+    for split, rows in generate(task, seed).items():
+        content = "\n".join("\t".join((*row.texts, str(row.label))) for row in rows)
+        digest.update(f"{split}\n{content}\n".encode())
+    return digest.hexdigest()[:16]
