@@ -18,6 +18,10 @@ if (ROOT.parent / "nltk_data").is_dir():
     os.environ.setdefault("NLTK_DATA", str(ROOT.parent / "nltk_data"))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "texts_alone: the release of transformers has no say in it (see tox.ini)")
+
+
 @pytest.fixture(scope="session")
 def glue_dir() -> Path:
     """The folder of the real GLUE files: BENCH_GLUE_DIR, or ``glue`` beside the repository."""

@@ -88,7 +88,7 @@ def test_the_citation_is_of_this_version():
 
 
 def test_the_readme_tests_as_ci_does():
-    command = re.search(r"tox run -e [\w,]+", (ROOT / ".ci" / "run").read_text("utf-8"))
+    command = re.search(r"tox run-parallel -p 2 -e [\w,]+", (ROOT / ".ci" / "run").read_text("utf-8"))
     assert command is not None
     assert f"\n{command[0]}\n" in (ROOT / "README.md").read_text("utf-8")
 

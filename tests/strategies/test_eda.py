@@ -19,6 +19,7 @@ from strategies.eda import EDA
 from strategies.wordnet import senses, wordnet
 from strategies.words import Words
 
+pytestmark = pytest.mark.texts_alone
 KNOWN = {f"k{i}": (f"s{i}-one", f"s{i} two") for i in range(10)}
 TEXT = " ".join([*KNOWN, *(f"u{i}" for i in range(10))])
 

@@ -15,6 +15,7 @@ from bench.spec import StrategySpec
 from strategies.aeda import AEDA, MARKS
 from strategies.words import STOP_WORDS, Words, core, in_place_of
 
+pytestmark = pytest.mark.texts_alone
 ODD = [
     "one",
     "  two  words ",
