@@ -79,8 +79,9 @@ def test_the_wheel_names_its_version_licence_and_command(wheel):
 
 def test_the_extra_all_is_all_extras_for_users():
     extras = read_toml(ROOT / "pyproject.toml")["project"]["optional-dependencies"]
-    assert set(extras["all"]) == {*extras["textattack"], *extras["nlpaug"], *extras["llm"]}
-    assert set(extras) == {"all", "docs", "test", "textattack", "nlpaug", "llm"}
+    users = ("textattack", "nlpaug", "llm", "report")
+    assert set(extras["all"]) == {library for extra in users for library in extras[extra]}
+    assert set(extras) == {"all", "docs", "test", *users}
 
 
 def test_the_citation_is_of_this_version():

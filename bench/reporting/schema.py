@@ -14,6 +14,8 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, Meta(ge=0, le=1e10)]
 # Sums of rounded numbers may come out beside their bounds by a little.
 Share = Annotated[float, Meta(ge=0, le=1.0001)]
+# A metric's value, of a model or of a constant answer.
+Score = Annotated[float, Meta(ge=-1.0001, le=1.0001)]
 Cosine = Annotated[float, Meta(ge=-1.0001, le=1.0001)]
 Amount = Annotated[float, Meta(ge=-1e-4, le=1e10)]
 
@@ -49,10 +51,10 @@ class DataSection(Struct):
 class TeacherSection(Struct):
     """The frozen teacher; null where a strategy does without."""
 
-    dev: float | None = None  # its main metric on dev
-    constant: float | None = None  # what the best constant answer scores there
+    dev: Score | None = None  # its main metric on dev
+    constant: Score | None = None  # what the best constant answer scores there
     standard_error: Amount = 0.0  # of its gain over that
-    majority: float | None = None  # in older records: what always answering train's most frequent class scores on dev
+    majority: Score | None = None  # in older records: what always answering train's most frequent class scores on dev
     metric: str = ""  # the task's main metric
     hash: str = ""  # digest of its weights
     seconds: Seconds | None = None  # what fine-tuning it took; null where it was given
@@ -156,7 +158,7 @@ class TextQuality(Struct):
 class Checks(Struct):
     """What shows that a score means nothing."""
 
-    constant: float | None = None  # what the best constant answer scores on the rows that the main score is over
+    constant: Score | None = None  # what the best constant answer scores on the rows that the main score is over
     most_predicted: Share | None = None  # share of these rows that get the student's most frequent answer
     dev_in_train: Count | None = None  # dev rows whose texts are also a training row's
 
@@ -184,8 +186,8 @@ class TunedSection(Struct, frozen=True):
     training_seeds: tuple[Count, ...]  # seeds that every trial was trained with
     metric: str  # the task's main metric
     held_out: Count  # rows held out of train that the trials were scored on
-    score: float  # mean over the seeds of the trial that scored best
-    as_shipped: float | None  # the same of the strategy as it was asked for; null where that failed
+    score: Score  # mean over the seeds of the trial that scored best
+    as_shipped: Score | None  # the same of the strategy as it was asked for; null where that failed
 
 
 class Record(Struct, kw_only=True, tag_field="status"):

@@ -254,7 +254,7 @@ BAD_ROWS = {
     "many keys": ("jsonl", json.dumps(dict.fromkeys(map(str, range(9000)))) + "\n", "column 'text' is missing"),
     "a long label": ("tsv", "text\trating\na\t" + "b" * 100_000 + "\n", "'b+ … b+' is not allowed; allowed: bad, good"),
     "carriage returns": ("tsv", "text\trating\r" + "fine\tgood\r" * 9000, "end in carriage returns alone"),
-    "nothing": ("jsonl", "\n\n", "train.jsonl is empty"),
+    "nothing": ("jsonl", "\n\n", "rows.jsonl is empty"),
     "many columns": ("csv", ",".join(map(str, range(9000))) + "\n1,2\n", "csv:2: 2 columns, but 9000 expected"),
 }
 

@@ -13,6 +13,7 @@ from made_records import run
 from bench.cli import main
 from bench.files import write_json
 from bench.reporting.records import run_folder, set_aside
+from bench.reporting.schema import record_of
 
 WRONG = (
     *(None, True, False, 0, -1, -5, 7, 0.5, -0.5, 1e308, -1e308, 10**400, 2**63, "", "x", "0.5", "nan", "2025-01-01"),
@@ -41,6 +42,18 @@ def whole_record():
         tuned={**SEARCH, "score": 0.7, "as_shipped": None},
         cost={"attack_queries": 3, "rewritten": {"rows": 9}, "seconds": {"student": 1.5}},
     )
+
+
+@pytest.mark.parametrize(
+    "section",
+    [{"teacher": {"dev": 1e308}}, {"checks": {"constant": -1e308}}, {"tuned": {**SEARCH, "score": 1e308}}],
+    ids=["teacher", "constant", "search"],
+)
+def test_a_score_that_no_metric_can_be_makes_no_record(section):
+    # Three seeds of it would be a sum that no number holds.
+    tuned = {"tuned": section["tuned"] | {"as_shipped": None}} if "tuned" in section else section
+    with pytest.raises(ValueError, match="Expected `float` [<>]= -?1.0001"):
+        record_of(run(**tuned))
 
 
 def places(tree, path=()):
