@@ -66,12 +66,23 @@ class HubSource:
         from huggingface_hub.errors import HTTPError
 
         try:
+            if (why := self._out_of_reach(task)) is not None:
+                raise OSError(why)
             return load_dataset(self.dataset, task)
         except (OSError, ValueError, DatasetsError, HTTPError) as error:
             raise BenchError(
                 f"cannot get {task} of {self.dataset} from the hub: {error}; "
                 "read GLUE from a folder with --data-dir DIR, or use the embedded suite with --preset mini"
             ) from error
+
+    def _out_of_reach(self, task: str) -> str | None:
+        """Return why the hub, which has to be asked for ``task``, cannot be: the library itself tries for 15 s."""
+        from datasets import config
+
+        from bench.models.hub import unreachable
+
+        there = Path(config.HF_DATASETS_CACHE, self.dataset.replace("/", "___"), task)
+        return None if config.HF_HUB_OFFLINE or Path(self.dataset).is_dir() or there.is_dir() else unreachable()
 
 
 def read_saved(folder: Path) -> Mapping[str, Any]:

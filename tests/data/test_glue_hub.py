@@ -148,6 +148,17 @@ def test_offline_says_what_to_do(tmp_path, monkeypatch):
         HubSource().load("rte")
 
 
+def test_a_hub_that_does_not_answer_is_not_asked_again_and_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("bench.models.hub.unreachable", lambda: "https://hub does not answer: no route to host")
+    monkeypatch.setattr(datasets, "load_dataset", lambda *asked: asked)
+    with pytest.raises(BenchError, match=r"cannot get rte .*: https://hub does not answer: no route .*--data-dir DIR"):
+        HubSource().load("rte")
+    (tmp_path / "nyu-mll___glue" / "rte").mkdir(parents=True)
+    assert HubSource()._dataset("rte") == ("nyu-mll/glue", "rte")  # what is in the cache is left to the library
+
+
 @pytest.mark.parametrize("content", ["[1]", '{"splits": 3}', "", "{}"])
 def test_a_saved_data_set_of_another_shape_is_said_in_a_line(tmp_path, content):
     (tmp_path / "RTE").mkdir()

@@ -3,13 +3,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+import time
 
 import numpy as np
 import pytest
 
 from bench.data.tasks import GLUE
 from bench.evaluation import text_quality as module
-from bench.evaluation.text_quality import GROUP, label_quality, similarity, teacher_stddev, text_quality
+from bench.evaluation.text_quality import GROUP, MOST_WORDS, label_quality, similarity, teacher_stddev, text_quality
 from bench.models.sentences import embed, sentence_encoder
 
 BEFORE = [("a b c d",), ("a b",), ("x y",)]
@@ -51,6 +52,16 @@ def test_pairs_count_the_words_of_both_texts_and_do_not_run_into_each_other():
     assert found["dev_overlap"] == 0
     # ("b", "c") is no pair of neighbours: of two pairs, which are the same, half are different.
     assert text_quality([("a b", "a b")], [[("a b", "a b")]])["distinct_2"] == 1 / 2
+
+
+def test_of_a_huge_text_the_first_words_are_compared():
+    words = [f"w{n}" for n in range(400_000)]
+    start = time.process_time()
+    # Every other word of the first 5,000 is another; of the rest, all.
+    new = [word if n % 2 and n < MOST_WORDS else f"{word}!" for n, word in enumerate(words)]
+    found = text_quality([(" ".join(words),)], [[(" ".join(new),)]])
+    assert found["word_edit_rate"] == 1 / 2
+    assert time.process_time() - start < 30  # comparing all takes minutes
 
 
 def test_empty_texts_divide_by_nothing():
