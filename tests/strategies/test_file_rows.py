@@ -190,6 +190,7 @@ def test_it_is_spelled_pickled_and_documented(table):
     assert "file:PATH" in [row["name"] for row in listed]
 
 
+@pytest.mark.usefixtures("on_pairs")
 @pytest.mark.parametrize("options", ["", "[id=none]"])
 def test_it_passes_every_check(table, tmp_path, options):
     for task in TASKS:

@@ -178,6 +178,7 @@ def test_a_training_that_was_done_is_not_done_again(lm, tmp_path):
     assert len(notes.notes) == told
 
 
+@pytest.mark.usefixtures("on_pairs")
 def test_it_passes_every_check(lm):
     findings = list(suite.examine(StrategySpec.parse(f"gal[model={lm},passes=0,most=24,rows=4]")))
     assert {one.check: one.detail for one in findings if one.outcome == "failed"} == {}

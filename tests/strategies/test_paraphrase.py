@@ -391,6 +391,7 @@ def test_a_model_run_here_answers_each_text_by_itself(model, tmp_path):
     assert ask.notes == []
 
 
+@pytest.mark.usefixtures("on_pairs")
 @pytest.mark.parametrize("model", ["causal"], indirect=True)
 def test_it_passes_every_check(model):
     findings = list(suite.examine(StrategySpec.parse(f"llm:paraphrase[model={model},answer_tokens=6]")))
