@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _WIDE = 400
 """Pairs from which on Holm's first step asks for a smaller p than ``RESAMPLES`` flips can give."""
 
-COLUMNS = ("strategy", "other", "n_tasks", "n_cells", "gain", "low", "high", "p", "p_holm", "verdict")
+COLUMNS = ("strategy", "other", "n_tasks", "n_cells", "gain", "low", "high", "se", "df", "p", "p_holm", "verdict")
 
 
 def pairwise(lines: Mapping[Any, Mapping[str, Students]]) -> pd.DataFrame:
@@ -46,6 +46,8 @@ def pairwise(lines: Mapping[Any, Mapping[str, Students]]) -> pd.DataFrame:
                 "gain": whole.gain,
                 "low": whole.low,
                 "high": whole.high,
+                "se": whole.se,
+                "df": whole.df,
                 "seeds": seeds_in_words([len(found.cells) for found in gains]),
             }
         )

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 # fmt: off
 COLUMNS = (
-    "strategy", "base", "n_tasks", "n_cells", "gain", "gain_low", "gain_high", "gain_about", "tau", "i2",
-    "prediction_low", "prediction_high", "plain_gain", "standard_gain", "standard_low", "standard_high", "p", "p_holm",
-    "smallest_p", "detectable", "verdict", "won", "won_low", "won_high", "improvability", "passes_ratio", "cost_ratio",
-    "on_front", "mean", "tasks", "same_tasks", "same_seeds",
+    "strategy", "base", "n_tasks", "n_cells", "gain", "gain_low", "gain_high", "gain_se", "gain_df", "gain_about",
+    "tau", "i2", "prediction_low", "prediction_high", "plain_gain", "standard_gain", "standard_low", "standard_high",
+    "p", "p_holm", "smallest_p", "detectable", "verdict", "won", "won_low", "won_high", "improvability",
+    "passes_ratio", "cost_ratio", "on_front", "mean", "tasks", "same_tasks", "same_seeds",
 )
 # fmt: on
 
@@ -79,6 +79,8 @@ def _over_tasks(pairs: Sequence[tuple[Row, Gain]], cells: Sequence[float]) -> Ro
         "gain": plain if math.isnan(found.gain) else found.gain,
         "gain_low": found.low,
         "gain_high": found.high,
+        "gain_se": found.se,
+        "gain_df": found.df,
         "gain_about": found.about,
         "tau": found.tau,
         "i2": found.i2,

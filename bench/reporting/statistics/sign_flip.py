@@ -61,11 +61,14 @@ def smallest_p(cells: int, resamples: int = RESAMPLES) -> float:
 
 
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return p adjusted for all that are there (Holm); NaN stays NaN and counts for nothing."""
-    from statsmodels.stats.multitest import multipletests
+    """Return p adjusted for all that are there (Holm 1979); NaN stays NaN and counts for nothing.
 
+    As statsmodels' ``multipletests(method="holm")``, which collects garbage at every call: a tenth of a second for
+    each strategy of a field.
+    """
     adjusted = np.array(p, float)
-    there = ~np.isnan(adjusted)
-    if there.any():
-        adjusted[there] = multipletests(adjusted[there], method="holm")[1]
+    there = np.flatnonzero(~np.isnan(adjusted))
+    order = there[np.argsort(adjusted[there], kind="stable")]
+    steps = adjusted[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(order) else steps
     return adjusted

@@ -1,0 +1,108 @@
+"""Gains over tasks, against arithmetic done by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from bench.reporting.statistics.over_tasks import combine, improvability, on_front, won
+from bench.reporting.statistics.verdict import detectable, seeds_in_words, verdict
+
+T_1, T_2, T_8 = 12.706205, 4.302653, 2.306004  # t quantiles 0.975
+
+
+def test_equal_errors_make_the_plain_average():
+    # Gains 0, 2, 4 points, errors of 1: their variance is 4 = 1 + tau², so tau is √3 and the standard error √(4/3).
+    found = combine([0.0, 0.02, 0.04], [0.01] * 3, [4] * 3)
+    assert found.gain == pytest.approx(0.02)
+    assert found.tau == pytest.approx(0.01 * 3**0.5, rel=1e-4)
+    assert found.high - found.gain == pytest.approx(T_2 * 0.01 * (4 / 3) ** 0.5, rel=1e-4)
+    assert found.prediction_high - found.gain == pytest.approx(T_1 * 0.01 * (3 + 4 / 3) ** 0.5, rel=1e-4)
+    # Q = (4 + 0 + 4) / 1 = 8 on 2 degrees of freedom: I² = 1 - 2/8.
+    assert found.i2 == pytest.approx(0.75)
+    assert found.about == "tasks like these"
+
+
+def test_an_exact_task_weighs_more():
+    # No more spread than errors: weights 1, 1/4 and 1/4 of errors 1, 2 and 2. (1 + 3/4 - 1/4) / 1.5 = 1.
+    found = combine([0.01, 0.03, -0.01], [0.01, 0.02, 0.02], [9] * 3)
+    assert found.tau == 0
+    assert found.gain == pytest.approx((0.01 + 0.03 / 4 - 0.01 / 4) / 1.5)
+
+
+@pytest.mark.parametrize("gain", [0.01, 0.0])
+def test_equal_gains_keep_the_width_of_their_errors(gain):
+    """The trap: their spread is 0, and tau² by DerSimonian and Laird's formula is below it."""
+    found = combine([gain] * 9, [0.03] * 9, [4] * 9)
+    assert (found.tau, found.i2) == (0, 0)
+    assert found.gain == pytest.approx(gain)
+    assert found.high - found.gain == pytest.approx(T_8 * 0.03 / 9**0.5, rel=1e-6)
+
+
+def test_two_tasks_are_about_themselves():
+    # Errors 3 and 4 points: the average has √(9 + 16) / 2 = 2.5; Satterthwaite: 25² / (81/4 + 256/4) = 7.418.
+    found = combine([0.01, 0.03], [0.03, 0.04], [4, 4])
+    assert (found.gain, found.about) == (pytest.approx(0.02), "these tasks")
+    assert found.se == pytest.approx(0.025)
+    assert found.df == pytest.approx(625 / (337 / 4))
+    assert math.isnan(found.tau)
+
+
+def test_tasks_without_an_interval_are_left_out():
+    assert combine([0.01, 0.5], [0.02, math.nan], [5, math.nan]).gain == 0.01
+    assert math.isnan(combine([0.5], [math.nan], [math.nan]).gain)
+    assert math.isnan(combine([], [], []).gain)
+
+
+def test_cells_won():
+    # Wilson at 3 of 4 with z = 1.96: (0.75 + z²/8 ± z √(0.1875/4 + z²/64)) / (1 + z²/4).
+    share, low, high = won([0.1, 0.2, -0.1, 0.0, 0.0, 0.3, 0.1, 0.1])
+    z = 1.959964
+    centre, half = 0.75 + z**2 / 16, z * (0.1875 / 8 + z**2 / 256) ** 0.5
+    assert share == 6 / 8
+    assert (low, high) == pytest.approx(((centre - half) / (1 + z**2 / 8), (centre + half) / (1 + z**2 / 8)), rel=1e-6)
+    assert np.isnan(won([])).all()
+
+
+def test_improvability_is_the_share_of_the_error():
+    assert improvability(0.8, 0.9) == pytest.approx(0.5)
+    assert improvability(-0.25, 0.5) == pytest.approx(0.6)  # Matthews
+    assert improvability(1.0, 1.0) == 0
+
+
+def test_the_front():
+    costs, gains = [1, 2, 2, 3, math.nan, 4], [0.0, 0.1, 0.05, 0.1, 0.9, math.nan]
+    assert on_front(costs, gains).tolist() == [True, True, False, False, False, False]
+    assert on_front([1, 1], [0.1, 0.1]).tolist() == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("p", "smallest", "low", "high", "said"),
+    [
+        (0.04, 0.01, 0.001, 0.02, "better"),
+        (0.04, 0.01, -0.02, -0.001, "worse"),
+        (0.04, 0.01, -0.001, 0.02, "not distinguishable"),  # the rows do not bear it
+        (0.06, 0.01, 0.001, 0.02, "not distinguishable"),
+        (0.06, 0.06, 0.001, 0.02, "cannot tell with 5 seeds"),
+        (0.01, 0.01, math.nan, math.nan, "cannot tell with 5 seeds"),
+        (math.nan, math.nan, math.nan, math.nan, "cannot tell with 5 seeds"),
+    ],
+)
+def test_verdicts(p, smallest, low, high, said):
+    assert verdict(p, smallest, low, high, "5 seeds") == said
+
+
+def test_seeds_in_words():
+    assert [seeds_in_words(counts) for counts in ([1, 1], [3], [1, 5], [])] == [
+        "1 seed",
+        "3 seeds",
+        "1 to 5 seeds",
+        "0 seeds",
+    ]
+
+
+def test_what_would_have_been_detected():
+    # t_0.975 and t_0.8 at 8 degrees of freedom.
+    assert detectable(0.01, 8) == pytest.approx(0.01 * (T_8 + 0.888890), rel=1e-5)
