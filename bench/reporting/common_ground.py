@@ -46,7 +46,7 @@ def _single(values: Any) -> Any:
 def caveats(rows: Sequence[Row], strategies: Sequence[Mapping[str, Any]], baseline: str) -> Iterator[str]:
     """Yield what a reader of the intervals and verdicts must know, a line each."""
     main = [row for row in rows if row["main"] and row["strategy"] != baseline]
-    if rows and not any(row["comparable"] for row in rows):
+    if rows and not any(row["comparable"] and row["strategy"] == baseline for row in rows):
         yield f"no run of the baseline {baseline}: there are no gains; run it, or name another baseline"
         return
     apart = [row for row in main if row["comparable"] and not row["n_paired"]]

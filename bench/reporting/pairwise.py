@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.reporting.statistics.over_tasks import combine
 from bench.reporting.statistics.sign_flip import RESAMPLES, holm, sign_flips, smallest_p
 from bench.reporting.statistics.verdict import BETTER, WORSE, seeds_in_words, verdict
@@ -17,7 +19,12 @@ if TYPE_CHECKING:
 _WIDE = 400
 """Pairs from which on Holm's first step asks for a smaller p than ``RESAMPLES`` flips can give."""
 
-COLUMNS = ("strategy", "other", "n_tasks", "n_cells", "gain", "low", "high", "se", "df", "p", "p_holm", "verdict")
+# fmt: off
+COLUMNS = (
+    "strategy", "other", "n_tasks", "n_cells", "gain", "low", "high", "se", "df", "p", "p_interval", "p_holm",
+    "verdict",
+)
+# fmt: on
 
 
 def pairwise(lines: Mapping[Any, Mapping[str, Students]]) -> pd.DataFrame:
@@ -48,12 +55,14 @@ def pairwise(lines: Mapping[Any, Mapping[str, Students]]) -> pd.DataFrame:
                 "high": whole.high,
                 "se": whole.se,
                 "df": whole.df,
+                "p_interval": whole.p,
                 "seeds": seeds_in_words([len(found.cells) for found in gains]),
             }
         )
     resamples = RESAMPLES if len(rows) <= _WIDE else 10 * RESAMPLES
     tests, least = sign_flips(cells, resamples), [smallest_p(len(one), resamples) for one in cells]
-    for row, p, adjusted, possible in zip(rows, tests, holm(tests), holm(least), strict=True):
+    both = np.fmax(tests, [row["p_interval"] for row in rows])
+    for row, p, adjusted, possible in zip(rows, tests, holm(both), holm(least), strict=True):
         row |= {"p": float(p), "p_holm": float(adjusted)}
         row["verdict"] = verdict(adjusted, possible, row["low"], row["high"], row["seeds"])
     mirrored = [

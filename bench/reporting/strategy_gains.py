@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.reporting.averages import averages
 from bench.reporting.sheet import plain_rows
 from bench.reporting.statistics.over_tasks import combine, on_front, won
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     "strategy", "base", "n_tasks", "n_cells", "gain", "gain_low", "gain_high", "gain_se", "gain_df", "gain_about",
     "tau", "i2", "prediction_low", "prediction_high", "plain_gain", "standard_gain", "standard_low", "standard_high",
-    "p", "p_holm", "smallest_p", "detectable", "verdict", "won", "won_low", "won_high", "improvability",
+    "p", "p_interval", "p_holm", "smallest_p", "detectable", "verdict", "won", "won_low", "won_high", "improvability",
     "passes_ratio", "cost_ratio", "on_front", "mean", "tasks", "same_tasks", "same_seeds",
 )
 # fmt: on
@@ -35,10 +37,11 @@ def overall(
     ``frame`` is the leaderboard, ``rows`` the same with what ``task_gains.complete`` puts there. ``gain`` to
     ``prediction_high`` are the meta-analysis (``gain_about`` says of which tasks its interval speaks), ``plain_gain``
     the plain average, which is ``gain`` too where no task has an interval; ``standard_gain`` is the meta-analysis in
-    standard deviations. ``p`` is of one sign-flip test over all (task, seed) cells, ``p_holm`` Holm's over the
-    strategies, ``smallest_p`` what the set-up could have reached, ``detectable`` the smallest gain that the interval
-    would have told from zero with 80 % power, NaN where the set-up cannot tell. ``on_front``: no other strategy on
-    the baseline's tasks gains as much with fewer passes.
+    standard deviations. ``p`` is of one sign-flip test over all (task, seed) cells, ``p_interval`` the interval's,
+    ``p_holm`` the larger of both after Holm over the strategies, ``smallest_p`` what the test could have reached in
+    this set-up, ``detectable`` the smallest gain that the interval would have told from zero with 80 % power, NaN
+    where the set-up cannot tell. ``on_front``: no other strategy on the baseline's tasks gains as much with fewer
+    passes.
     """
     means: dict[str, Row] = {}
     for mean in plain_rows(averages(frame)) if len(frame) else []:
@@ -59,7 +62,8 @@ def overall(
             | {key: _mean([row.get(key) for row in counted]) for key in ("passes_ratio", "improvability")}
         )
     tests, least = sign_flips(cells), [smallest_p(len(one)) for one in cells]
-    columns = zip(table, tests, holm(tests), least, holm(least), seeds, strict=True)
+    both = np.fmax(tests, [row["p_interval"] for row in table])
+    columns = zip(table, tests, holm(both), least, holm(least), seeds, strict=True)
     for row, p, adjusted, smallest, possible, counts in columns:
         row |= {"p": float(p), "p_holm": float(adjusted), "smallest_p": smallest}
         told = verdict(adjusted, possible, row["gain_low"], row["gain_high"], seeds_in_words(counts))
@@ -82,6 +86,7 @@ def _over_tasks(pairs: Sequence[tuple[Row, Gain]], cells: Sequence[float]) -> Ro
         "gain_se": found.se,
         "gain_df": found.df,
         "gain_about": found.about,
+        "p_interval": found.p,
         "tau": found.tau,
         "i2": found.i2,
         "prediction_low": found.prediction_low,

@@ -7,7 +7,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from bench.reporting.statistics.over_tasks import improvability
+from bench.reporting.statistics.paired import two_sided_p
 from bench.reporting.statistics.sign_flip import holm, sign_flips, smallest_p
 from bench.reporting.statistics.verdict import seeds_in_words, verdict
 from bench.reporting.students import Gain, Students, gain
@@ -22,7 +25,7 @@ Line: TypeAlias = tuple[str, str]
 # fmt: off
 COLUMNS = (
     "gain_low", "gain_high", "gain_se", "gain_df", "interval_covers", "standard_gain", "standard_se", "improvability",
-    "p", "p_holm", "smallest_p", "verdict",
+    "p", "p_interval", "p_holm", "smallest_p", "verdict",
 )
 # fmt: on
 
@@ -52,7 +55,8 @@ def complete(
     ``gain_low`` to ``gain_high`` is the 95 % interval of ``difference``, ``interval_covers`` the chance it takes in.
     ``standard_gain`` and ``standard_se`` are in standard deviations, over rows, of what a row gives to the baseline's
     score (Glass's delta): the same unit for every metric. ``p`` is of the sign-flip test over the task's own seeds,
-    ``p_holm`` Holm's over the tasks of the strategy, ``verdict`` from that and the interval.
+    ``p_interval`` the interval's, ``p_holm`` the larger of both after Holm over the tasks of the strategy, ``verdict``
+    from that.
     """
     best: dict[Line, float] = defaultdict(lambda: -math.inf)
     for row in rows:
@@ -65,18 +69,19 @@ def complete(
         row |= dict.fromkeys(COLUMNS, math.nan) | {"interval_covers": None, "p": float(p)}
         row["improvability"] = improvability(row["mean"], best[line])
         if one is not None:
-            row |= dict(
-                zip(("gain_low", "gain_high", "gain_se", "gain_df", "interval_covers"), one.interval[1:], strict=True)
-            )
+            _, low, high, se, df, covers = one.interval
+            row |= {"gain_low": low, "gain_high": high, "gain_se": se, "gain_df": df, "interval_covers": covers}
+            row["p_interval"] = two_sided_p(one.interval.gain, se, df)
             row["smallest_p"] = smallest_p(len(one.cells))
             sd = students[line][baseline].row_sd()
             if sd > 0:
-                row |= {"standard_gain": one.interval.gain / sd, "standard_se": one.interval.se / sd}
+                row |= {"standard_gain": one.interval.gain / sd, "standard_se": se / sd}
     by_strategy = defaultdict(list)
     for row in rows:
         by_strategy[row["strategy"]].append(row)
     for strategy, own in by_strategy.items():
-        adjusted, possible = (holm([row[key] for row in own]) for key in ("p", "smallest_p"))
+        both = [np.fmax(row["p"], row["p_interval"]) for row in own]
+        adjusted, possible = holm(both), holm([row["smallest_p"] for row in own])
         for row, p, least in zip(own, adjusted, possible, strict=True):
             row["p_holm"] = float(p)
             words = seeds_in_words([row["n_paired"]])

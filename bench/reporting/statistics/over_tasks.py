@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.reporting.statistics.paired import half_width
+from bench.reporting.statistics.paired import half_width, two_sided_p
 
 THESE_TASKS, TASKS_LIKE_THESE = "these tasks", "tasks like these"
 _FEWEST = 3
@@ -24,6 +24,7 @@ class Combined:
     high: float = math.nan
     se: float = math.nan
     df: float = math.nan
+    p: float = math.nan  # of no gain, two-sided, as the interval has it
     tau: float = math.nan
     i2: float = math.nan
     prediction_low: float = math.nan
@@ -35,8 +36,9 @@ def combine(gains: Sequence[float], errors: Sequence[float], dfs: Sequence[float
     """Return the gain over tasks from each task's gain, standard error and degrees of freedom.
 
     From three tasks on, a random-effects meta-analysis (Paule and Mandel's tau², the interval of Hartung, Knapp, Sidik
-    and Jonkman): about tasks like these. The interval is never narrower than the tasks' own errors allow (Röver et al.
-    2015): equal gains would else have one of no width. ``prediction_low`` to ``prediction_high`` is where a new task's
+    and Jonkman): about tasks like these. The interval is the wider of that and of the one with the tasks' own errors
+    and the normal quantile (Jackson et al. 2017): equal gains would else have one of no width. ``se`` is what t with
+    ``df`` makes the interval of. ``prediction_low`` to ``prediction_high`` is where a new task's
     gain is expected (Higgins et al. 2009, t with k - 2 degrees of freedom). One or two tasks say nothing of others:
     their plain average, with their own errors, about these tasks. Tasks without a standard error are left out.
     """
@@ -49,18 +51,22 @@ def combine(gains: Sequence[float], errors: Sequence[float], dfs: Sequence[float
         variances = (se / k) ** 2
         error, df_all = float(np.sqrt(variances.sum())), float(variances.sum() ** 2 / np.sum(variances**2 / df))
         mean, half = float(effects.mean()), half_width(error, df_all)
-        return Combined(mean, mean - half, mean + half, error, df_all, about=THESE_TASKS)
+        p = two_sided_p(mean, error, df_all)
+        return Combined(mean, mean - half, mean + half, error, df_all, p, about=THESE_TASKS)
     from statsmodels.stats.meta_analysis import combine_effects
 
     # "dl" and "chi2" leave a negative tau² as it is; "iterated" ends at zero.
     with np.errstate(divide="ignore", invalid="ignore"):  # equal gains: its own I², which is not used
         found = combine_effects(effects, se**2, method_re="iterated", use_t=True)
     mean, tau2 = float(found.mean_effect_re), float(found.tau2)
-    error = max(float(found.sd_eff_w_re_hksj), float(found.sd_eff_w_re))
-    half, wide = half_width(error, k - 1), half_width(math.hypot(math.sqrt(tau2), error), k - 2)
+    spread, own = float(found.sd_eff_w_re_hksj), float(found.sd_eff_w_re)
+    half = max(half_width(spread, k - 1), half_width(own, math.inf))
+    p = max(two_sided_p(mean, spread, k - 1), two_sided_p(mean, own, math.inf))
+    error = half / half_width(1.0, k - 1)
+    wide = half_width(math.hypot(math.sqrt(tau2), error), k - 2)
     i2 = max(0.0, 1 - (k - 1) / found.q) if found.q > 0 else 0.0
     return Combined(
-        mean, mean - half, mean + half, error, k - 1, math.sqrt(tau2), i2, mean - wide, mean + wide, TASKS_LIKE_THESE
+        mean, mean - half, mean + half, error, k - 1, p, math.sqrt(tau2), i2, mean - wide, mean + wide, TASKS_LIKE_THESE
     )
 
 

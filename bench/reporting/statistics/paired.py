@@ -115,8 +115,19 @@ def _degrees(quantile: float) -> float:
     return float(special.stdtridf((1 + LEVEL) / 2, quantile))
 
 
-def half_width(se: float, df: float, level: float = LEVEL) -> float:
-    """Return half the width of a two-sided t interval."""
+def two_sided_p(gain: float, se: float, df: float) -> float:
+    """Return the two-sided p of no gain: the level at which its t interval reaches zero. NaN without an interval."""
     from scipy import special
 
-    return float(special.stdtrit(df, (1 + level) / 2)) * se
+    if math.isnan(se):
+        return math.nan
+    distance = abs(gain) / se if se > 0 else 0.0 if gain == 0 else math.inf
+    return 2 * float(special.ndtr(-distance) if math.isinf(df) else special.stdtr(df, -distance))
+
+
+def half_width(se: float, df: float, level: float = LEVEL) -> float:
+    """Return half the width of a two-sided t interval, of a normal one for infinite ``df``."""
+    from scipy import special
+
+    tail = (1 + level) / 2
+    return float(special.ndtri(tail) if math.isinf(df) else special.stdtrit(df, tail)) * se

@@ -11,9 +11,9 @@ BETTER, WORSE, SAME, CANNOT_TELL = "better", "worse", "not distinguishable", "ca
 def verdict(p: float, smallest: float, low: float, high: float, seeds: str) -> str:
     """Return the verdict on a gain with the interval ``low`` to ``high``.
 
-    ``p`` and ``smallest``, the smallest that the set-up could have given, are both adjusted for all that is tested.
-    Better or worse takes both: the test, which holds the dev rows fixed, and the interval, which does not. ``seeds``
-    says how many there were.
+    ``p``, the larger of the sign-flip test's and the interval's, and ``smallest``, the smallest that the test could
+    have given, are both adjusted for all that is tested. Better or worse takes both: the test holds the dev rows
+    fixed, the interval does not but takes seeds and tasks for normal. ``seeds`` says how many there were.
     """
     if not smallest <= ALPHA or math.isnan(low):
         return f"{CANNOT_TELL} with {seeds}"

@@ -6,15 +6,17 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from bench.reporting.statistics.over_tasks import combine, improvability, on_front, won
 from bench.reporting.statistics.verdict import detectable, seeds_in_words, verdict
 
-T_1, T_2, T_8 = 12.706205, 4.302653, 2.306004  # t quantiles 0.975
+T_1, T_2, T_8, Z = 12.706205, 4.302653, 2.306004, 1.959964  # t and normal quantiles 0.975
 
 
 def test_equal_errors_make_the_plain_average():
-    # Gains 0, 2, 4 points, errors of 1: their variance is 4 = 1 + tau², so tau is √3 and the standard error √(4/3).
+    # Gains 0, 2, 4 points, errors of 1: their variance is 4 = 1 + tau², so tau is √3 and the standard error √(4/3),
+    # both by their spread and by 1 + tau².
     found = combine([0.0, 0.02, 0.04], [0.01] * 3, [4] * 3)
     assert found.gain == pytest.approx(0.02)
     assert found.tau == pytest.approx(0.01 * 3**0.5, rel=1e-4)
@@ -35,10 +37,12 @@ def test_an_exact_task_weighs_more():
 @pytest.mark.parametrize("gain", [0.01, 0.0])
 def test_equal_gains_keep_the_width_of_their_errors(gain):
     """The trap: their spread is 0, and tau² by DerSimonian and Laird's formula is below it."""
-    found = combine([gain] * 9, [0.03] * 9, [4] * 9)
+    found = combine([gain] * 9, [0.03] * 9, [4] * 9)  # an error of the mean of 1 point
     assert (found.tau, found.i2) == (0, 0)
     assert found.gain == pytest.approx(gain)
-    assert found.high - found.gain == pytest.approx(T_8 * 0.03 / 9**0.5, rel=1e-6)
+    assert found.high - found.gain == pytest.approx(Z * 0.01, rel=1e-6)
+    assert found.se == pytest.approx(Z * 0.01 / T_8, rel=1e-6)
+    assert found.p == pytest.approx(2 * norm.sf(gain / 0.01))
 
 
 def test_two_tasks_are_about_themselves():

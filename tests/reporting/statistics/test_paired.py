@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from simulated import World, pigeonhole
 
-from bench.reporting.statistics.paired import crossed_interval, seeds_interval
+from bench.errors import BenchError
+from bench.reporting.statistics.paired import crossed_interval, paired_interval, seeds_interval, two_sided_p
 
 T_1, T_2, T_3 = 12.706205, 4.302653, 3.182446  # t quantiles 0.975 at 1, 2 and 3 degrees of freedom
 
@@ -47,3 +49,61 @@ def test_without_predictions_the_interval_is_of_seeds():
     assert found.covers == "seeds"
     assert found.gain == pytest.approx(0.02)
     assert found.high - found.gain == pytest.approx(T_2 * 0.01 / 3**0.5)
+
+
+def test_no_p_below_the_interval():
+    # A gain of T_2 errors reaches zero at 5 %; none, with no error either, never leaves it.
+    assert two_sided_p(-T_2, 1.0, 2) == pytest.approx(0.05, rel=1e-6)
+    assert (two_sided_p(0.0, 0.0, 2), two_sided_p(0.1, 0.0, 2)) == (1, 0)
+    assert np.isnan(two_sided_p(0.1, np.nan, np.nan))
+
+
+def test_equal_gains_without_predictions_have_no_interval():
+    found = seeds_interval(np.array([0.02, 0.02, 0.02]))
+    assert found.covers == "nothing"
+    assert np.isnan([found.low, found.high, found.se]).all()
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_answers_that_are_alike_differ_by_a_row_perhaps(seeds):
+    labels = np.array([0, 1] * 50)
+    same = np.ones((seeds, 100), int)
+    assert paired_interval(same, same, labels, "accuracy").se == 1 / 100
+    # Both constant: Matthews is not defined, and independent answers would have an error of 1/√n.
+    assert paired_interval(same, same, labels, "matthews").se == 1 / 10
+    right = np.tile(labels, (seeds, 1))
+    assert paired_interval(right, right, labels, "matthews").se == 1 / 100
+
+
+def test_what_cannot_be_paired():
+    with pytest.raises(BenchError, match=r"shapes \(2, 4\) and \(3, 4\) cannot be paired"):
+        paired_interval(np.zeros((2, 4)), np.zeros((3, 4)), np.zeros(4))
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "matthews", "f1", "pearson"])
+def test_it_is_about_as_wide_as_the_crossed_bootstrap(metric):
+    rng = np.random.default_rng(3)
+    students = World(metric, seed_sd=0.04).draw(rng, 10, 300)
+    low, high = pigeonhole(*students, metric, 300, rng)
+    found = paired_interval(*students, metric)
+    assert (found.high - found.low) / (high - low) == pytest.approx(1, abs=0.2)
+    assert abs((low + high) / 2 - found.gain) < 0.2 * (high - low)
+
+
+@pytest.mark.parametrize(
+    ("metric", "rows", "seeds", "seed_sd"),
+    [
+        ("accuracy", 277, 2, 0.04),
+        ("accuracy", 277, 10, 0.012),
+        ("matthews", 277, 3, 0.04),
+        ("f1", 872, 5, 0.04),
+        ("pearson", 277, 5, 0.04),
+        ("spearman", 277, 3, 0.012),
+    ],
+)
+def test_coverage(metric, rows, seeds, seed_sd):
+    """The long version is tests/benchmarks/coverage.py; 400 repeats are within 2.2 points of the truth."""
+    world, rng = World(metric, seed_sd=seed_sd), np.random.default_rng(0)
+    truth, repeats = world.truth(), 400
+    found = [paired_interval(*world.draw(rng, seeds, rows), metric) for _ in range(repeats)]
+    assert 0.93 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.99
