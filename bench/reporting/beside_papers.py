@@ -25,6 +25,7 @@ COLUMNS = (
 )
 # fmt: on
 _AVERAGES = {"mean of nine tasks": ALL_TASKS, "mean of eight tasks": WITHOUT_WNLI}
+_OTHER_ROWS = {"mini": "generated rows, not GLUE's", "file": "rows of the user's own, not GLUE's"}
 _TOLD = 4  # tasks that are named of many
 
 
@@ -34,10 +35,10 @@ def beside(
     """Return one row per published number and result of ours on the same task by the same method; see ``COLUMNS``.
 
     ``frame`` is the leaderboard, ``means`` its averages, ``records`` what they were made of. ``paper`` and ``ours`` are
-    in points of 100, and ``difference`` is ours minus the paper's, null between two metrics or sets of tasks: across
-    other models and data, which ``differs`` says in words, it is no gain. A gain is over plain distillation there (the
-    method that is ``baseline`` here), and over the baseline here, each within its own protocol; null where one of the
-    two numbers is missing.
+    in points of 100, and ``difference`` is ours minus the paper's, null between two metrics, sets of tasks, or GLUE and
+    what is not: across other models, which ``differs`` says in words, it is no gain. A gain is over plain distillation
+    there (the method that is ``baseline`` here), and over the baseline here, each within its own protocol; null where
+    one of the two numbers is missing.
     """
     import pandas as pd
 
@@ -53,12 +54,14 @@ def beside(
     if both.empty:
         return pd.DataFrame(columns=list(COLUMNS))
     # Of one run the very metric and split of the paper, else what comes nearest.
-    both["far"] = 2 * (both["metric"] != both["metric_here"]) + (both["split"] != both["split_here"])
+    wanted = both["metric"].map(_AVERAGES).fillna(both["metric"])
+    both["far"] = 2 * (wanted != both["metric_here"]) + (both["split"] != both["split_here"])
     both = both.sort_values(["far", "main_metric"], ascending=[True, False], kind="stable")
     both = both.drop_duplicates(["number", "preset", "strategy", "setting_number"])
     both["paper"], both["paper_setting"] = both["value"], both["setting"]
     both["differs"] = [_points(row) for row in both.to_dict("records")]
-    alike = [not any(point.startswith(("tasks:", "metric:")) for point in points) for points in both["differs"]]
+    others = ("tasks: ", "metric: ", *(f"data: there all of GLUE's; here {rows}" for rows in _OTHER_ROWS.values()))
+    alike = [not any(point.startswith(others) for point in points) for points in both["differs"]]
     both["difference"] = (both["score"] - both["paper"]).where(alike)
     both = both.rename(columns={"score": "ours_score"}).drop(columns="ours").rename(columns={"ours_score": "ours"})
     both["order"] = both["task"].map(lambda task: (task == AVERAGE, *task_order(task)))
@@ -151,7 +154,7 @@ def _data(run: Done, row: Mapping[str, Any]) -> str:
     """Return in what the rows of a run are not GLUE's, all of them; empty where they are."""
     lacks = []
     if run.data.source in ("mini", "file") or row["task"] not in GLUE:
-        lacks.append({"mini": "generated rows, not GLUE's"}.get(run.data.source, "rows of the user's own"))
+        lacks.append(_OTHER_ROWS.get(run.data.source, _OTHER_ROWS["file"]))
     if row["partial"] == row["partial"] and row["partial"] is not None:
         lacks.append(str(row["partial"]))
     if row["max_train"] == row["max_train"] and row["max_train"] is not None:
@@ -211,9 +214,11 @@ def _sheet(preset: str, paper: str, part: pd.DataFrame, ours: pd.DataFrame, numb
         ("strategy here", [_strategy(row) for row in shown]),
         ("there", [f"{row['paper']:.1f}" for row in shown]),
         ("here", [f"{row['ours']:.1f}" for row in shown]),
-        ("difference", [_signed(row["difference"]) for row in shown]),
-        ("gain there", [_signed(row["paper_gain"]) for row in shown]),
-        ("gain here", [_signed(row["our_gain"]) for row in shown]),
+        *[
+            (head, cells)
+            for head, key in (("difference", "difference"), ("gain there", "paper_gain"), ("gain here", "our_gain"))
+            if {*(cells := [_signed(row[key]) for row in shown])} != {"–"}
+        ],
     ]
     said: dict[str, list[str]] = defaultdict(list)
     for row in shown:
@@ -226,11 +231,15 @@ def _sheet(preset: str, paper: str, part: pd.DataFrame, ours: pd.DataFrame, numb
     lead = "as far as the paper says, both came about alike"
     if kinds:
         lead = f"not like for like, as {' and '.join([', '.join(kinds[:-1])] * (len(kinds) > 1) + kinds[-1:])} differ"
-        notes = ["difference: here minus there, which between two protocols is no gain of either", *notes]
-    notes.append(
-        f"gains: over {_baseline(ours)}, each within its own protocol; one seed is an anecdote, and what ours is worth "
-        "says bench compare"
-    )
+        said_of = "here minus there, which between two protocols is no gain of either"
+        if part["difference"].isna().all():
+            said_of = "none, as the two are different quantities"
+        notes = [f"difference: {said_of}", *notes]
+    if {"gain there", "gain here"} & dict(columns).keys():
+        notes.append(
+            f"gains: over {_baseline(ours)}, each within its own protocol; one seed is an anecdote, and what ours is "
+            "worth says bench compare"
+        )
     notes += _missing(part, ours, numbers)
     return Sheet(preset, columns, notes, title=f"preset {preset} beside {paper}", lead=[lead], left=_LEFT)
 

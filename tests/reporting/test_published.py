@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from made_records import leaderboard, run
 
 from bench.cli import main
+from bench.data.tasks import GLUE
 from bench.errors import UsageError
 from bench.files import write_json
 from bench.reporting.averages import averages
@@ -101,10 +102,22 @@ def test_other_models_and_rows_are_said_and_another_recipe_is_another_method(own
     (row,) = rows.to_dict("records")
     assert "models: there big -> small-base; here a tiny one from scratch -> the same" in row["differs"]
     assert "data: there all of GLUE's; here generated rows, not GLUE's, trained on 100 rows" in row["differs"]
+    assert row["difference"] != row["difference"]
+    assert "difference" not in dict(table.columns)
     made[0]["spec"]["recipe"] = {"method": "annealing"}
     rows, (table,) = joined(read(own), made)
     assert rows.empty
     assert table.notes == ["none of its tasks and strategies has a published number here"]
+
+
+def test_an_average_is_beside_the_one_over_the_same_tasks(own):
+    own.write_text(
+        HEADER + "P,,none,average,mean of eight tasks,80,dev,,\nP,,none,average,mean of nine tasks,70,dev,,\n"
+    )
+    nine = [cell(task, "none", 0, 0.5 if task == "wnli" else 0.6) for task in GLUE if task != "ax"]
+    rows, _ = joined(read(own), nine)
+    assert list(rows["ours"]) == pytest.approx([60, 100 * (8 * 0.6 + 0.5) / 9])
+    assert list(rows["difference"]) == pytest.approx([-20, 100 * (8 * 0.6 + 0.5) / 9 - 70])
 
 
 @pytest.mark.parametrize(
