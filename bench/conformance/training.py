@@ -309,7 +309,6 @@ def bounded_memory(subject: Subject) -> None:
             looks[done] = (alive, held_bytes(this.strategy), saved.tell())
 
     # What is there before the run is none of its doing, and to look at a million objects takes a second.
-    gc.collect()
     gc.freeze()
     try:
         run(subject, tiny, recipe=replace(RECIPE, epochs=_LOOKS[-1] // 3 + 1), before_turn=look)

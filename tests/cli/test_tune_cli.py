@@ -105,11 +105,11 @@ def test_trials_are_scored_on_rows_of_train_that_none_of_them_trains_on(results,
 def test_a_search_that_was_cut_off_goes_on_and_chooses_the_same(tuned, results, monkeypatch):
     ran = []
 
-    def run_cell(cell, *others):
+    def run_cell(cell, *others, **more):
         ran.append(str(cell.strategy))
         if len(ran) == 3:
             raise KeyboardInterrupt
-        return original(cell, *others)
+        return original(cell, *others, **more)
 
     original = cells.run_cell
     monkeypatch.setattr("bench.experiment.launch.run_cell", run_cell)
