@@ -211,9 +211,11 @@ def expanded(texts: Iterable[str], *, ready: bool = False) -> list[str]:
     found: dict[str, None] = {}
     for text in texts:
         name, bracket, options = text.partition("[")
-        if text not in (EVERY, READY) and not is_pattern(text):
+        if name not in (EVERY, READY) and not is_pattern(text):
             found[text] = None
             continue
+        if name in (EVERY, READY) and options:
+            raise UsageError(f"{quoted(text)}: options are given to names and patterns ('nlpaug:*[side=first]')")
         alone = [each for each in names() if not is_open_ended(each) and wrapped(load(each)) is None]
         several = alone if name in (EVERY, READY) else matching(name, alone)
         if not several:

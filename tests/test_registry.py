@@ -344,6 +344,7 @@ def test_one_word_or_pattern_stands_for_several_strategies():
     [
         ("nlpag:*", "'nlpag:*' matches no strategy; did you mean 'nlpaug:*'? (see: bench list strategies)"),
         ("mat-k*", "'mat-k*' matches no strategy; did you mean 'mate-kd'?"),
+        ("all[side=first]", "'all[side=first]': options are given to names and patterns"),
         ("best*", "'best*' matches only what goes around other strategies: write best-of-k(eda)"),
     ],
 )

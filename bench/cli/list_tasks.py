@@ -51,7 +51,9 @@ def tasks(names: tuple[str, ...], preset: str, data_dir: Path | None, baselines:
     for source, chosen in asked.items():
         rows += describe(source, chosen)
         for row in rows[-len(chosen) :] if names else ():
-            if not row["error"] and source.tasks[row["name"]].trained_on is None:
+            # What is wrong with a file of one's own is an error; what a suite lacks here is said in its row.
+            is_here = source.name == "file" or not row["error"]
+            if is_here and source.tasks[row["name"]].trained_on is None:
                 data[row["name"]] = source.load(row["name"])
                 row["doubts"] = doubts(data[row["name"]])
     if baselines:

@@ -233,6 +233,7 @@ def test_json_has_all_of_every_strategy_and_an_absent_family_on_stderr():
         "name": "zoo:dog",
         "about": "Lacks what you ask for.",
         "needs": ["teacher"],
+        "verified": None,
         "description": "",
         "options": {"thing": {"type": "str", "default": "the moon", "bounds": "", "meaning": "", "searched": ""}},
         "strength": "",
