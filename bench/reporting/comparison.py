@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+class _WhenRead:
+    """A frame that is made when it is first read: a field of sixty strategies has 1,770 pairs."""
+
+    def __get__(self, instance: Comparison | None, owner: type[Comparison]) -> pd.DataFrame:
+        if instance is None:
+            raise AttributeError("no default")
+        made = vars(instance)["pairwise"]
+        if callable(made):
+            made = vars(instance)["pairwise"] = made()
+        return made
+
+    def __set__(self, instance: Comparison, value: pd.DataFrame | Callable[[], pd.DataFrame]) -> None:
+        vars(instance)["pairwise"] = value
+
+
 @dataclass
 class Comparison:
     """What renderers show of one preset. Gains and scores are fractions: 0.012 is 1.2 points."""
@@ -26,7 +42,7 @@ class Comparison:
     baseline: str
     tasks: pd.DataFrame  # the leaderboard's rows with intervals and verdicts of the task alone: task_gains.complete
     strategies: pd.DataFrame  # one row per strategy, over its tasks: strategy_gains.overall
-    pairwise: pd.DataFrame  # one row per ordered pair of strategies: pairwise.pairwise
+    pairwise: _WhenRead = _WhenRead()  # one row per ordered pair of strategies: pairwise.pairwise
     failures: list[dict[str, Any]] = field(default_factory=list)
     signature: dict[str, str] = field(default_factory=dict)  # what is the same for all rows, in words
     notes: list[str] = field(default_factory=list)
@@ -91,7 +107,7 @@ def _comparison(
         baseline,
         pd.DataFrame(rows, columns=list(dict.fromkeys((*frame.columns, *task_gains.COLUMNS)))),
         pd.DataFrame(strategies, columns=list(strategy_gains.COLUMNS)),
-        pairwise(field_of),
+        partial(pairwise, field_of),
         failures,
         same_for_all(rows),
         [*caveats(rows, strategies, baseline), *notes],

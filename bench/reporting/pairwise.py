@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.reporting.statistics.over_tasks import combine
 from bench.reporting.statistics.sign_flip import RESAMPLES, holm, sign_flips, smallest_p
-from bench.reporting.statistics.verdict import BETTER, WORSE, seeds_in_words, verdict
+from bench.reporting.statistics.verdict import ALPHA, BETTER, WORSE, seeds_in_words, verdict
 from bench.reporting.students import Students, gain
 
 if TYPE_CHECKING:
@@ -60,8 +60,12 @@ def pairwise(lines: Mapping[Any, Mapping[str, Students]]) -> pd.DataFrame:
             }
         )
     resamples = RESAMPLES if len(rows) <= _WIDE else 10 * RESAMPLES
-    tests, least = sign_flips(cells, resamples), [smallest_p(len(one), resamples) for one in cells]
-    both = np.fmax(tests, [row["p_interval"] for row in rows])
+    tests, own = sign_flips(cells), np.array([row["p_interval"] for row in rows])
+    if resamples > RESAMPLES:
+        # Where the interval holds zero no flip changes the verdict.
+        close = np.flatnonzero(own <= ALPHA)
+        tests[close] = sign_flips([cells[number] for number in close], resamples)
+    least, both = [smallest_p(len(one), resamples) for one in cells], np.fmax(tests, own)
     for row, p, adjusted, possible in zip(rows, tests, holm(both), holm(least), strict=True):
         row |= {"p": float(p), "p_holm": float(adjusted)}
         row["verdict"] = verdict(adjusted, possible, row["low"], row["high"], row["seeds"])
