@@ -6,6 +6,7 @@ import msgspec
 
 from bench.reporting import leaderboard as tables
 from bench.reporting import tidy as frames
+from bench.reporting.comparison import compare
 from bench.reporting.schema import record_of
 
 
@@ -25,6 +26,12 @@ def leaderboard(runs, baseline="none"):
 def failures(runs):
     """Those of them without a score."""
     return tables.failures(tidy(runs))
+
+
+def comparison(runs, baseline="none", predictions=None):
+    """The one comparison that runs as ``run`` makes them come to."""
+    (only,) = compare(leaderboard(runs, baseline), predictions, baseline, failures(runs))
+    return only
 
 
 def run(task="rte", strategy="none", seed=0, value=0.5, seconds=10.0, **changes):

@@ -23,8 +23,8 @@ from bench.data.tasks import GLUE
 from bench.distill.feed import Feed
 from bench.distill.losses import divergence
 from bench.experiment.presets import load_settings
-from bench.reporting import notes
-from bench.reporting.marks import ON_SCORES, ON_TASKS, ON_TEACHERS
+from bench.reporting import signs
+from bench.reporting.marks import ON_COSTS, ON_SCORES, ON_TASKS, ON_TEACHERS
 from bench.spec import StrategySpec
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", *pages.WRITTEN)
@@ -172,17 +172,10 @@ def test_every_link_of_readme_and_contributing_leads_somewhere():
     assert [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()] == []
 
 
-def test_the_readme_explains_every_mark():
-    text = (ROOT / "README.md").read_text("utf-8")
-    named = (
-        notes.OPTIMISTIC,
-        notes.NOT_COMPARABLE,
-        notes.OTHER_TASKS,
-        notes.OTHER_SEEDS,
-        notes.LESS_DATA,
-        notes.ONE_SEED,
-    )
-    every = {*named, *(mark for marked in (ON_SCORES, ON_TASKS, ON_TEACHERS) for mark, _ in marked.values())}
+def test_every_mark_of_a_table_is_explained():
+    text = pages.page("results")
+    named = (signs.OPTIMISTIC, signs.NO_BASELINE, signs.LESS_DATA, signs.ONE_SEED, signs.SEEDS_ALONE, signs.ON_FRONT)
+    every = {*named, *(mark for marked in (ON_SCORES, ON_COSTS, ON_TASKS, ON_TEACHERS) for mark, _ in marked.values())}
     assert {mark for mark in every if f"`{mark}`" not in text} == set()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,14 @@ from bench.cli.choices import results_option
 from bench.errors import BenchError, UsageError, unknown
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.reporting.comparison import Comparison
     from bench.reporting.schema import Record
+    from bench.reporting.sheet import Sheet
+
+FORMATS = ("text", "markdown", "latex", "json", "csv", "parquet")
+_FRAMES = {"task": "tasks", "strategy": "strategies", "pair": "pairwise"}
 
 
 @click.command(
@@ -22,6 +29,8 @@ if TYPE_CHECKING:
 Examples:
   bench compare
   bench compare --preset mini --tasks 'rte,cola' --strategy 'none,mate-kd*' --format markdown
+  bench compare --plot gains.pdf
+  bench compare --format latex --output tables.tex
   bench compare --quality
   bench compare --format json | python -c "import json, sys; print(len(json.load(sys.stdin)))"
 """
@@ -30,8 +39,14 @@ Examples:
 @click.option("--preset", help="Only this preset (globs work, commas separate).")
 @click.option("--tasks", help="Only these tasks (globs work, commas separate).")
 @click.option("--strategy", help="Show only these strategies (globs work, commas separate).")
-@click.option("--baseline", default="none", show_default=True, help="Strategy that differences are taken to.")
+@click.option("--baseline", default="none", show_default=True, help="Strategy that gains are taken over.")
 @click.option("--on", help="Scores on this set instead of dev: one that `bench evaluate` has scored the students on.")
+@click.option(
+    "--by-task/--no-by-task",
+    default=None,
+    help="Show scores and gains of each task, or leave them out.  [default: where the width has room]",
+)
+@click.option("--full", is_flag=True, help="Say how every number is made, and show what else was measured.")
 @click.option("--quality", is_flag=True, help="Show what the strategies did to the texts, not their scores.")
 @click.option(
     "--published",
@@ -43,12 +58,24 @@ Examples:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json", "csv", "markdown"]),
+    type=click.Choice(FORMATS),
     default="text",
     show_default=True,
-    help="text and markdown: tasks by strategies. json and csv: a row per task and strategy (--quality: per strategy).",
+    help="Tables to read (latex: with booktabs), or rows for a program (parquet needs --output).",
+)
+@click.option(
+    "--rows",
+    type=click.Choice(list(_FRAMES)),
+    default="task",
+    show_default=True,
+    help="What a row of json, csv and parquet is: a strategy on a task, over all tasks, or a pair of strategies.",
 )
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead.")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also draw the gains with their intervals into this file (.svg, .png or .pdf).",
+)
 def compare(
     results: Path,
     preset: str | None,
@@ -56,43 +83,43 @@ def compare(
     strategy: str | None,
     baseline: str,
     on: str | None,
+    by_task: bool | None,
+    full: bool,
     quality: bool,
     published: str | None,
     form: str,
+    rows: str,
     output: Path | None,
+    plot: Path | None,
 ) -> None:
-    """Print the leaderboard: mean ± sd over seeds, difference to the baseline, cost.
+    """Print the leaderboard: what each strategy gains, how sure that is, and what it costs.
+
+    A gain is taken over the baseline on the same tasks and seeds, and always stands with its 95 % interval and a
+    verdict: better, worse, not distinguishable, or that these runs cannot tell.
 
     With --quality: how much the strategies change texts, whether the teacher still says the same of them, how far
     the student is from it there, and how varied and how clean they are.
 
     Rows are only compared where their signatures agree. Failed and skipped runs are listed below the table.
     """
-    from bench.reporting import export, predictor, sheet
-    from bench.reporting import quality as text_quality
-    from bench.reporting.averages import averages
+    from bench.reporting import sheet
     from bench.reporting.leaderboard import failures, leaderboard
-    from bench.reporting.records import scan, set_aside
+    from bench.reporting.tables import only
     from bench.reporting.tidy import tidy
-    from bench.reporting.wide_table import grids
 
     if quality and published is not None:
         raise UsageError("--quality is of texts, --published of scores: give one of the two")
     if on is not None and published is not None:
         raise UsageError("--published is of scores on dev and test, --on of another set: give one of the two")
-    records, corrupt = scan(results)
-    for path, reason in corrupt:
-        click.echo(sheet.printable(f"Warning: corrupt record {path}: {reason}"), err=True)
-    earlier = len(set_aside(results)) - sum("; moved to " in reason for _, reason in corrupt)
-    if earlier > 0:
-        click.echo(f"Warning: corrupt records set aside earlier: {earlier}, in {results / 'aside'}", err=True)
-    if not records:
-        raise BenchError(f"no finished runs in {str(results)!r}; make some: bench run --strategy none,mate-kd")
+    if form == "parquet" and output is None:
+        raise UsageError("parquet is no text to print; name a file for it: --output FILE")
+    if plot is not None:
+        _figure([], plot)  # complains of a wrong name before anything is read
+    records = _records(results)
     for key, patterns in (("preset", preset), ("task", tasks)):
         if patterns is not None:
             chosen = _match(patterns, {getattr(record, key) for record in records}, {}, key)
             records = [record for record in records if getattr(record, key) in chosen]
-
     if on is not None:
         from bench.reporting.evaluations import evaluated_on
 
@@ -102,41 +129,131 @@ def compare(
     runs = tidy(records)
     frame, lost = leaderboard(runs, baseline), failures(runs)
     names = {*frame["strategy"], *(row["strategy"] for row in lost)}
-    means = averages(frame)
-    if strategy is not None:
-        chosen = _match(strategy, names, dict(zip(frame["strategy"], frame["base"], strict=True)))
-        frame, means = (part[part["strategy"].isin(chosen)] for part in (frame, means))
-        lost = [row for row in lost if row["strategy"] in chosen]
-
-    if published is not None:
-        from bench.reporting.beside_papers import beside
-        from bench.reporting.beside_papers import sheets as tables_beside
-        from bench.reporting.published import FILE, read
-
-        papers = read(Path(published) if published else FILE)
-        ours, frame = frame, beside(frame, means, records, papers)
-        sheets = tables_beside(frame, ours, papers)
-    elif quality:
-        ranks = predictor.correlations(frame)
-        frame = text_quality.quality(frame)
-        if frame.empty:
-            raise BenchError("none of these runs made texts, or none was recorded with what it did to them")
-        sheets = text_quality.sheets(frame)
-        for table in sheets:
-            if found := ranks.get(table.preset):
-                table.notes.append(predictor.note(found, baseline))
-    else:
-        sheets = [grid.sheet() for grid in grids(frame, means, lost)]
-    if form in ("json", "csv"):
-        for table in sheets:
-            for note in table.notes:
-                click.echo(f"{table.preset}: {note}", err=True)
-        _deliver(export.json_text(frame) if form == "json" else export.csv_text(frame), output)
-        return
+    bases = dict(zip(frame["strategy"], frame["base"], strict=True))
+    chosen = names if strategy is None else _match(strategy, names, bases)
     to_terminal = output is None and sys.stdout.isatty()
-    is_text = form == "text"
-    content = sheet.text(sheets, sheet.page_width(to_terminal), to_terminal) if is_text else sheet.markdown(sheets)
-    _deliver(f"{content}\n{_footer(results, records)}\n", output)
+    width = sheet.page_width(to_terminal)
+    own = frame[frame["strategy"].isin(chosen)]
+    if published is not None:
+        sheets, table = _published(own, frame, records, published)
+    elif quality:
+        sheets, table = _quality(own, baseline, full)
+    else:
+        found = _compared(runs, frame, results, baseline, lost)
+        # The baseline stays in sight: it is what the gains are over.
+        shown = [only(comparison, {*chosen, baseline}) for comparison in found]
+        sheets = _tables(shown, width, form, by_task, full)
+        table = _frame([only(comparison, chosen) for comparison in found], rows)
+        if plot is not None:
+            _figure(shown, plot)
+    if form in ("text", "markdown"):
+        content = sheet.text(sheets, width, to_terminal) if form == "text" else sheet.markdown(sheets)
+        _deliver(f"{content}\n{_footer(results, records)}\n", output)
+        return
+    _deliver(_written(form, sheets, table), output)
+    if form != "latex":
+        for each in sheets:
+            for note in each.notes:
+                click.echo(f"{each.preset}: {note}", err=True)
+
+
+def _records(results: Path) -> list[Record]:
+    """Return what is under ``results``; tells of corrupt records. BenchError where there is nothing."""
+    from bench.reporting.records import scan, set_aside
+    from bench.reporting.sheet import printable
+
+    records, corrupt = scan(results)
+    for path, reason in corrupt:
+        click.echo(printable(f"Warning: corrupt record {path}: {reason}"), err=True)
+    earlier = len(set_aside(results)) - sum("; moved to " in reason for _, reason in corrupt)
+    if earlier > 0:
+        click.echo(f"Warning: corrupt records set aside earlier: {earlier}, in {results / 'aside'}", err=True)
+    if not records:
+        raise BenchError(f"no finished runs in {str(results)!r}; make some: bench run --strategy none,mate-kd")
+    return records
+
+
+def _compared(
+    runs: pd.DataFrame, frame: pd.DataFrame, results: Path, baseline: str, lost: list[dict[str, Any]]
+) -> list[Comparison]:
+    """Return the comparisons of a leaderboard; tells of predictions that are left out."""
+    from bench.reporting.comparison import compare as compared
+    from bench.reporting.predictions import predicted
+    from bench.reporting.sheet import printable
+
+    predictions, wrong = predicted(results, runs, {*frame["split"]})
+    for path, reason in wrong:
+        click.echo(printable(f"Warning: predictions left out, {path}: {reason}"), err=True)
+    return compared(frame, predictions, baseline, lost)
+
+
+def _published(
+    own: pd.DataFrame, frame: pd.DataFrame, records: Sequence[Record], published: str
+) -> tuple[list[Sheet], pd.DataFrame]:
+    """Return the tables of what papers report beside the rows of ``own``, and their rows."""
+    from bench.reporting.averages import averages
+    from bench.reporting.beside_papers import beside, sheets
+    from bench.reporting.published import FILE, read
+
+    papers = read(Path(published) if published else FILE)
+    means = averages(frame)
+    table = beside(own, means[means["strategy"].isin(own["strategy"])], records, papers)
+    return sheets(table, own, papers), table
+
+
+def _tables(shown: Sequence[Comparison], width: int, form: str, by_task: bool | None, full: bool) -> list[Sheet]:
+    """Return the tables of all presets; those for a document have all tasks, and the width of a page."""
+    from bench.reporting.tables import tables
+
+    if form in ("markdown", "latex"):
+        width, by_task = {"markdown": 120, "latex": 84}[form], by_task is not False
+    return [each for comparison in shown for each in tables(comparison, width, by_task, full)]
+
+
+def _frame(shown: Sequence[Comparison], rows: str) -> pd.DataFrame:
+    """Return the rows of all presets for a program."""
+    import pandas as pd
+
+    parts = []
+    for comparison in shown:
+        part = getattr(comparison, _FRAMES[rows])
+        parts.append(part if "preset" in part else part.assign(preset=comparison.preset))
+    whole = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    return whole[["preset", *(name for name in whole if name != "preset")]]
+
+
+def _quality(frame: pd.DataFrame, baseline: str, full: bool) -> tuple[list[Sheet], pd.DataFrame]:
+    """Return the tables of what strategies did to the texts, and their rows."""
+    from bench.reporting import predictor, quality
+
+    table = quality.quality(frame)
+    if table.empty:
+        raise BenchError("none of these runs made texts, or none was recorded with what it did to them")
+    sheets, ranks = quality.sheets(table, full), predictor.correlations(frame)
+    for each in sheets:
+        if full and (found := ranks.get(each.preset)):
+            each.notes.append(predictor.note(found, baseline))
+    return sheets, table
+
+
+def _figure(shown: Sequence[Comparison], path: Path) -> None:
+    """Draw ``shown`` into a file; of nothing, only check that the file's name asks for a figure."""
+    from bench.reporting import plot
+
+    form = plot.form_of(path)
+    if shown:
+        _deliver(plot.figure(shown, form), path)
+
+
+def _written(form: str, sheets: Sequence[Sheet], table: pd.DataFrame) -> str | bytes:
+    from bench.reporting import export
+    from bench.reporting.latex import latex
+
+    if form == "latex":
+        return latex(sheets)
+    if form == "parquet":
+        return export.parquet_bytes(table)
+    return export.json_text(table) if form == "json" else export.csv_text(table)
 
 
 def _match(patterns: str, names: Collection[str], bases: Mapping[str, str], kind: str = "strategy") -> set[str]:
@@ -164,13 +281,13 @@ def _footer(results: Path, records: Sequence[Record]) -> str:
     return f"{len(records)} records ({words}), one file per run: {where}"
 
 
-def _deliver(content: str, output: Path | None) -> None:
+def _deliver(content: str | bytes, output: Path | None) -> None:
     if output is None:
         click.echo(content, nl=False)
         return
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(content, encoding="utf-8")
+        output.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
     except OSError as error:
-        raise BenchError(f"cannot write {output}: {error.strerror}; name another file: --output FILE") from error
+        raise BenchError(f"cannot write {output}: {error.strerror}; name another file") from error
     click.echo(f"wrote {output}", err=True)

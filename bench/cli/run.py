@@ -154,16 +154,19 @@ def _smoke_run(choices: Choices, tasks: str) -> tuple[Choices, str]:
 def _show(records: list[dict[str, Any]], results: Path, ran: int) -> None:
     """Print the leaderboard of this command's cells and where their files are."""
     from bench.reporting import sheet
-    from bench.reporting.averages import averages
+    from bench.reporting.comparison import compare
     from bench.reporting.leaderboard import failures, leaderboard
+    from bench.reporting.predictions import predicted
     from bench.reporting.runs import written
-    from bench.reporting.wide_table import grids
+    from bench.reporting.tables import tables
 
     runs = written(records)
-    frame = leaderboard(runs)
-    sheets = [grid.sheet() for grid in grids(frame, averages(frame), failures(runs))]
-    to_terminal = sys.stdout.isatty()
-    click.echo(sheet.text(sheets, sheet.page_width(to_terminal), to_terminal))
+    frame, to_terminal = leaderboard(runs), sys.stdout.isatty()
+    predictions, _ = predicted(results, runs, {*frame["split"]})
+    width = sheet.page_width(to_terminal)
+    found = compare(frame, predictions, failures=failures(runs))
+    sheets = [each for comparison in found for each in tables(comparison, width)]
+    click.echo(sheet.text(sheets, width, to_terminal))
     done_before = f", {len(records) - ran} were there already" if ran < len(records) else ""
     skipped = sum(record["status"] == "skipped" for record in records[len(records) - ran :])
     left_out = f" ({skipped} of them skipped)" if skipped else ""

@@ -1,65 +1,79 @@
-"""What must stand under a leaderboard: how its numbers came about, and what they are not."""
+"""What must stand under a leaderboard for it to be believed: what is unlike, missing, thin or failed, and where."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from bench.reporting.averages import ALL_TASKS, WITHOUT_WNLI
-from bench.reporting.leaderboard import PLAIN_KD, REFERENCE, task_order
+from bench.reporting import kinds
+from bench.reporting.leaderboard import PLAIN_KD, task_order
 from bench.reporting.marks import ON_COSTS, ON_SCORES, ON_TASKS, ON_TEACHERS
+from bench.reporting.points import has_interval, points
+from bench.reporting.sheet import plain_rows
+from bench.reporting.signs import (
+    LESS_DATA,
+    NO_BASELINE,
+    ON_FRONT,
+    ONE_SEED,
+    OPTIMISTIC,
+    SEEDS_ALONE,
+    Rows,
+    covered_alike,
+    warned,
+)
+from bench.reporting.statistics.verdict import CANNOT_TELL, SAME
 
-OPTIMISTIC, NOT_COMPARABLE, OTHER_TASKS, OTHER_SEEDS, LESS_DATA, ONE_SEED = "*", "†", "‡", "~", "§", "?"
-AVERAGE_LABELS = {ALL_TASKS: "average", WITHOUT_WNLI: "avg, no WNLI"}
+if TYPE_CHECKING:
+    from bench.reporting.comparison import Comparison
+
 SMOKE_RUN, SMOKE_NOTE = "quick", "a smoke run: it shows that all works; its scores say nothing of strategies"
-SECOND_DEVS = {
-    "dev_mismatched": ("mm", "MNLI's mismatched dev set"),
-    "shifted": ("shifted", "dev rows with more of the words that are rare in training"),
-}
-"""Splits beside dev that are shown and are in no average: what their lines are called, and what they are."""
 
 
-def line_name(row: dict[str, Any]) -> str:
-    """Return what the table calls the line of a row: its task, and the setting's number where that is not the main."""
+def belief(comparison: Comparison) -> list[str]:
+    """Return the notes without which the table would say more than is known."""
+    rows = plain_rows(comparison.tasks)
+    main = [row for row in rows if row["main"]]
+    baseline = comparison.baseline
+    return [
+        *([SMOKE_NOTE] if rows and rows[0]["preset"] == SMOKE_RUN else []),
+        *_legend(comparison),
+        *_on_verdicts(plain_rows(comparison.strategies), baseline),
+        *_on_intervals(comparison.notes, main),
+        *_on_seeds(main, baseline),
+        *_holes(main, comparison.failures, baseline),
+        *_losses(comparison.failures),
+        *_apart(rows),
+        *_on_data(main),
+        *_warnings(main),
+        *_on_teachers(rows),
+    ]
+
+
+def _legend(comparison: Comparison) -> Iterator[str]:
+    """Yield what the columns are, in a line."""
+    strategies = plain_rows(comparison.strategies)
+    words = []
+    if any(row["passes_ratio"] is not None or row["cost_ratio"] is not None for row in strategies):
+        front = (
+            f", {ON_FRONT} where nothing gains more for as few" if any(row["on_front"] for row in strategies) else ""
+        )
+        words.append(f"passes{front}, and training time: multiples of {PLAIN_KD!r}")
+    if any(row["won"] is not None for row in strategies):
+        words.append(f"won: (task, seed) cells above {comparison.baseline!r}")
+    if any(kinds.kind(row, comparison.baseline) == kinds.CONTROL for row in strategies):
+        words.append("controls bring no text that could help: what is not above them does not work by its texts")
+    if words:
+        yield "; ".join(words)
+
+
+def line_name(row: Mapping[str, Any]) -> str:
+    """Return what a note calls the task of a row, with the setting's number where that is not the main one."""
     return row["task"] if row["main"] else f"{row['task']} [{row['setting_number']}]"
 
 
-def column_order(rows: list[dict[str, Any]], averages: list[dict[str, Any]]) -> list[str]:
-    """Return the strategies in order: baseline, reference, then by average gain, then those without one.
-
-    A gain is over the seeds that a strategy shares with the baseline, so that no lucky seed moves it up. Where
-    nothing was run with the baseline, means count.
-    """
-    baseline = rows[0]["baseline"] if rows else PLAIN_KD
-    last = {average["strategy"]: average for average in averages if average["same_tasks"]}
-    figure = "difference" if any(row["comparable"] for row in rows) else "mean"
-    rank = {s: -average[figure] for s, average in last.items() if average[figure] is not None}
-    bases = {row["strategy"]: row["base"] for row in rows}
-    return sorted(bases, key=lambda s: (s != baseline, bases[s] != REFERENCE, rank.get(s, 1.0), s))
-
-
-def notes(rows: list[dict[str, Any]], averages: list[dict[str, Any]], failures: list[dict[str, Any]]) -> list[str]:
-    """Return what must stand under one preset's table: how its numbers came about, and what they are not."""
-    lines = []
-    if rows:
-        lines = [SMOKE_NOTE] if rows[0]["preset"] == SMOKE_RUN else []
-        lines += [
-            *_notes_on_scores(rows),
-            *_warnings(rows),
-            *_notes_on_settings(rows),
-            *_notes_on_averages(averages),
-        ]
-    lost: dict[tuple[str, str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for failure in failures:
-        lost[failure["status"], failure["strategy"], failure["reason"]][failure["task"]].append(failure["seed"])
-    for (status, strategy, reason), tasks in sorted(lost.items()):
-        where = _by_value({task: _ranges(seeds) for task, seeds in tasks.items()}, "seed {}")
-        lines.append(f"{status}: {strategy} on {where}: {reason}")
-    return lines
-
-
-def _by_value(values: dict[str, Any], form: str = "{}") -> str:
+def by_value(values: Mapping[str, Any], form: str = "{}") -> str:
     """Return ``{"rte": 1, "cola": 1, "qqp": 2}`` as ``"cola, rte (1); qqp (2)"``."""
     groups: dict[Any, list[str]] = defaultdict(list)
     for name in sorted(values, key=task_order):
@@ -67,7 +81,12 @@ def _by_value(values: dict[str, Any], form: str = "{}") -> str:
     return "; ".join(f"{', '.join(names)} ({form.format(value)})" for value, names in groups.items())
 
 
-def _ranges(values: Iterable[int]) -> str:
+def named(names: Iterable[str]) -> str:
+    """Return task names in GLUE's order, separated by commas."""
+    return ", ".join(sorted(set(names), key=task_order))
+
+
+def ranges(values: Iterable[int]) -> str:
     """Return ``[0, 1, 2, 5]`` as ``"0-2, 5"``."""
     runs: list[list[int]] = []
     for value in sorted(set(values)):
@@ -78,118 +97,143 @@ def _ranges(values: Iterable[int]) -> str:
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def _notes_on_scores(rows: list[dict[str, Any]]) -> list[str]:
-    baseline = rows[0]["baseline"]
-    strategies, seeds = column_order(rows, []), [row["n_seeds"] for row in rows]
-    differences = f"; no differences, as nothing was run with {baseline!r}"
-    if any(row["comparable"] for row in rows):
-        differences = f", then the difference to {baseline!r} over the seeds that both have"
-    lines = [
-        f"scores: points of 100, mean ± sd over seeds{differences}",
-        "metric: " + _by_value({line_name(row): row["metric"] for row in rows}),
-    ]
-    usual = max(seeds, key=seeds.count)
-    odd = {
-        name: {line_name(r): r["n_seeds"] for r in rows if r["strategy"] == name and r["n_seeds"] != usual}
-        for name in strategies
-    }
-    but = "; ".join(f"{strategy} on {_by_value(counts)}" for strategy, counts in odd.items() if counts)
-    lines.append(f"seeds: {usual}" + (f", but {but}" if but else ""))
-    if apart := {row["task"] for row in rows if row["comparable"] and row["n_paired"] == 0}:
-        lines.append(f"no difference on {', '.join(sorted(apart))} where no seed is shared with {baseline!r}")
-    if any(row["n_paired"] == 1 and row["strategy"] != baseline for row in rows):
-        lines.append(f"{ONE_SEED} a difference from one seed: an anecdote; give more, --seeds 5")
-    for split, (suffix, what) in SECOND_DEVS.items():
-        tasks = {row["task"]: None for row in rows if f"{split}.{row['metric']}" in row["metrics"]}
-        if tasks:
-            name = f"{next(iter(tasks))}-{suffix}" if len(tasks) == 1 else f"…-{suffix}"
-            lines.append(f"{name}: {what}, in no average")
-    for name in strategies:
-        options = [row["options"] for row in rows if row["strategy"] == name]
-        # Options that a strategy has got since some of the runs are no difference.
-        shared = set.intersection(*map(set, options))
-        if any(one[key] != options[0][key] for one in options for key in shared):
-            lines.append(f"{name}: its options are not the same on every task")
-    for strategy, text in sorted({(s, _options(o)) for row in rows for s, o in row["preset_options"].items()}):
-        lines.append(f"{strategy}: this preset's setting, {text}; its record holds what took effect")
-    if any(row["reference"] for row in rows):
-        lines.append(f"{REFERENCE}: the student without a teacher, a reference and not a strategy")
-    return lines
+def _on_verdicts(strategies: Rows, baseline: str) -> Iterator[str]:
+    """Yield what these runs could not have shown, whatever they had given, and how small a gain they would have."""
+    tested = [row for row in strategies if row["strategy"] != baseline and row["gain"] is not None]
+    silent = [row for row in tested if row["verdict"].startswith(CANNOT_TELL)]
+    for verdict in sorted({row["verdict"] for row in silent}):
+        own = [row for row in silent if row["verdict"] == verdict]
+        least = min(row["smallest_p"] for row in own)
+        after = f" before Holm's correction over {len(tested)} strategies" if len(tested) > 1 else ""
+        whose = "" if len(own) == len(tested) else f" ({_few([row['strategy'] for row in own])})"
+        yield f"{verdict}{whose}: no p below {least:.2g}{after} was possible; give more seeds, --seeds 5"
+    unsure = [row for row in tested if row["verdict"] == SAME]
+    if errors := [row["detectable"] for row in unsure if row["detectable"] is not None]:
+        least, most = points(min(errors)), points(max(errors))
+        span = least if least == most else f"{least} to {most}"
+        yield f"{SAME} is not equal: gains from {span} points on would have been found four times in five"
+    if odd := [row["strategy"] for row in unsure if row["gain_low"] > 0 or row["gain_high"] < 0]:
+        yield f"{SAME} though the interval leaves out 0, as p is above .05 after Holm's correction: {_few(odd)}"
 
 
-def _options(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in sorted(values.items()))
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 6 else f"{len(names)} strategies"
 
 
-def _notes_on_settings(rows: list[dict[str, Any]]) -> list[str]:
-    main = {row["task"]: row for row in rows if row["main"]}
-    plain = sorted({row["selection"] for row in rows if not row["optimistic"]})
-    optimistic = sorted({row["selection"] for row in rows if row["optimistic"]})
-    lines = []
-    if plain:
-        lines.append(f"selection: {', '.join(plain)}")
-    if optimistic:
-        lines.append(f"{OPTIMISTIC} selection {', '.join(optimistic)}: chosen on the very data reported, so optimistic")
-    for row in {(row["task"], row["partial"]): row for row in rows if row["partial"]}.values():
-        lines.append(f"{LESS_DATA} {row['task']}: {row['partial']} official rows; not comparable with published scores")
-    if sampled := {row["task"]: row["max_train"] for row in rows if row["max_train"] is not None}:
-        lines.append(f"{LESS_DATA} trained on a subset (max_train): {_by_value(sampled, 'at most {} rows')}")
-    if updates := {line_name(row): row["student_updates"] for row in rows if "budget" not in row["warnings"]}:
-        lines.append("student updates, the same for every strategy: " + _by_value(updates))
-    if main:
-        lines.append("signature: " + ", ".join(f"{task} {row['setting']}" for task, row in main.items()))
-    others = {(row["task"], row["setting"]): row for row in rows if not row["main"]}
-    for row in others.values():
-        mark = "" if row["comparable"] else f"{NOT_COMPARABLE} "
-        words = "; ".join(row["differs"])
-        lines.append(f"{mark}{line_name(row)}, signature {row['setting']}: in no average; it has {words}")
-    alone = [t for t, r in main.items() if not r["comparable"]]
-    if alone and len(alone) < len(main):
-        lines.append(f"{NOT_COMPARABLE} {', '.join(alone)}: no {rows[0]['baseline']!r} run to compare with")
+def _on_intervals(notes: Sequence[str], rows: Rows) -> Iterator[str]:
+    """Yield what the intervals leave out, with the marks that some of them have in their cells."""
+    marks = {} if covered_alike(rows) else {"one seed": ONE_SEED, "predictions are missing": SEEDS_ALONE}
+    names, alike = {row["task"] for row in rows}, defaultdict(list)
+    for note in notes:
+        first, _, rest = note.partition(": ")
+        if first in names:
+            alike[rest].append(first)
+        else:
+            yield f"{marks[first]} {note}" if first in marks else note
+    for rest, tasks in alike.items():
+        yield f"{named(tasks)}: {rest}"
+
+
+def _on_seeds(rows: Rows, baseline: str) -> Iterator[str]:
+    """Yield which rows have other seeds than the baseline: scores are over all of a row's, gains over the shared."""
+    theirs = {row["task"]: row["seeds"] for row in rows if row["strategy"] == baseline}
+    odd: dict[str, dict[str, str]] = defaultdict(dict)
+    for row in rows:
+        usual = theirs.get(row["task"], row["seeds"])
+        if row["seeds"] != usual:
+            odd[row["strategy"]][row["task"]] = f"{row['n_seeds']} seeds, {row['n_paired']} shared"
+    if odd:
+        where = "; ".join(f"{strategy} on {by_value(tasks)}" for strategy, tasks in odd.items())
+        yield f"other seeds than {baseline!r}, so that scores do not compare; gains are over the shared ones: {where}"
+
+
+def _holes(rows: Rows, failures: Sequence[Mapping[str, Any]], baseline: str) -> Iterator[str]:
+    """Yield which tasks of the baseline a strategy was not run on."""
+    wanted = {row["task"] for row in rows if row["strategy"] == baseline}
+    there: dict[str, set[str]] = defaultdict(set)
+    for row in (*rows, *failures):
+        there[row["strategy"]].add(row["task"])
+    missing: dict[str, list[str]] = defaultdict(list)
+    for strategy, tasks in there.items():
+        if wanted - tasks:
+            missing[named(wanted - tasks)].append(strategy)
+    for tasks_missing, names in missing.items():
+        yield f"not run on {tasks_missing}: {', '.join(sorted(names))}"
+    for row in rows:
+        if not row["complete"]:
+            yield f"out of the averages, as a seed failed: {row['strategy']} on {row['task']}"
+    alone = {row["task"] for row in rows} - wanted
+    if alone and wanted:
+        yield f"{NO_BASELINE} no {baseline!r} run to compare with: {named(alone)}"
+
+
+def _losses(failures: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    lost: dict[tuple[str, str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for failure in failures:
+        lost[failure["status"], failure["strategy"], failure["reason"]][failure["task"]].append(failure["seed"])
+    for (status, strategy, reason), tasks in sorted(lost.items()):
+        where = by_value({task: ranges(seeds) for task, seeds in tasks.items()}, "seed {}")
+        yield f"{status}: {strategy} on {where}: {reason}"
+
+
+def _apart(rows: Rows) -> Iterator[str]:
+    """Yield the runs of another setting than their task's main one: with what, and what they gave there."""
+    settings: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if not row["main"]:
+            settings[row["task"], row["setting"]].append(row)
+    for own in settings.values():
+        scores = ", ".join(f"{row['strategy']} {_score(row)}" for row in own)
+        yield f"apart, in no average: {line_name(own[0])} with {'; '.join(own[0]['differs'])}: {scores}"
+
+
+def _score(row: Mapping[str, Any]) -> str:
+    gain = ""
+    if row["strategy"] != row["baseline"] and has_interval(row["gain_low"], row["gain_high"]):
+        low, high = (points(row[key], sign=True) for key in ("gain_low", "gain_high"))
+        gain = f" ({points(row['difference'], sign=True)} [{low}, {high}])"
+    return points(row["mean"]) + gain
+
+
+def _on_data(rows: Rows) -> Iterator[str]:
+    chosen = {row["task"]: row["selection"] for row in rows if row["optimistic"]}
+    if chosen:
+        yield f"{OPTIMISTIC} the student was chosen on the very rows reported, so optimistic: {by_value(chosen)}"
+    if partial := {row["task"]: row["partial"] for row in rows if row["partial"]}:
+        yield f"{LESS_DATA} official rows are missing, not comparable with published scores: {by_value(partial)}"
+    if sampled := {row["task"]: int(row["max_train"]) for row in rows if row["max_train"] is not None}:
+        yield f"{LESS_DATA} trained on a subset (max_train): {by_value(sampled, 'at most {} rows')}"
+
+
+def _warnings(rows: Rows) -> Iterator[str]:
+    """Yield one note per mark: what it means, and where it stands with what figures."""
+    everywhere = Counter(row["strategy"] for row in rows)
+    for key, (sign, meaning) in {**ON_SCORES, **ON_COSTS, **ON_TASKS, **ON_TEACHERS}.items():
+        where: dict[str, dict[str, str]] = defaultdict(dict)
+        for row in rows:
+            if key in warned(row):
+                where[row["strategy"] if key in {**ON_SCORES, **ON_COSTS} else ""][line_name(row)] = row["warnings"][
+                    key
+                ]
+        places = [
+            f"{strategy} on {_where(tasks, everywhere.get(strategy, 0))}".removeprefix(" on ")
+            for strategy, tasks in where.items()
+        ]
+        if places:
+            yield f"{sign} {meaning}: {', '.join(places)}"
+
+
+def _where(figures: Mapping[str, str], n_tasks: int) -> str:
+    """Return tasks with their figures; of a strategy marked on each of several tasks the first and the last figure."""
+    if len(figures) < max(n_tasks, 3):
+        return by_value(figures)
+    ends = sorted({*figures.values()}, key=lambda text: [float(n) for n in re.findall(r"\d+\.?\d*", text)])
+    return f"all {n_tasks} tasks ({' to '.join(dict.fromkeys((ends[0], ends[-1])))})"
+
+
+def _on_teachers(rows: Rows) -> Iterator[str]:
     teachers: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         teachers[line_name(row)].update(row["teacher_hashes"])
     if unlike := [name for name, hashes in teachers.items() if len(hashes) > 1]:
-        lines.append(f"teachers of one setting and unlike weights on {', '.join(unlike)}: differences may be theirs")
-    hardware = sorted({name for row in rows for name in row["hardware"]})
-    unlike_machines = f"; seconds come from unlike machines: {'; '.join(hardware)}" if len(hardware) > 1 else ""
-    lines.append(f"cost: training seconds over those of {PLAIN_KD!r}, mean over tasks{unlike_machines}")
-    return lines
-
-
-def _warnings(rows: list[dict[str, Any]]) -> list[str]:
-    """Return one note per mark: what it means, and where it stands with what figures."""
-    lines = []
-    for key, (sign, meaning) in {**ON_SCORES, **ON_COSTS, **ON_TASKS, **ON_TEACHERS}.items():
-        where: dict[str, dict[str, str]] = defaultdict(dict)
-        for row in rows:
-            if key in row["warnings"]:
-                where[row["strategy"] if key in {**ON_SCORES, **ON_COSTS} else ""][line_name(row)] = row["warnings"][
-                    key
-                ]
-        places = [f"{strategy} on {_by_value(tasks)}".removeprefix(" on ") for strategy, tasks in where.items()]
-        if places:
-            lines.append(f"{sign} {meaning}: {', '.join(places)}")
-    return lines
-
-
-def _notes_on_averages(averages: list[dict[str, Any]]) -> list[str]:
-    lines = []
-    odd: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for kind, label in AVERAGE_LABELS.items():
-        of_kind = [a for a in averages if a["average"] == kind]
-        if of_kind:
-            usual = {*of_kind[0]["tasks"], *of_kind[0]["missing"]} - {*of_kind[0]["extra"]}
-            if len(usual) > 1:
-                lines.append(f"{label}: {len(usual)} tasks, {', '.join(sorted(usual, key=task_order))}")
-        for a in of_kind:
-            tasks = (("without", a["missing"]), ("with", a["extra"]))
-            words = [f"{word} {', '.join(names)}" for word, names in tasks if names]
-            if words:
-                odd[f"{OTHER_TASKS} {a['strategy']}", " and ".join(words)].append(label)
-            if not a["same_seeds"]:
-                odd[f"{OTHER_SEEDS} {a['strategy']}", f"over other seeds than {a['baseline']!r}"].append(label)
-    for (strategy, what), labels in odd.items():
-        which = " and ".join(map(repr, labels))
-        lines.append(f"{strategy}: {which} {what}: not comparable with the others")
-    return lines
+        yield f"teachers of one setting and unlike weights on {named(unlike)}: differences may be theirs"

@@ -111,17 +111,24 @@ def quality(frame: pd.DataFrame) -> pd.DataFrame:
     return made.join(groups["task"].agg(tuple).rename("tasks")).reset_index()
 
 
-def sheets(frame: pd.DataFrame) -> list[Sheet]:
-    """Return one table per preset of what ``quality`` returns: strategies down, numbers across."""
+_MAIN = ("changed", "word_edit_rate", "teacher_label_kept", "similarity", "divergence_after", "texts_per_row", "failed")
+"""What a first look needs, and 80 columns have room for."""
+
+
+def sheets(frame: pd.DataFrame, full: bool = True) -> list[Sheet]:
+    """Return one table per preset of what ``quality`` returns: strategies down, numbers across; ``full``: all."""
     tables = []
     rows = plain_rows(frame)
     for preset in sorted({row["preset"] for row in rows}):
         of_preset = [row for row in rows if row["preset"] == preset]
-        measures = [measure for measure in MEASURES if any(row[measure.key] is not None for row in of_preset)]
+        there = [measure for measure in MEASURES if any(row[measure.key] is not None for row in of_preset)]
+        measures = [measure for measure in there if full or measure.key in _MAIN] or there
         columns = [("strategy", [row["strategy"] for row in of_preset])]
         columns += [("tasks", [str(row["n_tasks"]) for row in of_preset])]
         columns += [(m.head, [printed(row[m.key], m.form) for row in of_preset]) for m in measures]
-        tables.append(Sheet(preset, columns, _notes(of_preset, measures)))
+        notes = _notes(of_preset, measures)
+        left_out = ", ".join(measure.head for measure in there if measure not in measures)
+        tables.append(Sheet(preset, columns, [*notes, f"more with --full: {left_out}"] if left_out else notes))
     return tables
 
 

@@ -43,7 +43,8 @@ def compare(*arguments):
 def test_text_has_the_scores_the_notes_and_where_the_records_are(results):
     done = compare("--results", results)
     assert done.exit_code == 0, done.output
-    assert "65.0 ± 7.1 +15.0" in done.stdout
+    assert "65.0" in done.stdout
+    assert "+15.0 [-48.5, +78.5]" in done.stdout  # two seeds, and no predictions
     assert "skipped: mixkd on rte (seed 0): needs classes" in done.stdout
     assert "9 records (8 done, 1 skipped)" in done.stdout
     assert str(results / "runs") in done.stdout
@@ -69,7 +70,8 @@ def test_csv_and_markdown(results):
     assert len(rows) == 4
     assert sorted(float(row["mean"]) for row in rows) == pytest.approx([0.5, 0.5, 0.65, 0.65])
     text = compare("--results", results, "--format", "markdown").stdout
-    assert "| rte | 75.0 | 50.0 ± 0.0 | 65.0 ± 7.1 +15.0 |" in text
+    assert "| strategy | cola | rte |" in text
+    assert "| nlpaug:keyboard[aug_char_p=0.1] | 65.0 +15.0 [-48.5, +78.5] | 65.0 +15.0 [-48.5, +78.5] |" in text
     assert "- skipped: mixkd on rte" in text
 
 

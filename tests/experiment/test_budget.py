@@ -6,7 +6,7 @@ import dataclasses
 import json
 
 import pytest
-from made_records import leaderboard, run
+from made_records import comparison, leaderboard, run
 from tiny import CLASSES, make_models
 
 from bench.data.tasks import GLUE
@@ -16,7 +16,8 @@ from bench.experiment.budget import budget_of
 from bench.experiment.grid import Cell, make_grid
 from bench.experiment.presets import load_settings, open_data
 from bench.files import write_json
-from bench.reporting.notes import notes
+from bench.reporting.details import details
+from bench.reporting.notes import belief
 from bench.settings import Recipe
 from bench.spec import StrategySpec, with_budgets
 
@@ -113,7 +114,8 @@ def test_a_run_of_another_budget_is_another_cell_of_the_same_table():
     rows = {row["strategy"]: row for row in frame.to_dict("records")}
     assert {row["setting"] for row in rows.values()} == {rows["none"]["setting"]}
     assert rows["none[forwards_of=mate-kd]"]["difference"] == pytest.approx(0.2)
-    told = "\n".join(notes(list(rows.values()), [], []))
+    found = comparison(runs)
+    told = "\n".join([*belief(found), *details(found)])
     assert "none[forwards_of=mate-kd] on rte (290 for 100, the passes of mate-kd)" in told
     assert "student updates, the same for every strategy: rte (100)" in told
     # Without the section it would be a run of another setting.

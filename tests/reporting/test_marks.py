@@ -1,24 +1,27 @@
 from __future__ import annotations
 
-from made_records import leaderboard, run
+from made_records import comparison, leaderboard, run
 
-from bench.reporting import wide_table
-from bench.reporting.averages import averages
-
-
-def grid(records):
-    frame = leaderboard(records)
-    (only,) = wide_table.grids(frame, averages(frame), [])
-    return only
+from bench.reporting.notes import belief
+from bench.reporting.sheet import Cell
+from bench.reporting.summary import summary
+from bench.reporting.task_table import task_table
 
 
-def lines(records):
-    table = grid(records)
-    return {row.label: dict(zip(table.strategies, row.cells, strict=True)) for row in table.rows}
+def names(records):
+    """The strategies of the first table, with the marks beside them."""
+    return {cell.text for cell in summary(comparison(records)).columns[0][1]}
+
+
+def cells(records, task):
+    """What stands in the column of a task, whose head may have marks."""
+    columns = dict(task_table(comparison(records), 300)[0].columns)
+    shown = (cell.text if isinstance(cell, Cell) else cell for cell in columns[task])
+    return dict(zip(columns["strategy"], shown, strict=True))
 
 
 def notes(records, sign):
-    return [note for note in grid(records).notes if note.startswith(f"{sign} ")]
+    return [note for note in belief(comparison(records)) if note.startswith(f"{sign} ")]
 
 
 def test_a_student_with_one_answer_or_no_better_than_a_constant_one_is_marked():
@@ -30,9 +33,7 @@ def test_a_student_with_one_answer_or_no_better_than_a_constant_one_is_marked():
         run(strategy="some seeds", seed=1, value=0.4, checks={"constant": 0.5, "most_predicted": 0.9}),
         run(strategy="older", value=0.2),
     ]
-    found = {name: cell.mean for name, cell in lines(records)["rte"].items()}
-    marked = {"one class": "60.0=", "as good": "50.0=", "some seeds": "50.0="}
-    assert found == {"none": "60.0", "older": "20.0", **marked}
+    assert names(records) == {"none", "older", "one class =", "as good =", "some seeds ="}
     assert notes(records, "=") == [
         "= one answer for every dev row, or no better than the best constant answer: as good on rte (1 of 1 seeds), "
         "one class on rte (1 of 1 seeds), some seeds on rte (1 of 2 seeds)"
@@ -43,7 +44,7 @@ def test_a_strategy_that_changes_nothing_is_marked():
     records = [run(), run(strategy="eda", text_quality={"changed": 0.9})]
     assert notes(records, "∅") == []
     records.append(run(strategy="shuffle", text_quality={"changed": 0.0}))
-    assert lines(records)["rte"]["shuffle"].mean == "50.0∅"
+    assert "shuffle ∅" in names(records)
     assert notes(records, "∅") == ["∅ changed none of the texts, or next to none: shuffle on rte (0.0%)"]
 
 
@@ -55,7 +56,7 @@ def test_a_strategy_that_shows_mostly_clean_text_is_marked_and_an_attack_says_it
         run(strategy="antonym", text_quality={"changed": 0.4}),
         run(strategy="pwws", text_quality={"changed": 0.16, "rewriting": attack}),
     ]
-    assert lines(records)["rte"]["pwws"].mean == "50.0○"
+    assert "pwws ○" in names(records)
     assert notes(records, "○") == [
         "○ most of the texts that the strategy showed were the originals: antonym on rte (60%), "
         "pwws on rte (84%, 25% of the rows attacked and 18% changed)"
@@ -79,8 +80,8 @@ def test_an_adversary_without_a_lead_is_marked_with_its_figures():
     )
     # A lead within two standard errors is none.
     unsure = run(strategy="unsure", adversary=learned | {"divergence": 0.6, "standard_error": 0.06})
-    assert lines([run(), unsure])["rte"]["unsure"].mean == "50.0≈"
-    assert lines(records)["rte"]["still"].mean == "50.0≈"
+    assert "unsure ≈" in names([run(), unsure])
+    assert "still ≈" in names(records)
 
 
 def test_rows_that_failed_to_be_rewritten_are_said_where_they_are_many():
@@ -94,7 +95,7 @@ def test_rows_that_failed_to_be_rewritten_are_said_where_they_are_many():
     ]
     (note,) = notes(records, "!")
     assert note.endswith(": aeda on rte (98.0% of the rows), bae on rte (98.0% of the rows)")
-    assert lines(records)["rte"]["bae"].mean == "50.0!"
+    assert "bae !" in names(records)
     records.append(run("cola", "eda", text_quality={"changed": 0.5, "rewriting": {"rows": 1000, "failed": 10}}))
     (note,) = notes(records, "!")
     assert "eda on cola (1.0% of the rows)" in note
@@ -112,7 +113,7 @@ def test_a_dev_set_that_is_the_training_set_is_marked():
     records = [run("rte", data={"rows": {"dev": 800}}, checks={"dev_in_train": 8}), run("cola")]
     assert notes(records, "¶") == []
     records[0]["checks"]["dev_in_train"] = 9
-    assert "rte¶" in lines(records)
+    assert set(cells(records, "rte¶")) == {"teacher", "none"}
     assert notes(records, "¶") == ["¶ dev rows that are training rows as well: rte (9 of 800 rows)"]
 
 
@@ -122,7 +123,8 @@ def test_a_teacher_no_better_than_a_constant_answer_is_marked():
     weak = run(teacher=teacher | {"standard_error": 0.035})
     (note,) = notes([weak], "#")
     assert note.endswith("rte (56.0 against 50.0)")
-    assert grid([weak]).rows[0].teacher == "56.0#"
+    assert cells([weak, run("cola")], "rte")["teacher"] == "56.0#"
+    assert cells([weak, run("cola")], "cola")["teacher"] == "75.0"
     # Records from before the best constant answer was recorded: train's most frequent class.
     assert notes([run(teacher={"dev": 0.5, "majority": 0.5})], "#")
 
@@ -167,3 +169,14 @@ def test_passes_are_counted_and_seconds_of_busy_or_unlike_machines_are_in_no_cos
     assert notes(records, "⇆") == [
         "⇆ timed on another machine than plain distillation: these seconds are in no cost: far on rte (gpu)"
     ]
+
+
+def test_a_mark_on_every_task_stands_by_the_name_and_on_some_in_their_cells_and_a_control_may_change_nothing():
+    nothing = {"text_quality": {"changed": 0.0}}
+    records = [run(task, name, **nothing) for task in ("rte", "cola") for name in ("shuffle", "clean-twice")]
+    records += [run("rte"), run("cola"), run("rte", "eda", **nothing), run("cola", "eda")]
+    assert set(cells(records, "rte")) == {"teacher", "none", "shuffle ∅", "clean-twice", "eda"}
+    assert (cells(records, "rte")["eda"], cells(records, "cola")["eda"]) == ("50.0∅", "50.0")
+    assert cells(records, "rte")["shuffle ∅"].strip() == "50.0"
+    (note,) = notes(records, "∅")
+    assert note.endswith(": shuffle on cola, rte (0.0%), eda on rte (0.0%)")

@@ -1,0 +1,47 @@
+"""A comparison as the tables that a person reads, with the notes that must stand below them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from bench.reporting.details import details, second_devs
+from bench.reporting.notes import belief
+from bench.reporting.sheet import Sheet
+from bench.reporting.summary import summary
+from bench.reporting.task_table import task_table
+
+if TYPE_CHECKING:
+    from bench.reporting.comparison import Comparison
+
+
+def tables(comparison: Comparison, width: int = 100, by_task: bool | None = None, full: bool = False) -> list[Sheet]:
+    """Return the table of strategies, the table of tasks where there are several, and below the last the notes.
+
+    The table of tasks is left out where a cell takes more than two lines in ``width`` columns, unless ``by_task`` says
+    otherwise. ``full`` adds what else is known: how every number is made, and scores on other splits.
+    """
+    sheets = [summary(comparison, width)]
+    hidden = False
+    if comparison.tasks["task"].nunique() > 1:
+        second, height = task_table(comparison, width)
+        hidden = not (by_task or (by_task is None and height <= 2))
+        sheets += [] if hidden else [second]
+    sheets += second_devs(comparison) if full else []
+    notes = belief(comparison) + (details(comparison) if full else [])
+    more = ["scores and gains of each task: --by-task"] * hidden + ["how every number is made: --full"] * (not full)
+    sheets[-1].notes += [*notes, "; ".join(more)] if more else notes
+    return sheets
+
+
+def only(comparison: Comparison, strategies: Collection[str]) -> Comparison:
+    """Return ``comparison`` with some of its strategies; what is known of these stays what it is beside all others."""
+    pairs = comparison.pairwise
+    return dataclasses.replace(
+        comparison,
+        tasks=comparison.tasks[comparison.tasks["strategy"].isin(strategies)],
+        strategies=comparison.strategies[comparison.strategies["strategy"].isin(strategies)],
+        pairwise=pairs[pairs["strategy"].isin(strategies) & pairs["other"].isin(strategies)],
+        failures=[row for row in comparison.failures if row["strategy"] in strategies],
+    )
