@@ -71,7 +71,7 @@ def test_the_verdict_is_one_sentence(comparison, sentence):
 
 
 def test_the_verdict_rests_on_what_would_have_been_seen():
-    said = support(compared(("eda", SAME, 0.006)))
+    said = support(compared(("eda", SAME, 0.006), ("mlm", SAME, -0.006)))
     assert said == (
         "Smallest difference that would have been seen: 1.2 points. "
         "Largest gain: eda, +0.6 points (95 % interval −1.0 to +2.0)."

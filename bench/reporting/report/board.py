@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +30,7 @@ def scale(rows: Sequence[Row]) -> tuple[float, float]:
     """Return the ends of the scale on which the table draws intervals; the widest ones may reach beyond it."""
     gains = [abs(value) for row in rows if (value := number(row["gain"])) is not None]
     ends = sorted(abs(v) for row in rows for key in ("gain_low", "gain_high") if (v := number(row[key])) is not None)
-    usual = ends[int(0.85 * (len(ends) - 1))] if ends else 0.0
+    usual = ends[math.ceil(0.85 * (len(ends) - 1))] if ends else 0.0
     reach = 1.1 * max([0.002, *gains, usual])
     return -reach, reach
 
@@ -61,6 +62,7 @@ def line(field: Field, row: Row, ends: tuple[float, float]) -> dict[str, Any]:
         "improvability": (share(row["improvability"]), number(row["improvability"])),
         "tasks": (str(row["n_tasks"]), row["n_tasks"]),
         "front": bool(row["on_front"]),
+        "partial": not row["same_tasks"],
     }
 
 

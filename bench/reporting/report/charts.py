@@ -75,7 +75,7 @@ def seeds(rows: Rows, order: Sequence[str], baseline_mean: float | None) -> dict
 def _seeds() -> dict[str, Any]:
     import altair as alt
 
-    x = alt.X("score:Q", title="score, points", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=4))
+    x = alt.X("score:Q", title="score, points", scale=alt.Scale(zero=False, padding=6), axis=alt.Axis(tickCount=4))
     y = alt.Y("strategy:N", sort=_hole("order"), title=None, axis=alt.Axis(labelLimit=150))
     tip = [alt.Tooltip("strategy:N"), alt.Tooltip("seed:Q"), alt.Tooltip("score:Q", format=".1f")]
     baseline, runs = alt.Chart(alt.NamedData("baseline")), alt.Chart(alt.NamedData("runs"))
@@ -107,7 +107,7 @@ def _curves() -> dict[str, Any]:
     import altair as alt
 
     steps = alt.Scale(domain=_hole("steps"))
-    x = alt.X("step:Q", title="student updates", scale=steps, axis=alt.Axis(tickCount=4, grid=False, format=","))
+    x = alt.X("step:Q", title="student updates", scale=steps, axis=alt.Axis(tickCount=4, grid=False, format=",d"))
     scores = alt.Scale(domain=_hole("scores"), zero=False, nice=True)
     y = alt.Y("score:Q", title="{metric}", scale=scores, axis=alt.Axis(tickCount=4))
     tip = [alt.Tooltip("strategy:N"), alt.Tooltip("step:Q"), alt.Tooltip("score:Q", format=".1f")]
@@ -154,11 +154,11 @@ def cost(rows: Rows, title: str) -> dict[str, Any]:
                 x, alt.Y("low:Q"), alt.Y2("high:Q"), color=colour, opacity=_focus_opacity(0.4)
             ),
             front.encode(x, y, order="cost:Q"),
+            # A halo in the page's colour, so that a name can be read where a line runs through it.
+            names.mark_text(**place, stroke="var(--page)", strokeWidth=4, opacity=0.85),
             all_.mark_point(filled=True, size=64, opacity=1, stroke="var(--page)", strokeWidth=1).encode(
                 x, y, color=colour, tooltip=tip
             ),
-            # A halo in the page's colour, so that a name can be read where a line runs through it.
-            names.mark_text(**place, stroke="var(--page)", strokeWidth=4, opacity=0.85),
             names.mark_text(**place).encode(color=_focus_colour(_INK)),
         )
         .add_params(_focus())

@@ -160,7 +160,7 @@ def _flat(value: Any, prefix: str = "") -> Any:
     for key, part in value.items():
         if isinstance(part, Mapping) and part:
             found |= _flat(part, f"{prefix}{key}.")
-        elif part is not None and part != {}:
+        elif part is not None and part != {} and part != "":
             text = ", ".join(map(str, part)) if isinstance(part, (list, tuple)) else str(part)
             found[_short(f"{prefix}{key}")] = _short(text)
     return found

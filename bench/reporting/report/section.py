@@ -42,6 +42,8 @@ class Section:
         self.lines = [board.line(field, row, self.scale) for row in field.strategies]
         grid = [(name, board.cells(field, name)) for name in field.names]
         self.grid, self.legend = grid, board.legend(field, grid)
+        kinds = {cell["kind"] for _, cells in grid for cell in cells if not cell["hole"]} - {""}
+        self.silent = kinds == {"unknown"}
         self.focus = next((line["strategy"] for line in self.lines if not line["baseline"]), "")
         self.cost = panels.cost(field)
         self.forests = panels.forests(field)

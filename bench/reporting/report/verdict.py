@@ -90,7 +90,8 @@ def support(comparison: Comparison) -> str:
         first = judged[0]
         gain = points(first["gain"], signed=True)
         within = interval(first["gain_low"], first["gain_high"])
-        parts.append(f"Largest gain: {first['strategy']}, {gain} points (95 % interval {within}).")
+        whose = f"Largest gain: {first['strategy']}, {gain}" if len(judged) > 1 else f"Gain: {gain}"
+        parts.append(f"{whose} points (95 % interval {within}).")
     return " ".join(parts)
 
 
