@@ -51,6 +51,11 @@ from bench.errors import BenchError, UsageError
     show_default=True,
     help="Also train on few rows: numbers of rows per class (of scores in all), comma-separated, as 8,64,512,all.",
 )
+@click.option(
+    "--track",
+    type=click.Choice(["tensorboard", "wandb", "mlflow"]),
+    help="Also hand losses and dev scores to this tracker, which has to be installed.",
+)
 @click.option("--redo", is_flag=True, help="Run cells again that have a record.")
 @click.option(
     "--keep-students",
@@ -74,6 +79,7 @@ def run(
     workers: int | None,
     redo: bool,
     keep_students: str,
+    track: str | None,
     quick: bool,
     dry_run: bool,
     choices: Choices,
@@ -122,7 +128,10 @@ def run(
         from bench.experiment.keeping import keeping
         from bench.experiment.launch import launch, prepare
         from bench.experiment.parts import Parts
+        from bench.experiment.tracking import check_tracker
 
+        if track is not None:
+            check_tracker(track)
         progress.doing("reading data")
         for note in dict.fromkeys(notes):
             progress.note(note)
@@ -134,7 +143,7 @@ def run(
             return
         if len(jobs) > 1:
             progress.note(estimate(jobs, choices.results, progress))
-        fresh = launch(jobs, choices.results, progress, redo=redo)
+        fresh = launch(jobs, choices.results, progress, redo=redo, track=track)
     _show([*(record for _, record in done), *fresh], choices.results, len(fresh))
     if failed := sum(record["status"] == "failed" for record in fresh):
         raise BenchError(

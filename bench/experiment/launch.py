@@ -22,6 +22,7 @@ from bench.experiment.grid import Cell
 from bench.experiment.pace import Pace
 from bench.experiment.parts import Parts
 from bench.experiment.progress import Progress
+from bench.experiment.tracking import tracking
 from bench.reporting.records import read_record, set_aside_record
 from bench.spec import lacking, missing, models_read
 
@@ -135,14 +136,19 @@ def prepare(
     return done, jobs
 
 
-def launch(jobs: Sequence[CellJob], results: Path, progress: Progress, *, redo: bool = False) -> list[dict[str, Any]]:
-    """Run ``jobs`` one after another and return their records."""
+def launch(
+    jobs: Sequence[CellJob], results: Path, progress: Progress, *, redo: bool = False, track: str | None = None
+) -> list[dict[str, Any]]:
+    """Run ``jobs`` one after another and return their records; ``track`` names a tracker that sees each train."""
     records, pace = [], Pace(results)
     for number, job in enumerate(jobs, 1):
         start = time.monotonic()
         progress.cell(number, len(jobs), str(job.cell), partial(pace.left, jobs, number - 1))
         _make_way(job.cell, results, redo, progress)
-        record = run_cell(job.cell, job.parts, results, progress, keep=job.keep)
+        with tracking(track, job.cell, results, progress) as tracked:
+            record = run_cell(job.cell, job.parts, results, tracked or progress, keep=job.keep)
+            if tracked is not None:
+                tracked.finish(record)
         pace.learn(job, record, time.monotonic() - start)
         progress.note(f"[{number}/{len(jobs)}] {job.cell}: {_outcome(record)}")
         records.append(record)
