@@ -27,6 +27,7 @@ VERBS = {
     "show": ("bench.cli.show:show", "Say all about one run."),
     "diff": ("bench.cli.diff:diff", "Show in what two runs differ."),
     "rerun": ("bench.cli.rerun:rerun", "Run a finished cell again and say whether it comes out the same."),
+    "submit": ("bench.cli.submit:submit", "Make the zip that GLUE's test server takes."),
     "export": ("bench.cli.export:export", "Copy a run's student out, or push it to the hub."),
     "clean": ("bench.cli.clean:clean", "Free room: checkpoints, students, caches."),
     "list": ("bench.cli.list:list_", "List strategies, tasks and presets."),

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bench.data.tables import shortened
 from bench.errors import printable
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Cell:
 
     def printable(self) -> Cell:
         """Return the cell with control characters, which records may hold, spelled out in each line."""
-        return Cell("\n".join(map(printable, self.text.split("\n"))), self.bold)
+        return Cell("\n".join(map(_shown, self.text.split("\n"))), self.bold)
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Sheet:
         """Spell out control characters, which records may hold."""
         self.preset = printable(self.preset)
         self.title = f"preset {self.preset}" if self.title is None else printable(self.title)
-        self.columns = [(printable(head), [_printable(cell) for cell in cells]) for head, cells in self.columns]
+        self.columns = [(_shown(head), [_printable(cell) for cell in cells]) for head, cells in self.columns]
         self.notes, self.lead = ([printable(line) for line in lines] for lines in (self.notes, self.lead))
         self.groups = {number: printable(label) for number, label in self.groups.items()}
 
@@ -70,7 +71,12 @@ def _cell(cell: str | Cell) -> Cell:
 
 
 def _printable(cell: str | Cell) -> str | Cell:
-    return cell.printable() if isinstance(cell, Cell) else printable(cell)
+    return cell.printable() if isinstance(cell, Cell) else _shown(cell)
+
+
+def _shown(line: str) -> str:
+    """Return ``line`` as a cell shows it: control characters spelled out, an endless name without its middle."""
+    return shortened(printable(line))
 
 
 def page_width(to_terminal: bool) -> int:

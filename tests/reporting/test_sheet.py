@@ -114,6 +114,14 @@ def test_lines_of_a_cell_stand_below_one_another_and_marks_move_no_number():
     assert "| a | 62.3 +1.2° |" in markdown([sheet])
 
 
+def test_an_endless_name_makes_no_endless_table():
+    name = "x" * 10_000
+    sheet = Sheet("mini", [("task", ["rte", name]), (name, ["1.0", Cell(f"{name}\n2.0")])])
+    for shown in (text([sheet], 100), markdown([sheet])):
+        assert max(map(len, shown.splitlines())) < 1000
+        assert f"{'x' * 150} … {'x' * 150}" in shown
+
+
 def test_a_long_name_is_broken_after_its_punctuation_and_no_head_is():
     sheet = Sheet("mini", [("strategy", ["nlpaug:keyboard[aug_char_p=0.1]"]), ("gain", ["1"])])
     assert text([sheet], 80).splitlines()[3:] == ["nlpaug:keyboard      1", "[aug_char_p=0.1]"]
