@@ -114,11 +114,16 @@ def _compared(split: str, one: pd.DataFrame, other: pd.DataFrame) -> Predictions
     known = not (labels.isna() | (labels < 0)).all()
     logits = [name for name in one if str(name).startswith("logit_") and name in other]
     gaps = [float(np.abs(one[name] - other[name]).max()) for name in logits]
+
+    def right(part: pd.DataFrame) -> int | None:
+        return int(((part["prediction"] == labels) & changed).sum()) if known else None
+
     return Predictions(
         split,
         len(one),
         int(changed.sum()),
-        *(int(((part["prediction"] == labels) & changed).sum()) if known else None for part in (one, other)),
+        right(one),
+        right(other),
         tuple(map(str, one.loc[changed, "id"].head(_NAMED_ROWS))),
         max(gaps, default=0.0),
     )
