@@ -22,6 +22,7 @@ WRITTEN = (
     "settings",
     "results",
     "report",
+    "statistics",
     "beyond",
     "tuning",
     "own-strategy",

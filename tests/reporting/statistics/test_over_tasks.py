@@ -9,6 +9,8 @@ import pytest
 from scipy.stats import norm
 
 from bench.reporting.statistics.over_tasks import combine, improvability, on_front, won
+from bench.reporting.statistics.paired import crossed_interval
+from bench.reporting.statistics.sign_flip import sign_flip
 from bench.reporting.statistics.verdict import detectable, seeds_in_words, verdict
 
 T_1, T_2, T_8, Z = 12.706205, 4.302653, 2.306004, 1.959964  # t and normal quantiles 0.975
@@ -110,3 +112,20 @@ def test_seeds_in_words():
 def test_what_would_have_been_detected():
     # t_0.975 and t_0.8 at 8 degrees of freedom.
     assert detectable(0.01, 8) == pytest.approx(0.01 * (T_8 + 0.888890), rel=1e-5)
+
+
+def test_false_alarms_of_a_verdict():
+    """No strategy gains anything, rows are drawn anew: the test alone speaks too often, with the interval it does not.
+
+    The long version is tests/benchmarks/coverage.py.
+    """
+    rng, alone, both = np.random.default_rng(0), [], []
+    for _ in range(150):
+        tasks = [rng.normal(0, 1, 20) + rng.normal(0, 1, (5, 20)) for _ in range(8)]  # [seeds, rows], half the row's
+        intervals = [crossed_interval(differences) for differences in tasks]
+        p = sign_flip([cell for differences in tasks for cell in differences.mean(axis=1)], 1999)
+        whole = combine(*([getattr(one, key) for one in intervals] for key in ("gain", "se", "df")))
+        alone.append(p <= 0.05)
+        both.append(max(p, whole.p) <= 0.05)
+    assert np.mean(alone) > 0.15
+    assert np.mean(both) < 0.09  # 5 % and two standard errors
