@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.choices import results_option
-from bench.errors import BenchError
-
-if TYPE_CHECKING:
-    from bench.reporting.comparison import Comparison
 
 
 @click.command(
@@ -42,21 +35,14 @@ def report(
 
     The page is a single file that a browser opens without any network. It needs the extra `report`.
     """
-    from bench.cli.compare import _deliver, _match
-    from bench.reporting import sheet
-    from bench.reporting.comparison import compare
+    from bench.cli.compare import _compared, _deliver, _match, _records
     from bench.reporting.leaderboard import failures, leaderboard, named_runs
-    from bench.reporting.predictions import predicted
-    from bench.reporting.records import scan
     from bench.reporting.report.page import page, ready
+    from bench.reporting.tables import only
     from bench.reporting.tidy import tidy
 
     ready()
-    records, corrupt = scan(results)
-    for path, reason in corrupt:
-        click.echo(sheet.printable(f"Warning: corrupt record {path}: {reason}"), err=True)
-    if not records:
-        raise BenchError(f"no finished runs in {str(results)!r}; make some: bench run --strategy none,mate-kd")
+    records = _records(results)
     for key, patterns in (("preset", preset), ("task", tasks)):
         if patterns is not None:
             chosen = _match(patterns, {getattr(record, key) for record in records}, {}, key)
@@ -64,24 +50,9 @@ def report(
     runs = tidy(records)
     frame, lost, named = leaderboard(runs, baseline), failures(runs), named_runs(runs)
     names = {*frame["strategy"], *(row["strategy"] for row in lost)}
-    answers, wrong = predicted(results, runs, set(frame["split"]))
-    for path, reason in wrong:
-        click.echo(sheet.printable(f"Warning: predictions left out, {path}: {reason}"), err=True)
-    found = compare(frame, answers, baseline, lost)
+    found = _compared(runs, frame, results, baseline, lost)
     if strategy is not None:
         shown = _match(strategy, names, dict(zip(frame["strategy"], frame["base"], strict=True)))
         found = [only(comparison, shown) for comparison in found]
     labels = dict(zip(named["folder"], named["label"], strict=True))
     _deliver(page(found, [(labels[record.folder], record) for record in records], results), output)
-
-
-def only(comparison: Comparison, strategies: Collection[str]) -> Comparison:
-    """Return ``comparison`` with some of its strategies; what is known of these stays what it is beside all others."""
-    pairs = comparison.pairwise
-    return dataclasses.replace(
-        comparison,
-        tasks=comparison.tasks[comparison.tasks["strategy"].isin(strategies)],
-        strategies=comparison.strategies[comparison.strategies["strategy"].isin(strategies)],
-        pairwise=pairs[pairs["strategy"].isin(strategies) & pairs["other"].isin(strategies)],
-        failures=[row for row in comparison.failures if row["strategy"] in strategies],
-    )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from types import SimpleNamespace
 
@@ -131,7 +132,7 @@ def test_a_page_of_ten_thousand_runs_stays_small_and_says_what_it_leaves_out(tmp
         pd.concat([frame, *(frame.iloc[-1:].assign(strategy=f"more{n}", gain=0.01) for n in range(400))])
         for frame in (small.tasks, small.strategies)
     )
-    many = SimpleNamespace(**{**vars(small), "tasks": tasks, "strategies": strategies})
+    many = dataclasses.replace(small, tasks=tasks, strategies=strategies, pairwise=small.pairwise)
     records = [(f"more{n % 400}", record_of(run("rte", f"more{n % 400}", n // 400))) for n in range(10_000)]
     html = page([many], records, tmp_path)
     assert len(html) < 2_500_000
