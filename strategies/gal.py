@@ -132,15 +132,15 @@ class GAL(Strategy, Writer):
                 seed = 1_000_003 * self.seed + number
                 rows = sample(model, tokenizer, len(context.task.texts), _AT_ONCE, seed, **options)
                 write_json(part, rows)
-            yield from (None if row is None else tuple(row) for row in rows)
+            yield from rows
 
 
-def _kept(part: Path, texts: int) -> list[list[str] | None] | None:
+def _kept(part: Path, texts: int) -> list[tuple[str, ...] | None] | None:
     """Return the samples in the file ``part``, each a row of ``texts`` or None; None where it is missing or damaged."""
     import msgspec
 
     try:
-        rows = msgspec.json.decode(part.read_bytes(), type=list[list[str] | None])
+        rows = msgspec.json.decode(part.read_bytes(), type=list[tuple[str, ...] | None])
     except (OSError, ValueError, RecursionError):
         return None
     whole = len(rows) == _AT_ONCE and all(row is None or (len(row) == texts and all(row)) for row in rows)

@@ -32,11 +32,11 @@ def diff(one: str, other: str, results: Path, form: str) -> None:
     from bench.reporting import differing
 
     runs = [found(results, name) for name in (one, other)]
-    trees = [run.tree for run in runs]
+    mine, theirs = (run.tree for run in runs)
     parts = {
-        "what was run": differing.differences(*trees, differing.SPECIFICATION),
-        "code and machine": differing.differences(*trees, differing.MADE_BY),
-        "result": differing.differences(*trees, differing.RESULT),
+        "what was run": differing.differences(mine, theirs, differing.SPECIFICATION),
+        "code and machine": differing.differences(mine, theirs, differing.MADE_BY),
+        "result": differing.differences(mine, theirs, differing.RESULT),
     }
     rows, silent = differing.predictions(*(run.folder for run in runs))
     if form == "json":
