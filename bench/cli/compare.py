@@ -55,6 +55,14 @@ Examples:
     metavar="[FILE.csv]",
     help="Beside what papers report, with the points in which the protocols differ. FILE: numbers of your own.",
 )
+@click.option("--against", metavar="STRATEGY", help="Also: how probably each is worse than this, the same, better.")
+@click.option(
+    "--within",
+    type=click.FloatRange(0, 100, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="Points of gain up to which --against takes two strategies for the same.",
+)
 @click.option(
     "--format",
     "form",
@@ -87,6 +95,8 @@ def compare(
     full: bool,
     quality: bool,
     published: str | None,
+    against: str | None,
+    within: float,
     form: str,
     rows: str,
     output: Path | None,
@@ -141,8 +151,12 @@ def compare(
     else:
         found = _compared(runs, frame, results, baseline, lost)
         # The baseline stays in sight: it is what the gains are over.
-        shown = [only(comparison, {*chosen, baseline}) for comparison in found]
+        shown = [only(comparison, {*chosen, baseline, *filter(None, [against])}) for comparison in found]
         sheets = _tables(shown, width, form, by_task, full)
+        if against is not None:
+            from bench.reporting.against import against as beside
+
+            sheets += [beside(comparison, against, within / 100) for comparison in shown]
         table = _frame([only(comparison, chosen) for comparison in found], rows)
         if plot is not None:
             _figure(shown, plot)

@@ -13,6 +13,8 @@ from bench.reporting.summary import summary
 from bench.reporting.task_table import task_table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bench.reporting.comparison import Comparison
 
 
@@ -37,11 +39,15 @@ def tables(comparison: Comparison, width: int = 100, by_task: bool | None = None
 
 def only(comparison: Comparison, strategies: Collection[str]) -> Comparison:
     """Return ``comparison`` with some of its strategies; what is known of these stays what it is beside all others."""
-    pairs = comparison.pairwise
+
+    def pairs() -> pd.DataFrame:
+        own = comparison.pairwise
+        return own[own["strategy"].isin(strategies) & own["other"].isin(strategies)]
+
     return dataclasses.replace(
         comparison,
         tasks=comparison.tasks[comparison.tasks["strategy"].isin(strategies)],
         strategies=comparison.strategies[comparison.strategies["strategy"].isin(strategies)],
-        pairwise=pairs[pairs["strategy"].isin(strategies) & pairs["other"].isin(strategies)],
+        pairwise=pairs,
         failures=[row for row in comparison.failures if row["strategy"] in strategies],
     )

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from made_records import comparison, run
 
+from bench.errors import UsageError
 from bench.reporting import kinds
 from bench.reporting import sheet as formats
+from bench.reporting.against import against
 from bench.reporting.notes import belief
 from bench.reporting.points import gain_with_bounds, multiple, points
 from bench.reporting.summary import groups, ordered, summary
@@ -240,3 +242,16 @@ def test_numbers():
     assert gain_with_bounds(0.012, -0.004, 0.028) == "+1.2 [-0.4, +2.8]"
     assert gain_with_bounds(0.012, None, None) == "–"
     assert (multiple(1.0), multiple(99.7), multiple(None)) == ("1.0×", "100×", "–")
+
+
+def test_against_another_strategy_stand_probabilities_that_add_up():
+    found = comparison(field({"none": 0.0, "eda": 0.1, "aeda": 0.0}))
+    table = read(against(found, "none", 0.005))
+    shares = {
+        name: [int(table[kind][name].rstrip("%")) for kind in ("worse", "same", "better")] for name in table["same"]
+    }
+    assert list(shares) == ["eda", "aeda"]
+    assert shares["eda"][2] >= 99
+    assert all(sum(own) in (99, 100, 101) for own in shares.values())
+    with pytest.raises(UsageError, match="did you mean 'eda'"):
+        against(found, "edaa", 0.005)
