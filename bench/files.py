@@ -76,7 +76,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 def is_whole(folder: Path, observer: Observer) -> bool:
@@ -132,7 +132,7 @@ def set_aside(path: Path) -> Path:
     except FileNotFoundError:  # another process was quicker
         pass
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     return aside
 
 
@@ -155,7 +155,8 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
 
 
-def _cannot_write(path: Path, error: OSError) -> BenchError:
+def cannot_write(path: Path, error: OSError) -> BenchError:
+    """Return the error for a file or folder at ``path`` that could not be written."""
     return BenchError(
         f"cannot write {path}: {error.strerror or error}; make room and the folder writable, or name another: "
         f"--results DIR"

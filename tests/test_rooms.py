@@ -10,7 +10,7 @@ import pytest
 from checkout import ROOT
 
 ROOMS = (
-    ("errors", "brackets", "toml", "files", "strength", "options", "settings", "observer", "code"),
+    ("errors", "brackets", "toml", "files", "strength", "options", "settings", "observer", "code", "locks"),
     ("data.tasks",),
     ("models", "resources"),
     ("data",),

@@ -95,6 +95,13 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--max-train", type=click.IntRange(1), help="Train on a fixed sample of this many rows (recorded).")
     @click.option("--recipe", help="kd (default), annealing or continuation: what every update minimises.")
     @click.option("--workers", type=click.IntRange(1), help="Processes that rewrite texts.  [default: one per core]")
+    @click.option(
+        "--jobs",
+        type=click.IntRange(1, 1024),
+        default=1,
+        show_default=True,
+        help="Cells that run at a time, each in a process of its own with its share of the cores.",
+    )
     @click.option("--weak-teacher", is_flag=True, help="Distil even from a teacher that learned nothing.")
     @click.option(
         "--dry-run", is_flag=True, help="Only say what would run, what is cached, and how long it would take."

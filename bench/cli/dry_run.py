@@ -44,19 +44,24 @@ def overview(done: Sequence[str], jobs: Sequence[CellJob], results: Path, progre
     return "\n".join([*lines, f"{total} (this took {time.monotonic() - start:.0f} s)"])
 
 
-def estimate(jobs: Sequence[CellJob], results: Path, progress: Progress, *, trials: bool = False) -> str:
-    """Return in a line how long ``jobs`` will take: each strategy and model is timed on one task and counts for all.
+def estimate(
+    jobs: Sequence[CellJob], results: Path, progress: Progress, at_once: int = 1, *, trials: bool = False
+) -> str:
+    """Return in a line how long ``jobs`` will take, so many ``at_once``; what is timed on one task counts for all.
 
     Of ``trials``, which differ in options alone, one counts for all of its strategy.
     """
     view = _View(results, progress, once=True, trials=trials)
     to_run = [job for job in jobs if not _reason(job)]
     rows = [*map(view.cell, to_run), *view.models(to_run)]
-    return f"{len(to_run)} cells to run: {_total(rows)} (from a few updates; cell by cell: --dry-run)"
+    lanes = max(1, min(at_once, len(to_run)))
+    shared = f", {lanes} at a time" if lanes > 1 else ""
+    return f"{len(to_run)} cells to run{shared}: {_total(rows, lanes)} (from a few updates; cell by cell: --dry-run)"
 
 
-def _total(rows: Sequence[_Line]) -> str:
-    seconds = sum(row.seconds for row in rows if row.seconds is not None)
+def _total(rows: Sequence[_Line], lanes: int = 1) -> str:
+    known = [row.seconds for row in rows if row.seconds is not None]
+    seconds = max(sum(known) / lanes, max(known, default=0.0))
     rest = ", plus the cells of unknown time" if any(row.seconds is None for row in rows) else ""
     return f"about {clock_time(seconds)}{rest}"
 

@@ -77,6 +77,7 @@ def run(
     given: tuple[int, ...],
     train_rows: str,
     workers: int | None,
+    jobs: int,
     redo: bool,
     keep_students: str,
     track: str | None,
@@ -128,6 +129,7 @@ def run(
         from bench.experiment.keeping import keeping
         from bench.experiment.launch import launch, prepare
         from bench.experiment.parts import Parts
+        from bench.experiment.processes import launcher
         from bench.experiment.tracking import check_tracker
 
         if track is not None:
@@ -136,14 +138,14 @@ def run(
         for note in dict.fromkeys(notes):
             progress.note(note)
         assembled = [(Parts(own, where, choices.results, progress, workers), cells) for own, where, cells in grids]
-        done, jobs = prepare(assembled, choices.results, progress, redo=redo)
-        jobs = keeping(jobs, keep_students, choices.results, progress)
+        done, to_run = prepare(assembled, choices.results, progress, redo=redo)
+        to_run = keeping(to_run, keep_students, choices.results, progress)
         if dry_run:
-            click.echo(overview([str(cell) for cell, _ in done], jobs, choices.results, progress))
+            click.echo(overview([str(cell) for cell, _ in done], to_run, choices.results, progress))
             return
-        if len(jobs) > 1:
-            progress.note(estimate(jobs, choices.results, progress))
-        fresh = launch(jobs, choices.results, progress, redo=redo, track=track)
+        if len(to_run) > 1:
+            progress.note(estimate(to_run, choices.results, progress, jobs))
+        fresh = launch(to_run, choices.results, progress, redo=redo, track=track, launcher=launcher(jobs))
     _show([*(record for _, record in done), *fresh], choices.results, len(fresh))
     if failed := sum(record["status"] == "failed" for record in fresh):
         raise BenchError(

@@ -36,6 +36,7 @@ def tune(
     seeds: int,
     replace: bool,
     workers: int | None,
+    jobs: int,
     dry_run: bool,
     choices: Choices,
 ) -> None:
@@ -74,18 +75,19 @@ def tune(
     with watching(scored="held-out") as progress:
         from bench.experiment.launch import launch, prepare
         from bench.experiment.parts import Parts
+        from bench.experiment.processes import launcher
 
         progress.doing("reading data")
         for note in notes:
             progress.note(note)
         assembled = [(Parts(settings, where, choices.results, progress, workers), cells) for where, cells in grids]
-        done, jobs = prepare(assembled, runs, progress)
+        done, to_run = prepare(assembled, runs, progress)
         if dry_run:
-            click.echo(overview([str(cell) for cell, _ in done], jobs, runs, progress))
+            click.echo(overview([str(cell) for cell, _ in done], to_run, runs, progress))
             return
-        if len(jobs) > 1:
-            progress.note(estimate(jobs, runs, progress, trials=True))
-        fresh = launch(jobs, runs, progress)
+        if len(to_run) > 1:
+            progress.note(estimate(to_run, runs, progress, jobs, trials=True))
+        fresh = launch(to_run, runs, progress, launcher=launcher(jobs))
     records = [*(record for _, record in done), *fresh]
     found = [search.choose(cell, (run for run in records if run["task"] == cell.task.name)) for cell in whole]
     choices_made = [one for one in found if one is not None]

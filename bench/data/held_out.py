@@ -27,6 +27,10 @@ class HeldOut:
         self.tasks: Mapping[str, Task] = {name: task for name, task in source.tasks.items() if task.trained_on is None}
         self.load = lru_cache(maxsize=1)(self._load)
 
+    def __reduce__(self) -> tuple[type[HeldOut], tuple[Source]]:
+        """Another process splits the rows itself, and keeps its own."""
+        return HeldOut, (self.source,)
+
     def _load(self, task: str) -> TaskData:
         """Return ``task`` with its train split in two; UsageError where there are not two rows of different texts."""
         data = self.source.load(task)

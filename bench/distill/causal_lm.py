@@ -15,7 +15,8 @@ from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteri
 from bench.data.encode import Encoded
 from bench.distill.generator import MaskedLMTraining, held_out
 from bench.distill.loop import EDITION
-from bench.files import digest, is_whole
+from bench.files import digest
+from bench.locks import missing
 from bench.models.inputs import Inputs, accepted, longest
 from bench.models.load import content_hash, explained, load_tokenizer, locate, seeded
 from bench.observer import Observer
@@ -63,11 +64,12 @@ def train_causal_lm(
     model, tokenizer = load_causal_lm(where)
     rows = sorted(set(rows))
     folder = home / digest(EDITION, content_hash(model), rows, tokenizer.get_vocab(), settings, most)
-    if not is_whole(folder, observer):
-        accelerator: Any = Accelerator(cpu=device == "cpu")
-        encoded = _encoded(rows, tokenizer, min(most, longest(model, tokenizer)))
-        training = CausalLMTraining(model.to(accelerator.device), tokenizer, encoded, settings, accelerator)
-        training.run(*held_out(rows), folder, observer)
+    with missing(folder, observer, "the language model") as to_make:
+        if to_make:
+            accelerator: Any = Accelerator(cpu=device == "cpu")
+            encoded = _encoded(rows, tokenizer, min(most, longest(model, tokenizer)))
+            training = CausalLMTraining(model.to(accelerator.device), tokenizer, encoded, settings, accelerator)
+            training.run(*held_out(rows), folder, observer)
     return str(folder)
 
 

@@ -20,7 +20,8 @@ from bench.data.tasks import Example
 from bench.distill.checkpoint import Checkpoints
 from bench.distill.loop import EDITION, learning_rate
 from bench.errors import BenchError
-from bench.files import digest, is_whole, whole_folder
+from bench.files import digest, whole_folder
+from bench.locks import missing
 from bench.models.inputs import Inputs, accepted
 from bench.models.load import content_hash, explained
 from bench.models.masked_lm import draw_mask, gathered
@@ -31,6 +32,8 @@ from bench.settings import Generator
 # One text in fifty is kept for the perplexity, five hundred at most.
 _HELD_OUT_EVERY, _HELD_OUT_MOST = 50, 500
 _CHECKPOINT_SECONDS = 120.0
+# So many texts are turned into word pieces to tell how long training on all would take.
+_SAMPLE = 1000
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,52 @@ def train_generator(
     Each masked token becomes [MASK], as MATE-KD masks, at ``settings.mask_rate`` (not BERT's 80/10/10 mix). Input and
     output embeddings are tied where the family ties them. Interrupted training resumes from its checkpoint.
     """
-    texts = sorted(set(texts), key=lambda text: (len(text), text))
-    names = ("tokens", "passes", "batch_tokens", "lr", "mask_rate", "seed")
-    recipe = {name: getattr(settings, name) for name in names} | {"max_length": max_length}
-    home = cache / "generators" / digest(EDITION, content_hash(model), texts, tokenizer.get_vocab(), recipe)
-    if not is_whole(home, observer):
-        encoded = _encode(texts, tokenizer, max_length)
-        training = MaskedLMTraining(model.to(accelerator.device), tokenizer, encoded, settings, accelerator)
-        training.run(*held_out(texts), home, observer)
+    texts = _distinct(texts)
+    home = _home(model, tokenizer, texts, settings, max_length, cache)
+    with missing(home, observer, "the generator") as to_make:
+        if to_make:
+            encoded = _encode(texts, tokenizer, max_length)
+            training = MaskedLMTraining(model.to(accelerator.device), tokenizer, encoded, settings, accelerator)
+            training.run(*held_out(texts), home, observer)
     with explained(str(home)):
         trained = AutoModelForMaskedLM.from_pretrained(home, trust_remote_code=False).float()
     return TrainedGenerator(trained, home, json.loads((home / "card.json").read_text()))
+
+
+def seconds_to_train(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[tuple[str, ...]],
+    settings: Generator,
+    max_length: int,
+    accelerator: Any,
+    cache: Path,
+) -> float | None:
+    """Return about how long ``train_generator`` would take, from two batches of a sample; None where it is cached."""
+    texts = _distinct(texts)
+    if _home(model, tokenizer, texts, settings, max_length, cache).is_dir():
+        return None
+    sample = _encode(texts[:: math.ceil(len(texts) / _SAMPLE)], tokenizer, max_length)
+    training = MaskedLMTraining(model.to(accelerator.device), tokenizer, sample, settings, accelerator)
+    pieces = settings.passes * float(sample.lengths.mean()) * len(texts)
+    return min(settings.tokens, pieces) * training.seconds_per_piece(np.arange(len(sample)))
+
+
+def _distinct(texts: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    return sorted(set(texts), key=lambda text: (len(text), text))
+
+
+def _home(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: list[tuple[str, ...]],
+    settings: Generator,
+    max_length: int,
+    cache: Path,
+) -> Path:
+    names = ("tokens", "passes", "batch_tokens", "lr", "mask_rate", "seed")
+    recipe = {name: getattr(settings, name) for name in names} | {"max_length": max_length}
+    return cache / "generators" / digest(EDITION, content_hash(model), texts, tokenizer.get_vocab(), recipe)
 
 
 @dataclass

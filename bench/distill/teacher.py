@@ -23,7 +23,8 @@ from bench.errors import BenchError, UsageError
 from bench.evaluation.metrics import against_constant, score
 from bench.evaluation.predict import predict
 from bench.evaluation.selection import selection
-from bench.files import digest, is_whole, whole_folder, write_json
+from bench.files import digest, whole_folder, write_json
+from bench.locks import missing
 from bench.models.load import content_hash, explained, locate
 from bench.observer import Observer
 from bench.settings import Recipe, Teacher
@@ -79,8 +80,9 @@ def fine_tune(
     given = {k: v for k, v in asdict(plan).items() if v != asdict(Recipe())[k] and k not in without_effect}
     texts = [data_hash(splits[name]) for name in ("train", "dev")]
     home = cache / "teachers" / f"{task.name}-{digest(EDITION, content_hash(model), texts, task.metrics, given)}"
-    if not is_whole(home, observer):
-        _fine_tune(model, tokenizer, task, splits, plan, accelerator, home, observer)
+    with missing(home, observer, f"the teacher of {task.name}") as to_make:
+        if to_make:
+            _fine_tune(model, tokenizer, task, splits, plan, accelerator, home, observer)
     with explained(str(home)):
         trained = AutoModelForSequenceClassification.from_pretrained(home, trust_remote_code=False).float()
     teacher = TrainedTeacher(_frozen(trained, accelerator), json.loads((home / "card.json").read_text()))
@@ -270,15 +272,14 @@ def teacher_logits(
     """
     precision = accelerator.mixed_precision
     home = cache / "logits" / digest(teacher.card["hash"], data_hash(data), precision, "with seconds")
-    if not is_whole(home, observer):
-        start = time.perf_counter()
-        logits = predict(
-            teacher.model, data, accelerator, progress=functools.partial(observer.update, "teacher's answers")
-        )
-        seconds = time.perf_counter() - start
-        with whole_folder(home) as part:
-            np.save(part / "logits.npy", logits)
-            write_json(part / "seconds.json", seconds)
+    with missing(home, observer, "the teacher's answers") as to_make:
+        if to_make:
+            start, progress = time.perf_counter(), functools.partial(observer.update, "teacher's answers")
+            logits = predict(teacher.model, data, accelerator, progress=progress)
+            seconds = time.perf_counter() - start
+            with whole_folder(home) as part:
+                np.save(part / "logits.npy", logits)
+                write_json(part / "seconds.json", seconds)
     return np.load(home / "logits.npy", mmap_mode="r"), json.loads((home / "seconds.json").read_text())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 
@@ -14,11 +14,16 @@ from bench.distill.loop import distil
 from bench.evaluation.selection import selection
 from bench.experiment.launch import CellJob
 from bench.experiment.parts import Parts
+from bench.locks import WAITING
 from bench.observer import Silent
 from bench.settings import Settings
 from bench.strategy import adversary_updates
 
 _UPDATES = 4
+
+
+class _WaitsError(Exception):
+    """Another command is making what was to be timed."""
 
 
 class _Enough(Exception):
@@ -34,6 +39,11 @@ class _Stopwatch(Silent):
 
     def __init__(self) -> None:
         self._phase, self._first, self._start = "", 0, 0.0
+
+    def note(self, text: str) -> None:
+        """Raise _WaitsError where another command's work would be waited for."""
+        if text.startswith(WAITING):
+            raise _WaitsError
 
     def update(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
         """Raise _Enough at the second report of one training."""
@@ -51,26 +61,27 @@ class Calibration:
         # What is broken off at once leaves no checkpoint behind.
         recipe = dataclasses.replace(parts.settings.recipe, checkpoint_seconds=math.inf)
         settings = dataclasses.replace(parts.settings, recipe=recipe)
-        self._parts = Parts(settings, parts.source, results, _Stopwatch(), parts.workers)
-        self._plain = Parts(_untrained(self._parts), parts.source, results, _Stopwatch(), parts.workers)
+        self._parts = parts.under(settings, _Stopwatch())
+        self._plain = parts.under(_untrained(self._parts), _Stopwatch())
 
     def generator(self) -> float | None:
         """Return the seconds that the generator's training will take; None where it is cached."""
-        try:
-            self._parts.generator  # noqa: B018 - it is loaded, or its training begins
-        except _Enough as enough:
-            return enough.seconds
-        return None
+        began = _now()
+        seconds = self._parts.seconds_of_generator()
+        return None if seconds is None else seconds * self._share(began)
 
     def teacher(self, task: str) -> float | None:
         """Return the seconds that the fine-tuning of the teacher of ``task`` will take; None where it is cached."""
         for parts in (self._parts, self._plain):
+            began = _now()
             try:
                 parts.teacher(task)
+            except _WaitsError:
+                return None
             except _Enough as enough:
                 # A teacher that starts from a generator still to be trained is timed from an untrained one.
                 if enough.phase == "teacher":
-                    return enough.seconds
+                    return enough.seconds * self._share(began)
             else:
                 break
         return None
@@ -85,6 +96,7 @@ class Calibration:
         per_epoch = batch_order(train.lengths, recipe, 0).per_epoch
         models = self._plain.untrained(task)
         logits = np.zeros((len(train), task.n_outputs), np.float32) if "teacher" in strategy.needs else None
+        began = _now()
         distil(
             models,
             strategy,
@@ -100,7 +112,23 @@ class Calibration:
         if cost.adversary_updates:
             seconds += adversary_updates(strategy, job.updates) * cost.seconds["adversary"] / cost.adversary_updates
         # Dev was predicted twice: after the last update, and for the record.
-        return seconds + (math.ceil(job.updates / every) + 1) * cost.seconds["evaluate"] / 2
+        seconds += (math.ceil(job.updates / every) + 1) * cost.seconds["evaluate"] / 2
+        return seconds * self._share(began)
+
+    def _share(self, began: tuple[float, float]) -> float:
+        """Return the share of the time since ``began`` that this process was at work, where the CPU does the work.
+
+        On a busy machine that is the estimate for an idle one: how busy it will be, nobody knows.
+        """
+        if self._parts.accelerator.device.type != "cpu":
+            return 1.0
+        waited, worked = (now - before for now, before in zip(_now(), began, strict=True))
+        return min(1.0, worked / max(waited, 1e-9))
+
+
+def _now() -> tuple[float, float]:
+    """Return the time by the clock and this process's own, of all its threads."""
+    return perf_counter(), process_time()
 
 
 def _untrained(parts: Parts) -> Settings:

@@ -61,8 +61,32 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer, *, kee
     folder.mkdir(parents=True, exist_ok=True)
     # It belongs to the record that is about to be written anew.
     shutil.rmtree(folder / STUDENT, ignore_errors=True)
-    started = _now()
-    record: dict[str, Any] = {
+    started, record = _now(), _begun(cell)
+    write_json(folder / "spec.json", record | {"status": "started"})
+    try:
+        if reason := cell.instance.supports(cell.task) or lacking(cell.instance):
+            record |= {"status": "skipped", "reason": str(reason)}
+        else:
+            sections, student = _train(cell, parts, results, folder, observer)
+            record |= sections
+            record["student"] = _student(student, record | _origin(started), cell, parts, folder, keep, observer)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded and shown; the next cell may be fine
+        try:
+            (folder / "error.txt").write_text(traceback.format_exc(), "utf-8", "backslashreplace")
+        except OSError as unwritten:  # a full disk, say: the record may still fit, and the next cells
+            observer.note(f"cannot write {folder / 'error.txt'}: {unwritten.strerror}")
+        record |= {"status": "failed", "reason": in_a_line(error).encode(errors="backslashreplace").decode()}
+    return _ended(record, started, folder)
+
+
+def failed_record(cell: Cell, results: Path, reason: str) -> dict[str, Any]:
+    """Write and return the record of a cell whose process did not live to write it, for the ``reason`` given."""
+    return _ended(_begun(cell) | {"status": "failed", "reason": reason}, _now(), cell.folder(results))
+
+
+def _begun(cell: Cell) -> dict[str, Any]:
+    """Return what the record says of a cell before it runs."""
+    return {
         "schema": SCHEMA,
         "id": cell.id,
         "status": "done",
@@ -78,21 +102,11 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer, *, kee
         "searched": searched(cell.strategy.as_shipped()),
         "verified": cell.strategy.verified(),
     }
-    write_json(folder / "spec.json", record | {"status": "started"})
-    try:
-        if reason := cell.instance.supports(cell.task) or lacking(cell.instance):
-            record |= {"status": "skipped", "reason": str(reason)}
-        else:
-            sections, student = _train(cell, parts, results, folder, observer)
-            record |= sections
-            record["student"] = _student(student, record | _origin(started), cell, parts, folder, keep, observer)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded and shown; the next cell may be fine
-        try:
-            (folder / "error.txt").write_text(traceback.format_exc(), "utf-8", "backslashreplace")
-        except OSError as unwritten:  # a full disk, say: the record may still fit, and the next cells
-            observer.note(f"cannot write {folder / 'error.txt'}: {unwritten.strerror}")
-        record |= {"status": "failed", "reason": in_a_line(error).encode(errors="backslashreplace").decode()}
-    record |= _origin(started)
+
+
+def _ended(record: dict[str, Any], started: str, folder: Path) -> dict[str, Any]:
+    """Write the record and return it as it stands on disk."""
+    record = record | _origin(started)
     write_json(folder / "record.json", record)
     if record["status"] == "done":
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)

@@ -1,15 +1,18 @@
-"""Running a grid: check everything first, skip what is done, go on after a failure."""
+"""Running a grid: check everything first, skip what is done, go on after a failure.
+
+A launcher is a function over a list of jobs; here is the one that runs them one after another in this process.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +26,8 @@ from bench.experiment.pace import Pace
 from bench.experiment.parts import Parts
 from bench.experiment.progress import Progress
 from bench.experiment.tracking import tracking
+from bench.locks import Lock
+from bench.observer import Observer
 from bench.reporting.records import read_record, set_aside_record
 from bench.spec import lacking, missing, models_read
 
@@ -81,7 +86,7 @@ def plan(cells: Sequence[Cell], results: Path, *, redo: bool) -> Plan:
     return Plan(done, missing)
 
 
-def _make_way(cell: Cell, results: Path, redo: bool, progress: Progress) -> None:
+def _make_way(cell: Cell, results: Path, redo: bool, observer: Observer) -> None:
     """Clear the cell's folder of what would be in the way of running it again."""
     folder = cell.folder(results)
     if redo:
@@ -90,7 +95,7 @@ def _make_way(cell: Cell, results: Path, redo: bool, progress: Progress) -> None
     try:
         read_record(folder)
     except BenchError as error:
-        progress.note(f"{error}; {set_aside_record(results, folder / 'record.json')}, the cell runs again")
+        observer.note(f"{error}; {set_aside_record(results, folder / 'record.json')}, the cell runs again")
 
 
 def preflight(cells: Sequence[Cell], parts: Parts, results: Path, progress: Progress) -> None:
@@ -136,23 +141,105 @@ def prepare(
     return done, jobs
 
 
+class Finished(NamedTuple):
+    """A job, by its place in the list, that has its record now, and the seconds from its start to that."""
+
+    number: int
+    record: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What jobs have in common: where results go, who watches, whether records are made anew, and how fast it goes."""
+
+    results: Path
+    progress: Progress
+    redo: bool
+    pace: Pace
+    track: str | None = None
+    """The tracker that sees each cell train."""
+
+
+Launcher = Callable[[Sequence[CellJob], Sweep], Iterator[Finished]]
+"""Runs each of the jobs once, wherever that is, and yields them as they finish, in any order.
+
+A cell that gets its budget from others' runs (``Cell.compared``) must come after them.
+"""
+
+
 def launch(
-    jobs: Sequence[CellJob], results: Path, progress: Progress, *, redo: bool = False, track: str | None = None
+    jobs: Sequence[CellJob],
+    results: Path,
+    progress: Progress,
+    *,
+    redo: bool = False,
+    track: str | None = None,
+    launcher: Launcher | None = None,
 ) -> list[dict[str, Any]]:
-    """Run ``jobs`` one after another and return their records; ``track`` names a tracker that sees each train."""
-    records, pace = [], Pace(results)
-    for number, job in enumerate(jobs, 1):
-        start = time.monotonic()
-        progress.cell(number, len(jobs), str(job.cell), partial(pace.left, jobs, number - 1))
-        _make_way(job.cell, results, redo, progress)
-        with tracking(track, job.cell, results, progress) as tracked:
-            record = run_cell(job.cell, job.parts, results, tracked or progress, keep=job.keep)
+    """Run ``jobs`` by ``launcher`` (by default one after another, here) and return their records, in their order.
+
+    ``track`` names a tracker that sees each train.
+    """
+    records: dict[int, dict[str, Any]] = {}
+    sweep = Sweep(results, progress, redo, Pace(results), track)
+    for number, record, seconds in (launcher or in_process)(jobs, sweep):
+        records[number] = record
+        sweep.pace.learn(jobs[number], record, seconds)
+        progress.note(f"[{len(records)}/{len(jobs)}] {jobs[number].cell}: {_outcome(record)}")
+    return [records[number] for number in range(len(jobs))]
+
+
+def in_process(jobs: Sequence[CellJob], sweep: Sweep) -> Iterator[Finished]:
+    """Run ``jobs`` one after another in this process; those that another command is running come last."""
+    elsewhere: list[int] = []
+    for wait in (False, True):
+        for number in elsewhere if wait else range(len(jobs)):
+            job, start = jobs[number], time.monotonic()
+            left = partial(sweep.pace.left, jobs, number)
+            sweep.progress.cell(number + 1, len(jobs), str(job.cell), left)
+            record = run_job(job, sweep.results, sweep.progress, redo=sweep.redo, track=sweep.track, wait=wait)
+            if record is None:
+                elsewhere.append(number)
+            else:
+                yield Finished(number, record, time.monotonic() - start)
+
+
+def run_job(
+    job: CellJob,
+    results: Path,
+    observer: Observer,
+    *,
+    redo: bool = False,
+    track: str | None = None,
+    wait: bool = True,
+) -> dict[str, Any] | None:
+    """Run the cell of ``job`` and return its record; that of another command, if one runs it at this moment.
+
+    None, where another command does and ``wait`` is not asked for.
+    """
+    cell = job.cell
+    lock = Lock(cell.folder(results))
+    free = lock.take(wait=False)
+    if not free:
+        if not wait:
+            observer.note(f"{cell}: {lock.owner()} is running it; it comes later")
+            return None
+        observer.note(f"{cell}: waiting for {lock.owner()}, which is running it")
+        lock.take(wait=True)
+    try:
+        # One that was not free, or that waited its turn, may have been run by another command since it was planned.
+        if not redo and (done := plan([cell], results, redo=False).done):
+            observer.note(f"{cell}: another command has run it meanwhile")
+            return done[0][1]
+        _make_way(cell, results, redo, observer)
+        with tracking(track, cell, results, observer) as tracked:
+            record = run_cell(cell, job.parts, results, tracked or observer, keep=job.keep)
             if tracked is not None:
                 tracked.finish(record)
-        pace.learn(job, record, time.monotonic() - start)
-        progress.note(f"[{number}/{len(jobs)}] {job.cell}: {_outcome(record)}")
-        records.append(record)
-    return records
+        return record
+    finally:
+        lock.release()
 
 
 def _outcome(record: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from bench.data.pretokenised import pretokenised
 from bench.data.source import Source, TaskData
 from bench.data.sources import at_hand
 from bench.data.tasks import Example, Task
-from bench.distill.generator import TrainedGenerator, train_generator
+from bench.distill.generator import TrainedGenerator, seconds_to_train, train_generator
 from bench.distill.teacher import TrainedTeacher, check_better_than_constant, fine_tune, load_finetuned, teacher_logits
 from bench.errors import BenchError, UsageError
 from bench.experiment.few import few_rows
@@ -57,6 +57,13 @@ class Parts:
         self.data = lru_cache(maxsize=1)(self._data)
         self.encoded = lru_cache(maxsize=1)(self._encoded)
         self.teacher = lru_cache(maxsize=1)(self._teacher)
+
+    def under(self, settings: Settings, observer: Observer) -> Parts:
+        """Return these parts under other ``settings`` on the same texts: what was made of these is not made again."""
+        parts = Parts(settings, self.source, self.cache.parent, observer, self.workers)
+        shared = {name: made for name, made in vars(self).items() if name in ("texts", "_word_tokenizer")}
+        vars(parts).update(shared)
+        return parts
 
     @cached_property
     def accelerator(self) -> Any:
@@ -201,8 +208,8 @@ class Parts:
         """The masked LM: the checkpoint's own where its head is trained, else trained here and cached."""
         settings = self.settings.generator
         where = self.where("generator")
-        model, head_is_trained = self.starting_generator()
-        if settings.train == "never" or (settings.train == "auto" and head_is_trained):
+        model, is_ready = self.starting_generator()
+        if is_ready:
             card = {"hash": content_hash(model), "perplexity": None}
             return TrainedGenerator(model, None if where is None else Path(where), card)
         return train_generator(
@@ -216,13 +223,24 @@ class Parts:
             self.observer,
         )
 
+    def seconds_of_generator(self) -> float | None:
+        """Return about how long the generator's training would take; None where there is nothing to train."""
+        model, is_ready = self.starting_generator()
+        settings, most = self.settings.generator, self.settings.data.max_length
+        tokenizer = self.tokenizer("generator")
+        if is_ready:
+            return None
+        return seconds_to_train(model, tokenizer, self.texts, settings, most, self.accelerator, self.cache)
+
     def starting_generator(self) -> tuple[PreTrainedModel, bool]:
-        """Return the masked LM before any training here, and whether its head came trained."""
+        """Return the masked LM before any training here, and whether it is left as it is."""
         settings, where = self.settings.generator, self.where("generator")
         if where is None:
-            model = build_scratch(self.shape("generator"), self.tokenizer("generator"), settings.seed)
-            return keep_layers(model, settings.layers), False
-        return load_masked_lm(where, settings.seed, settings.layers)
+            scratch = build_scratch(self.shape("generator"), self.tokenizer("generator"), settings.seed)
+            model, head_is_trained = keep_layers(scratch, settings.layers), False
+        else:
+            model, head_is_trained = load_masked_lm(where, settings.seed, settings.layers)
+        return model, settings.train == "never" or (settings.train == "auto" and head_is_trained)
 
     def models(
         self,

@@ -36,6 +36,21 @@ class Progress:
         self._start, self._first, self._last_line = 0.0, 0, clock()
         self._done, self._total = 0, 0
         self._parts: dict[str, str] = {"step": "starting"}
+        self._seats: list[Progress] = []
+        self._is_seat = False
+
+    def seats(self, count: int) -> list[Progress]:
+        """Return ``count`` observers of cells that run at once: a line each on the terminal, named in log lines."""
+        self._seats = [Progress(self._live, self._clock) for _ in range(count)]
+        for seat in self._seats:
+            seat._is_seat = True
+            seat.idle()
+        return self._seats
+
+    def idle(self) -> None:
+        """Nothing is worked on here for now."""
+        self._where, self._left = "", None
+        self.doing("idle")
 
     def doing(self, what: str) -> None:
         """Say ``what`` is going on until the first step of something is counted."""
@@ -81,6 +96,8 @@ class Progress:
     def note(self, text: str) -> None:
         """Say ``text`` above the display, and keep it there; what a terminal would obey in it is spelled out."""
         text = printable(text)
+        if self._is_seat and self._where and text != self._where:
+            text = f"{self._where}: {text}"
         if self._live is not None:
             # A terminal breaks a long line itself, so that it is copied as one.
             self._live.console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -88,7 +105,10 @@ class Progress:
             print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the line, no wider than the terminal."""
+        """Yield the line, no wider than the terminal; of cells that run at once a line each."""
+        if self._seats:
+            yield from self._seats
+            return
         from rich.progress_bar import ProgressBar
         from rich.segment import Segment
 

@@ -16,10 +16,13 @@ import torch
 from bench.cost import Cost
 from bench.data.encode import Encoded
 from bench.data.tasks import Example, Task
+from bench.files import digest
+from bench.locks import alone
 from bench.observer import Observer
 from bench.rewriter import Corpus, Forms, Rewriter
 from bench.rewriting.context import FolderOf, context_for
 from bench.rewriting.engine import rewrite_all
+from bench.rewriting.identity import identity
 
 _ROWS_AT_ONCE = 100_000
 """Of so many rows the rewriting takes long beside the start of the processes that do it."""
@@ -121,18 +124,22 @@ class RewrittenTexts:
     def rewritten(self, rewriter: Rewriter, edition: int) -> RewrittenSets:
         """Return the training sets that ``rewriter`` makes for ``edition``."""
         maker = rewriter.at(edition)
-        texts = rewrite_all(
-            maker,
-            self.rows,
-            context_for(maker, self.task, self.folder_of, self.device, self.rows, self.corpus),
-            name=self.name,
-            seed=self.seed,
-            edition=edition,
-            ahead=self._ahead(rewriter, edition),
-            workers=self.workers,
-            cache=self.cache,
-            observer=self.observer,
-        )
+        context = context_for(maker, self.task, self.folder_of, self.device, self.rows, self.corpus)
+        texts_of = digest(identity(maker, context, self.seed, edition))
+        # Of several runs that want the same texts one makes them, and the others find them in the cache.
+        with alone(self.cache / "rewrites" / texts_of, self.observer, f"the texts of {self.name}"):
+            texts = rewrite_all(
+                maker,
+                self.rows,
+                context,
+                name=self.name,
+                seed=self.seed,
+                edition=edition,
+                ahead=self._ahead(rewriter, edition),
+                workers=self.workers,
+                cache=self.cache,
+                observer=self.observer,
+            )
         sets = training_sets(self.rows, texts.forms, self.encode, self.teacher_logits)
         counts = Counter(texts.outcomes)
         counts.update(rows=len(self.rows), forms=len(self.rows) * len(sets), failed=len(texts.failed))

@@ -1,0 +1,108 @@
+"""A process that runs cells: takes them one by one from the process that started it, and tells how they go."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.registry import import_file
+
+if TYPE_CHECKING:
+    from bench.data.source import Source
+    from bench.experiment.grid import Cell
+    from bench.settings import Settings
+
+_TELL_EVERY_SECONDS = 0.25
+
+
+class Start(NamedTuple):
+    """What a worker is told first: the strategies' files to import, the command line, and its number of threads."""
+
+    files: list[Path]
+    argv: list[str]
+    threads: int
+
+
+class Order(NamedTuple):
+    """A cell to run. ``made_of`` is left out where this worker had the ``parts`` of that number before."""
+
+    cell: Cell
+    parts: int
+    made_of: tuple[Settings, Source, Path, int | None] | None
+    results: Path
+    keep: bool
+    redo: bool
+    track: str | None
+    wait: bool
+
+
+class Told:
+    """An observer whose words go to the process that shows them, of a training's steps a few in a second."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._last = connection, ("", 0.0)
+
+    def update(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
+        """Pass the step on: the first of a phase, the last, and some between."""
+        now = time.monotonic()
+        if phase != self._last[0] or now - self._last[1] > _TELL_EVERY_SECONDS or done == total:
+            self._last = (phase, now)
+            self._connection.send(("update", phase, done, total, loss))
+
+    def evaluated(self, metric: str, value: float) -> None:
+        """Pass the score on."""
+        self._connection.send(("evaluated", metric, value))
+
+    def note(self, text: str) -> None:
+        """Pass the note on."""
+        self._connection.send(("note", text))
+
+
+def serve(handle: int) -> None:
+    """Run the cells that are sent until nothing is; SIGTERM ends it between two steps, as Ctrl-C would."""
+    os.set_inheritable(handle, False)
+    threading.Thread(target=_end_with_parent, args=(os.dup(0),), daemon=True).start()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    connection = Connection(handle)
+    try:
+        start: Start = pickle.loads(connection.recv_bytes())
+        sys.argv[:] = start.argv
+        for file in start.files:
+            import_file(file)
+        import torch
+
+        from bench.experiment.launch import CellJob, run_job
+        from bench.experiment.parts import Parts
+
+        torch.set_num_threads(start.threads)
+        observer, known = Told(connection), {}
+        while True:
+            order: Order = pickle.loads(connection.recv_bytes())
+            if order.made_of is not None:
+                settings, source, results, workers = order.made_of
+                known[order.parts] = Parts(settings, source, results, observer, workers)
+            job = CellJob(order.cell, known[order.parts], order.keep)
+            record = run_job(job, order.results, observer, redo=order.redo, track=order.track, wait=order.wait)
+            connection.send(("record", record))
+    except (EOFError, KeyboardInterrupt):
+        # Not through the interpreter's end, which takes seconds with the libraries loaded: nothing is left to do.
+        os._exit(0)
+
+
+def read_only(content: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    """Return a read-only view of ``content``, as sources have of their tasks: pickle knows no such views."""
+    return MappingProxyType(content)
+
+
+def _end_with_parent(standard_input: int) -> None:
+    os.read(standard_input, 1)
+    os.killpg(0, signal.SIGKILL)

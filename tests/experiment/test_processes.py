@@ -1,0 +1,175 @@
+"""Cells in processes of their own: the same records, what a dead one costs, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.data.glue import FolderSource
+from bench.experiment.grid import Cell, make_grid
+from bench.experiment.launch import CellJob, Sweep, in_process, launch, run_job
+from bench.experiment.pace import Pace
+from bench.experiment.parts import Parts
+from bench.experiment.presets import load_settings
+from bench.experiment.processes import GRACE_SECONDS, Processes, _Queue
+from bench.experiment.progress import Progress
+from bench.locks import Lock
+from bench.spec import StrategySpec
+
+TINY = (
+    "data.max_length=24",
+    "teacher.epochs=1",
+    "teacher.force=true",
+    "recipe.epochs=1",
+    "generator.tokens=2000",
+    "generator.shape.num_hidden_layers=1",
+)
+BAD = """
+    import os, signal, time
+    from dataclasses import dataclass
+    from bench import Strategy
+
+    @dataclass
+    class Dies(Strategy):
+        needs = ()
+
+        def views(self, batch, models):
+            os.kill(os.getpid(), signal.SIGKILL)
+            yield
+
+    @dataclass
+    class Sleeps(Strategy):
+        needs = ()
+
+        def views(self, batch, models):
+            time.sleep(600)
+            yield
+"""
+MATE_KD = "mate-kd[generator_steps=1,student_steps=1]"
+
+
+def glue(folder: Path) -> Path:
+    """A folder with two tasks of GLUE and few rows of few words."""
+    for task, labels in (("RTE", ("entailment", "not_entailment")), ("WNLI", ("0", "1"))):
+        (folder / task).mkdir(parents=True)
+        for split, n in (("train", 160), ("dev", 40)):
+            rows = [f"{i}\ta{i % 7} b{i % 5} {split}\ta{i % 3} c{i % 4}\t{labels[i % 2]}\n" for i in range(n)]
+            (folder / task / f"{split}.tsv").write_text("index\tsentence1\tsentence2\tlabel\n" + "".join(rows))
+    return folder
+
+
+def jobs(results: Path, *strategies: str, tasks: tuple[str, ...] = ("wnli",)) -> list[CellJob]:
+    source = FolderSource(glue(results / "glue"))
+    settings = replace(load_settings("mini", TINY), data=replace(load_settings("mini", TINY).data, source="folder"))
+    parts = Parts(settings, source, results, Progress())
+    specs = [StrategySpec.parse(strategy) for strategy in strategies]
+    cells = make_grid(settings, source, [source.tasks[task] for task in tasks], specs, [0])
+    return [CellJob(cell, parts) for cell in cells]
+
+
+def outcome(cell: Cell, record: dict, results: Path) -> dict:
+    """What must not depend on where a cell ran: all of the record but clocks, and the predictions."""
+    same = {
+        key: record[key] for key in ("id", "status", "metrics", "selection", "teacher", "generator", "text_quality")
+    }
+    same["teacher"] = {key: value for key, value in record["teacher"].items() if key != "seconds"}
+    if record["generator"]:
+        same["generator"] = {key: value for key, value in record["generator"].items() if key != "seconds"}
+    same["passes"] = {key: record["cost"][key] for key in ("forwards", "backwards", "student_updates")}
+    files = sorted((cell.folder(results) / "predictions").glob("*.parquet"))
+    return same | {file.stem: pd.read_parquet(file).to_dict("list") for file in files}
+
+
+def test_records_are_those_of_a_serial_run_a_dead_process_fails_its_cell_alone_and_none_is_left_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strategy = tmp_path / "bad.py"
+    strategy.write_text(textwrap.dedent(BAD))
+    one, two = tmp_path / "one", tmp_path / "two"
+    serial = jobs(one, "none", MATE_KD)
+    expected = [
+        outcome(job.cell, record, one) for job, record in zip(serial, launch(serial, one, Progress()), strict=True)
+    ]
+    capsys.readouterr()
+
+    at_once = jobs(two, f"{strategy}:Dies", "none", MATE_KD, f"{strategy}:Sleeps")
+    running = Processes(2)(at_once, Sweep(two, Progress(), False, Pace(two)))
+    records = {number: record for number, record, _ in (next(running) for _ in range(3))}
+    reason = records[0]["reason"]
+    assert records[0]["status"] == "failed"
+    assert "SIGKILL" in reason
+    assert "--jobs" in reason
+    assert [outcome(at_once[number].cell, records[number], two) for number in (1, 2)] == expected
+    for made in ("teachers", "generators"):
+        assert len(list((two / "cache" / made).glob("[!.]*"))) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert any("fine-tuning" in line for line in lines)
+    assert all("·" in line for line in lines)  # each says which cell it is of
+
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    assert not children.exists() or len(children.read_text().split()) >= 2
+    start = time.monotonic()
+    running.close()  # as Ctrl-C does, while the fourth cell sleeps
+    assert time.monotonic() - start < GRACE_SECONDS  # it went by itself
+    assert not children.exists() or not children.read_text().split()
+    assert not (at_once[3].cell.folder(two) / "record.json").exists()
+
+
+def test_a_cell_that_another_command_runs_comes_last_and_is_not_run_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+
+    def run(cell: Cell, parts: Parts, results: Path, observer: object) -> dict:
+        ran.append(cell.task.name)
+        return {"status": "skipped", "reason": "", "task": cell.task.name}
+
+    monkeypatch.setattr("bench.experiment.launch.run_cell", run)
+    work = jobs(tmp_path, "none", tasks=("rte", "stsb"))
+    folder = work[0].cell.folder(tmp_path)
+    code = "import sys, time; from pathlib import Path; from bench.locks import Lock; l = Lock(Path(sys.argv[1])); "
+    other = subprocess.Popen(
+        [sys.executable, "-c", code + "l.take(wait=False); print(flush=True); time.sleep(60)", str(folder)],
+        stdout=subprocess.PIPE,
+    )
+    assert other.stdout is not None
+    other.stdout.readline()
+    assert run_job(work[0], tmp_path, Progress(), wait=False) is None
+    assert f"process {other.pid} on" in capsys.readouterr().err
+    finished = in_process(work, Sweep(tmp_path, Progress(), False, Pace(tmp_path)))
+    assert next(finished).number == 1
+    other.kill()  # its lock ends with it
+    other.wait()
+    assert [each.number for each in finished] == [0]
+    assert ran == ["stsb", "rte"]
+
+
+def test_a_lock_is_free_again_after_its_block(tmp_path: Path) -> None:
+    first, second = Lock(tmp_path / "thing"), Lock(tmp_path / "thing")
+    assert first.take(wait=False)
+    assert not second.take(wait=False)
+    assert second.owner().startswith(f"process {os.getpid()} on ")
+    first.release()
+    assert second.take(wait=False)
+    second.release()
+
+
+def test_cells_of_a_task_whose_teacher_is_in_training_wait_while_there_are_others(tmp_path: Path) -> None:
+    queue = _Queue(jobs(tmp_path, "none", "mlm", "none[forwards_of=mlm]", tasks=("rte", "stsb")))
+    cells = [str(job.cell.task.name) for job in queue.jobs]
+    assert cells == ["rte"] * 3 + ["stsb"] * 3
+    assert (queue.next(), queue.next()) == (0, 3)  # not the second of rte
+    queue.done(0)
+    assert queue.next() == 1
+    assert queue.next() == 4
+    assert queue.next() is None  # their budgets are worked out from runs that are not over
+    queue.done(1)
+    assert queue.next() == 2
