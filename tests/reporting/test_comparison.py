@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from made_records import leaderboard, run
 
+from bench.errors import UsageError
 from bench.reporting.comparison import compare
+from bench.reporting.on_request import equivalence, shortlist
 
 LABELS = np.array([0, 1] * 20)
 
@@ -170,3 +172,18 @@ def test_no_record_but_a_failure():
     (comparison,) = compare(leaderboard([]), failures=[failure])
     assert comparison.strategies.empty
     assert comparison.failures == [failure]
+
+
+def test_probabilities_and_ranks_on_request():
+    tasks = ("rte", "sst2", "qnli")
+    parts = [records("none", task, wrong(0, 1, 2), wrong(0, 1, 3)) for task in tasks]
+    parts += [records("eda", task, wrong(0, 1), wrong(0, 2)) for task in tasks]
+    parts += [records("mlm", task, wrong(0), wrong(1)) for task in tasks]
+    (comparison,) = compared(*parts)
+    told = equivalence(comparison, within=0.01).set_index(["strategy", "other"])
+    assert told[["worse", "same", "better"]].sum(axis=1).tolist() == pytest.approx([1] * 6)
+    assert told.loc[("mlm", "none"), "better"] == pytest.approx(told.loc[("none", "mlm"), "worse"])
+    assert told.loc[("mlm", "none"), "better"] > 0.5
+    assert shortlist(comparison, ["none", "eda", "mlm"]).ranks.to_dict() == {"mlm": 1, "eda": 2, "none": 3}
+    with pytest.raises(UsageError, match="edda"):
+        shortlist(comparison, ["none", "edda", "mlm"])
