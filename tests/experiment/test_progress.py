@@ -116,3 +116,11 @@ def test_without_a_terminal_there_is_a_line_now_and_then(capsys):
 
 def test_clock_times():
     assert [clock_time(seconds) for seconds in (0.4, 94, 3600, 7805)] == ["0:00", "1:34", "1:00:00", "2:10:05"]
+
+
+def test_rows_held_out_are_not_called_dev():
+    progress = Progress(live(), Clock(), scored="held-out")
+    progress.update("student", 1, 9)
+    progress.evaluated("accuracy", 0.75)
+    progress.update("student", 2, 9, 0.5)
+    assert "held-out accuracy 0.750" in line(progress, 120)
