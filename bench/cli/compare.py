@@ -46,6 +46,9 @@ Examples:
     default=None,
     help="Show scores and gains of each task, or leave them out.  [default: where the width has room]",
 )
+@click.option(
+    "--by-size", is_flag=True, help="Show gains against the number of training rows (bench run --train-rows)."
+)
 @click.option("--full", is_flag=True, help="Say how every number is made, and show what else was measured.")
 @click.option("--quality", is_flag=True, help="Show what the strategies did to the texts, not their scores.")
 @click.option(
@@ -92,6 +95,7 @@ def compare(
     baseline: str,
     on: str | None,
     by_task: bool | None,
+    by_size: bool,
     full: bool,
     quality: bool,
     published: str | None,
@@ -152,12 +156,15 @@ def compare(
         found = _compared(runs, frame, results, baseline, lost)
         # The baseline stays in sight: it is what the gains are over.
         shown = [only(comparison, {*chosen, baseline, *filter(None, [against])}) for comparison in found]
-        sheets = _tables(shown, width, form, by_task, full)
+        if by_size:
+            sheets, table = _by_size(shown)
+        else:
+            sheets = _tables(shown, width, form, by_task, full)
+            table = _frame([only(comparison, chosen) for comparison in found], rows)
         if against is not None:
             from bench.reporting.against import against as beside
 
             sheets += [beside(comparison, against, within / 100) for comparison in shown]
-        table = _frame([only(comparison, chosen) for comparison in found], rows)
         if plot is not None:
             _figure(shown, plot)
     if form in ("text", "markdown"):
@@ -222,6 +229,13 @@ def _tables(shown: Sequence[Comparison], width: int, form: str, by_task: bool | 
     if form in ("markdown", "latex"):
         width, by_task = {"markdown": 120, "latex": 84}[form], by_task is not False
     return [each for comparison in shown for each in tables(comparison, width, by_task, full)]
+
+
+def _by_size(shown: Sequence[Comparison]) -> tuple[list[Sheet], pd.DataFrame]:
+    """Return the tables of gains against training rows, and their rows."""
+    from bench.reporting.by_size import by_size
+
+    return by_size(shown)
 
 
 def _frame(shown: Sequence[Comparison], rows: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, lru_cache
@@ -254,21 +255,30 @@ def _incomplete(runs: pd.DataFrame, scored: pd.DataFrame) -> pd.Series:
 def _numbers(rows: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame:
     """Return for each place its setting's number, the main one's 1, and what sets it apart from the main one.
 
-    The main setting of a task is one with a baseline before one without, then the one with most rows.
+    The main setting of a task is one with a baseline before one without, then the one with most rows. Of the settings
+    that differ in how many rows were trained on, those of one number are main in a preset (all, else the largest), so
+    that nothing is averaged over numbers; a task without it has no main setting.
     """
     import pandas as pd
 
     by_place = rows.groupby("place")
     places = by_place[["preset", "task", "setting"]].first()
     rank = by_place.agg(comparable=("comparable", "any"), rows=("n_seeds", "size"), seeds=("n_seeds", "sum"))
-    places = places.join(rank).sort_values(["comparable", "rows", "seeds", "setting"], ascending=False)
+    places = places.join(rank)
+    size = scored.drop_duplicates("place").set_index("place")["data.train_rows"].astype("float64").fillna(math.inf)
+    places["of_size"] = size == size.groupby(places["preset"]).transform("max")
+    places = places.sort_values(["of_size", "comparable", "rows", "seeds", "setting"], ascending=False)
     number = places.groupby(["preset", "task"], sort=False).cumcount() + 1
     sample = scored.drop_duplicates("place").set_index("place")[["settings", "spec"]].loc[places.index]
     main = places[["preset", "task"]].join(sample)[number == 1].set_index(["preset", "task"])
     main = main.loc[pd.MultiIndex.from_frame(places[["preset", "task"]])]
     apart = map(differences, sample["settings"], sample["spec"], main["settings"], main["spec"])
     return pd.DataFrame(
-        {"setting_number": number, "main": number == 1, "differs": pd.Series([*apart], places.index, dtype=object)}
+        {
+            "setting_number": number,
+            "main": (number == 1) & places["of_size"],
+            "differs": pd.Series([*apart], places.index, dtype=object),
+        }
     )
 
 

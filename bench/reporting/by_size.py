@@ -1,0 +1,91 @@
+"""Gains against the number of training rows: what each strategy gains over the baseline at every size, per task."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError
+from bench.reporting.leaderboard import task_order
+from bench.reporting.points import gain_with_bounds, points
+from bench.reporting.sheet import Cell, Sheet, plain_rows
+from bench.reporting.summary import BETTER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from bench.reporting.comparison import Comparison
+
+COLUMNS = (
+    "preset", "task", "strategy", "metric", "split", "train_rows", "mean", "difference", "gain_low", "gain_high",
+    "interval_covers", "n_seeds", "n_paired", "p_holm", "verdict",
+)  # fmt: skip
+"""Of a row for a program; ``train_rows`` is per class, of scores in all, and missing where all rows were used."""
+
+
+def by_size(comparisons: Sequence[Comparison]) -> tuple[list[Sheet], pd.DataFrame]:
+    """Return a table for each task of each comparison, sizes as columns, and the same as rows for a program.
+
+    A cell is the gain over the baseline with its 95 % interval, of the baseline its score; nothing is averaged over
+    sizes. BenchError where no run was made on few rows.
+    """
+    import pandas as pd
+
+    sheets, rows = [], []
+    for comparison in comparisons:
+        of_preset = [row | {"train_rows": size_of(row["signature"])} for row in plain_rows(comparison.tasks)]
+        tasks = {row["task"] for row in of_preset if row["train_rows"] is not None}
+        for task in sorted(tasks, key=task_order):
+            own, left_out = _one_setting_each([row for row in of_preset if row["task"] == task])
+            sheets.append(_sheet(comparison, task, own, left_out))
+            rows += own
+    if not sheets:
+        raise BenchError("no run was made on few rows; make some: bench run --train-rows 8,64,512,all --seeds 3")
+    frame = pd.DataFrame([{name: row.get(name) for name in COLUMNS} for row in rows], columns=list(COLUMNS))
+    return sheets, frame.astype({"train_rows": "Int64"})
+
+
+def size_of(signature: str) -> int | None:
+    """Return how many rows per class a run with this ``signature`` was trained on; None for all."""
+    found = re.search(r"(?:^|\|)train_rows=(\d+)(?:\||$)", signature)
+    return None if found is None else int(found[1])
+
+
+def _one_setting_each(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """Return the rows of one setting at each size, that of the lowest number, and how many others there are."""
+    setting: dict[int | None, int] = {}
+    for row in rows:
+        size = row["train_rows"]
+        setting[size] = min(setting.get(size, row["setting_number"]), row["setting_number"])
+    kept = [row for row in rows if row["setting_number"] == setting[row["train_rows"]]]
+    return sorted(kept, key=lambda row: (_order(row["train_rows"]), row["strategy"])), len(rows) - len(kept)
+
+
+def _order(size: int | None) -> float:
+    return float("inf") if size is None else size
+
+
+def _sheet(comparison: Comparison, task: str, rows: list[dict[str, Any]], left_out: int) -> Sheet:
+    baseline = comparison.baseline
+    strategies = sorted({row["strategy"] for row in rows}, key=lambda name: (name != baseline, name))
+    columns: list[tuple[str, list[str | Cell]]] = [("strategy", [*strategies])]
+    for size in sorted({row["train_rows"] for row in rows}, key=_order):
+        at = {row["strategy"]: row for row in rows if row["train_rows"] == size}
+        columns.append(("all" if size is None else str(size), [_cell(at.get(name), baseline) for name in strategies]))
+    seeds = sorted({row["n_seeds"] for row in rows})
+    notes = [
+        f"{baseline}: its score; others: gain over it at the same size with a 95 % interval, bold where better",
+        f"rows per class, of scores in all; every seed has its own sample; seeds: {', '.join(map(str, seeds))}",
+    ]
+    if left_out:
+        notes.append(f"{left_out} rows of other settings are left out")
+    return Sheet(comparison.preset, columns, notes, title=f"{task} ({rows[0]['metric']}) by training rows")
+
+
+def _cell(row: dict[str, Any] | None, baseline: str) -> str | Cell:
+    if row is None or row["strategy"] == baseline:
+        return points(None if row is None else row["mean"])
+    text = gain_with_bounds(row["difference"], row["gain_low"], row["gain_high"])
+    return Cell(text, row["verdict"] == BETTER)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+from made_records import leaderboard, run
+
+from bench.errors import BenchError
+from bench.reporting.by_size import by_size, size_of
+from bench.reporting.comparison import compare
+
+GAINS = {8: (0.05, 0.07), 64: (0.02, 0.04), None: (0.01, 0.03)}
+
+
+def of_size(task, strategy, seed, value, size):
+    few = "" if size is None else f"|train_rows={size}"
+    return run(task, strategy, seed, value, signature=f"bench=0.1.0|data={task}{few}", data={"train_rows": size})
+
+
+def runs(task="rte", sizes=GAINS):
+    return [
+        of_size(task, strategy, seed, 0.5 + 0.1 * seed + (gain if strategy == "eda" else 0), size)
+        for size in sizes
+        for seed, gain in enumerate(GAINS[size])
+        for strategy in ("none", "eda")
+    ]
+
+
+def test_gains_stand_at_each_size_with_their_intervals():
+    sheets, frame = by_size(compare(leaderboard(runs())))
+    (sheet,) = sheets
+    assert [head for head, _ in sheet.columns] == ["strategy", "8", "64", "all"]
+    assert [cells[0] for _, cells in sheet.columns] == ["none", "55.0", "55.0", "55.0"]
+    eda = frame[frame["strategy"] == "eda"]
+    assert eda["train_rows"].isna().tolist() == [False, False, True]
+    assert eda["train_rows"].tolist()[:2] == [8, 64]
+    assert eda["difference"].tolist() == pytest.approx([0.06, 0.03, 0.02])
+    # Gains of two seeds, 0.02 apart: a standard error of 0.01, times t(1) at 97.5 %.
+    assert (eda["gain_high"] - eda["difference"]).tolist() == pytest.approx([0.12706] * 3, rel=1e-3)
+    assert sheet.columns[1][1][1].text.startswith("+6.0 [-6.7, +18.7]")
+
+
+def test_no_average_is_over_sizes():
+    # cola has no runs on all rows: it is in no average with rte's.
+    frame = leaderboard([*runs("rte"), *runs("cola", (8, 64))])
+    main = frame[frame["main"]]
+    assert {(row.task, size_of(row.signature)) for row in main.itertuples()} == {("rte", None)}
+    (comparison,) = compare(frame)
+    (eda,) = (row for row in comparison.strategies.to_dict("records") if row["strategy"] == "eda")
+    assert eda["n_tasks"] == 1
+    assert eda["plain_gain"] == pytest.approx(0.02)
+    # Without any on all rows the largest number counts, in every task.
+    main = leaderboard([*runs("rte", (8, 64)), *runs("cola", (8, 64))]).query("main")
+    assert {size_of(signature) for signature in main["signature"]} == {64}
+
+
+def test_runs_on_all_rows_alone_have_no_curve():
+    with pytest.raises(BenchError, match="bench run --train-rows 8,64,512,all"):
+        by_size(compare(leaderboard(runs(sizes=(None,)))))
