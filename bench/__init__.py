@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.cli.from_python import run
     from bench.data.tasks import Example, Task
     from bench.options import option
     from bench.registry import register
@@ -38,12 +39,14 @@ __all__ = [
     "predictions",
     "register",
     "results",
+    "run",
 ]
 
 _HOME = {
     "leaderboard": "bench.reporting.leaderboard",
     "predictions": "bench.reporting.runs",
     "results": "bench.reporting.runs",
+    "run": "bench.cli.from_python",
     "Example": "bench.data.tasks",
     "Task": "bench.data.tasks",
     "option": "bench.options",

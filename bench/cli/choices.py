@@ -8,13 +8,15 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from bench.data.source import Source
     from bench.settings import Settings
+
+T = TypeVar("T")
 
 
 class _Folder(click.Path):
@@ -73,7 +75,7 @@ class Choices:
         return "".join(f" {option} {shlex.quote(value)}" for option, value in given)
 
 
-def choices_options(command: Callable[..., None]) -> Callable[..., None]:
+def choices_options(command: Callable[..., T]) -> Callable[..., T]:
     """Give ``command`` the options --preset, --data-dir, --set and --results, as one parameter ``choices``."""
 
     @preset_option
@@ -81,15 +83,13 @@ def choices_options(command: Callable[..., None]) -> Callable[..., None]:
     @set_option
     @results_option
     @functools.wraps(command)
-    def with_choices(
-        preset: str, data_dir: Path | None, overrides: tuple[str, ...], results: Path, **others: Any
-    ) -> None:
-        command(choices=Choices(preset, data_dir, overrides, results), **others)
+    def with_choices(preset: str, data_dir: Path | None, overrides: tuple[str, ...], results: Path, **others: Any) -> T:
+        return command(choices=Choices(preset, data_dir, overrides, results), **others)
 
     return with_choices
 
 
-def training_options(command: Callable[..., None]) -> Callable[..., None]:
+def training_options(command: Callable[..., T]) -> Callable[..., T]:
     """Give ``command`` the options of what trains a grid: ``workers``, ``dry_run``, and ``choices`` with all others."""
 
     @click.option("--max-train", type=click.IntRange(1), help="Train on a fixed sample of this many rows (recorded).")
@@ -110,9 +110,9 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def with_training(
         choices: Choices, max_train: int | None, recipe: str | None, weak_teacher: bool, **others: Any
-    ) -> None:
+    ) -> T:
         asked = {"data.max_train": max_train, "recipe.method": recipe, "teacher.force": weak_teacher or None}
         given = (f"{key}={value}" for key, value in asked.items() if value is not None)
-        command(choices=dataclasses.replace(choices, overrides=(*choices.overrides, *given)), **others)
+        return command(choices=dataclasses.replace(choices, overrides=(*choices.overrides, *given)), **others)
 
     return with_training

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,21 @@ from bench.errors import BenchError, UsageError
 )
 @click.option("--quick", is_flag=True, help="A smoke run on one embedded task in a minute: preset quick, task wnli.")
 @training_options
-def run(
+def run(dry_run: bool, choices: Choices, **asked: Any) -> None:
+    """Train and score strategies on tasks, all from the same teacher on the same budget.
+
+    The teacher of each task is fine-tuned first, and cached. The same command again does only what is
+    missing; a run that was cut off goes on from its checkpoint.
+    """
+    done, fresh = trained(choices=choices, dry_run=dry_run, **asked)
+    if dry_run:
+        return
+    _show([*done, *fresh], choices.results, len(fresh))
+    if failed := failed_cells(done, fresh):
+        raise failed
+
+
+def trained(
     strategies: str,
     tasks: str,
     strength: float | None,
@@ -84,12 +99,8 @@ def run(
     quick: bool,
     dry_run: bool,
     choices: Choices,
-) -> None:
-    """Train and score strategies on tasks, all from the same teacher on the same budget.
-
-    The teacher of each task is fine-tuned first, and cached. The same command again does only what is
-    missing; a run that was cut off goes on from its checkpoint.
-    """
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Run what the options of ``run`` ask for; return the records that were there, and those of what was run now."""
     from bench.cli.dry_run import estimate, overview
     from bench.data.custom import by_source
     from bench.experiment.few import at_sizes
@@ -142,16 +153,21 @@ def run(
         to_run = keeping(to_run, keep_students, choices.results, progress)
         if dry_run:
             click.echo(overview([str(cell) for cell, _ in done], to_run, choices.results, progress))
-            return
+            return [record for _, record in done], []
         if len(to_run) > 1:
             progress.note(estimate(to_run, choices.results, progress, jobs))
         fresh = launch(to_run, choices.results, progress, redo=redo, track=track, launcher=launcher(jobs))
-    _show([*(record for _, record in done), *fresh], choices.results, len(fresh))
+    return [record for _, record in done], fresh
+
+
+def failed_cells(done: Sequence[dict[str, Any]], fresh: Sequence[dict[str, Any]]) -> BenchError | None:
+    """Return the error that cells of ``fresh`` failed; None where none did."""
     if failed := sum(record["status"] == "failed" for record in fresh):
-        raise BenchError(
+        return BenchError(
             f"{failed} of {len(done) + len(fresh)} cells failed (error.txt in its folder says where); "
             "the same command tries them again"
         )
+    return None
 
 
 def _smoke_run(choices: Choices, tasks: str) -> tuple[Choices, str]:

@@ -34,7 +34,7 @@ from bench.experiment.card import model_card
 from bench.experiment.few import prolonged
 from bench.experiment.grid import Cell
 from bench.experiment.parts import Parts
-from bench.experiment.provenance import provenance
+from bench.experiment.provenance import COMMAND, provenance
 from bench.experiment.search import searched
 from bench.files import whole_file, write_json
 from bench.models.inputs import Role
@@ -123,7 +123,7 @@ def _origin(started: str) -> dict[str, Any]:
             **provenance(),
             "started": started,
             "finished": _now(),
-            "command": shlex.join(["bench", *sys.argv[1:]]),
+            "command": COMMAND.get() or shlex.join(["bench", *sys.argv[1:]]),
         }
     }
 

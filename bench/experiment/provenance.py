@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from bench import __version__
 from bench.code import version
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "evaluate", "accelerate", "numpy", "scikit-learn")
+COMMAND: ContextVar[str | None] = ContextVar("COMMAND", default=None)
+"""The command line that what runs now stands for, where it is not this process's own."""
 
 
 @cache
