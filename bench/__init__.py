@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bench.options import option
     from bench.registry import register
     from bench.reporting.leaderboard import leaderboard
-    from bench.reporting.runs import predictions, results
+    from bench.reporting.runs import compare, predictions, results
     from bench.resources import Resource
     from bench.rewriter import Attacked, Context, Rewriter, Writer
     from bench.strategy import AdversaryGain, Batch, Models, Step, Strategy, View
@@ -34,6 +34,7 @@ __all__ = [
     "TextStrategy",
     "View",
     "Writer",
+    "compare",
     "leaderboard",
     "option",
     "predictions",
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "compare": "bench.reporting.runs",
     "leaderboard": "bench.reporting.leaderboard",
     "predictions": "bench.reporting.runs",
     "results": "bench.reporting.runs",

@@ -21,6 +21,7 @@ WRITTEN = (
     "tasks",
     "settings",
     "results",
+    "notebook",
     "report",
     "statistics",
     "beyond",

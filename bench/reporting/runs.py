@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import unknown
+from bench.reporting.leaderboard import failures, leaderboard
 from bench.reporting.predictions import predicted
 from bench.reporting.records import run_folder, scan
 from bench.reporting.schema import record_of
@@ -16,6 +17,8 @@ from bench.reporting.tidy import tidy
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bench.reporting.comparison import Comparison
 
 
 def results(folder: str | os.PathLike[str] = "results") -> pd.DataFrame:
@@ -49,6 +52,21 @@ def predictions(
     for path, reason in wrong:
         warnings.warn(f"predictions left out, {path}: {reason}", stacklevel=2)
     return frame
+
+
+def compare(folder: str | os.PathLike[str] = "results", baseline: str = "none") -> list[Comparison]:
+    """Return what ``bench compare`` shows of ``folder``: a comparison per preset, gains with intervals and verdicts.
+
+    ``tasks``, ``strategies`` and ``pairwise`` of each are frames. UsageError where no run is of ``baseline``.
+    """
+    from bench.reporting.comparison import compare as compared
+
+    runs = _scanned(Path(folder))
+    frame = leaderboard(runs, baseline)
+    predictions, wrong = predicted(Path(folder), runs, {*frame["split"]})
+    for path, reason in wrong:
+        warnings.warn(f"predictions left out, {path}: {reason}", stacklevel=2)
+    return compared(frame, predictions, baseline, failures(runs))
 
 
 def _scanned(folder: Path) -> pd.DataFrame:
