@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
-from pathlib import Path
 
 import click
 import pandas as pd
@@ -89,17 +88,14 @@ def test_a_run_says_the_command_that_it_stands_for(notebook):
 
 def test_names_and_defaults_are_those_of_the_command_line():
     command = main.get_command(click.Context(main), "run")
-    context = click.Context(command)
+    # What click says of an option without a default differs by its version.
     options = {
-        name.lstrip("-").replace("-", "_"): option.get_default(context) or (() if option.multiple else None)
+        name.lstrip("-").replace("-", "_"): option.default if isinstance(option.default, str) else None
         for option in command.params
         for name in option.opts
     }
-    own = {
-        name: one.default or ((), None)[one.default != ()]
-        for name, one in inspect.signature(bench.run).parameters.items()
-    }
-    assert own == {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    own = {name: one.default or None for name, one in inspect.signature(bench.run).parameters.items()}
+    assert own == options
 
 
 WRONG = {
@@ -108,7 +104,7 @@ WRONG = {
     "Invalid value for '--seeds': 0 is not in the range": {"seeds": 0},
     "--seeds says how many, --seed which": {"seeds": 2, "seed": [3]},
     "--quick is a preset of its own": {"quick": True, "preset": "minilm"},
-    "no field": {"set": ["student.layer=3"]},
+    "unknown option of student: 'layer'; did you mean 'layers'": {"set": ["student.layer=3"]},
 }
 
 

@@ -27,6 +27,7 @@ def run(
     redo: bool = False,
     keep_students: str = "auto",
     quick: bool = False,
+    train_rows: str = "all",
     max_train: int | None = None,
     recipe: str | None = None,
     workers: int | None = None,
