@@ -90,7 +90,7 @@ def test_names_and_defaults_are_those_of_the_command_line():
     command = main.get_command(click.Context(main), "run")
     # What click says of an option without a default differs by its version.
     options = {
-        name.lstrip("-").replace("-", "_"): option.default if isinstance(option.default, str) else None
+        name.lstrip("-").replace("-", "_"): (isinstance(option.default, str | int) and option.default) or None
         for option in command.params
         for name in option.opts
     }
@@ -118,7 +118,8 @@ def test_a_failed_cell_is_an_error_and_in_the_frame(notebook, monkeypatch):
     folder, *_ = notebook
     monkeypatch.chdir(folder)
     (folder / "broken.py").write_text(
-        "from dataclasses import dataclass\n\nimport bench\n\n\n@dataclass\nclass Broken(bench.Strategy):\n    '''Fails.'''\n"
+        "from dataclasses import dataclass\n\nimport bench\n\n\n"
+        "@dataclass\nclass Broken(bench.Strategy):\n    '''Fails.'''\n"
         "    def views(self, batch, models):\n        raise RuntimeError('no view')\n"
     )
     with pytest.raises(BenchError, match="1 of 2 cells failed"):

@@ -31,6 +31,8 @@ def run(
     max_train: int | None = None,
     recipe: str | None = None,
     workers: int | None = None,
+    jobs: int = 1,
+    track: str | None = None,
     weak_teacher: bool = False,
     dry_run: bool = False,
     preset: str = "mini",
@@ -56,7 +58,7 @@ def run(
 
     words = [*_words(command, given)]
     try:
-        context = command.make_context("bench run", words)
+        context = command.make_context("bench run", [*words])
     except click.ClickException as error:
         raise UsageError(error.format_message()) from None
     token = COMMAND.set(shlex.join(["bench", "run", *words]))
