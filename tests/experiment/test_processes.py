@@ -133,7 +133,7 @@ def test_a_cell_that_another_command_runs_comes_last_and_is_not_run_twice(
         return {"status": "skipped", "reason": "", "task": cell.task.name}
 
     monkeypatch.setattr("bench.experiment.launch.run_cell", run)
-    work = jobs(tmp_path, "none", tasks=("rte", "stsb"))
+    work = jobs(tmp_path, "none", tasks=("rte", "wnli"))
     folder = work[0].cell.folder(tmp_path)
     code = "import sys, time; from pathlib import Path; from bench.locks import Lock; l = Lock(Path(sys.argv[1])); "
     other = subprocess.Popen(
@@ -149,7 +149,7 @@ def test_a_cell_that_another_command_runs_comes_last_and_is_not_run_twice(
     other.kill()  # its lock ends with it
     other.wait()
     assert [each.number for each in finished] == [0]
-    assert ran == ["stsb", "rte"]
+    assert ran == ["wnli", "rte"]
 
 
 def test_a_lock_is_free_again_after_its_block(tmp_path: Path) -> None:
@@ -163,9 +163,9 @@ def test_a_lock_is_free_again_after_its_block(tmp_path: Path) -> None:
 
 
 def test_cells_of_a_task_whose_teacher_is_in_training_wait_while_there_are_others(tmp_path: Path) -> None:
-    queue = _Queue(jobs(tmp_path, "none", "mlm", "none[forwards_of=mlm]", tasks=("rte", "stsb")))
+    queue = _Queue(jobs(tmp_path, "none", "mlm", "none[forwards_of=mlm]", tasks=("rte", "wnli")))
     cells = [str(job.cell.task.name) for job in queue.jobs]
-    assert cells == ["rte"] * 3 + ["stsb"] * 3
+    assert cells == ["rte"] * 3 + ["wnli"] * 3
     assert (queue.next(), queue.next()) == (0, 3)  # not the second of rte
     queue.done(0)
     assert queue.next() == 1
