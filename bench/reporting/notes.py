@@ -48,7 +48,14 @@ def belief(comparison: Comparison) -> list[str]:
         *_on_data(main),
         *_warnings(main),
         *_on_teachers(rows),
+        *_same_for_all(comparison.signature),
     ]
+
+
+def _same_for_all(signature: Mapping[str, str]) -> Iterator[str]:
+    """Yield once what all rows were run with."""
+    if signature:
+        yield "the same for all rows: " + ", ".join(f"{what} {value}" for what, value in signature.items())
 
 
 def _legend(comparison: Comparison) -> Iterator[str]:
