@@ -128,7 +128,7 @@ def test_a_cell_that_another_command_runs_comes_last_and_is_not_run_twice(
 ) -> None:
     ran: list[str] = []
 
-    def run(cell: Cell, parts: Parts, results: Path, observer: object) -> dict:
+    def run(cell: Cell, parts: Parts, results: Path, observer: object, keep: bool) -> dict:
         ran.append(cell.task.name)
         return {"status": "skipped", "reason": "", "task": cell.task.name}
 
