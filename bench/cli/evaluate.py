@@ -34,7 +34,7 @@ then: bench compare --on hans
     "--ood-dir",
     "folders",
     multiple=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False),
     help="Folder with sets as their authors give them. Repeatable. Without: the hub, for those that are there.",
 )
 @click.option("--preset", help="Only runs of this preset (globs work, commas separate).")
@@ -68,6 +68,8 @@ def evaluate(
     """
     from bench.data.beyond.sets import chosen_sets
 
+    if missing := [folder for folder in folders if not folder.is_dir()]:
+        raise UsageError(f"no such folder of sets: {missing[0]}")
     if list_sets:
         click.echo(_listing(folders))
         return
@@ -144,7 +146,7 @@ def _table(made: Made) -> str:
         )
         if e.variant:
             notes[f"{e.name}: {e.variant}"] = None
-        elif e.official is not None and e.rows != e.official:
+        if e.official is not None and e.rows != e.official:
             notes[f"{e.name} for {run.task}: {e.rows:,} of {e.official:,} rows"] = None
     names = list(dict.fromkeys(e.name for _, e in made.evaluations))
     there = len(made.evaluations) - made.fresh

@@ -100,6 +100,7 @@ def test_a_run_without_a_student_is_named(results, sets):
     [
         (("--on", "hanz"), "did you mean 'hans'", 2),
         ((), "which sets?", 2),
+        (("--on", "hans", "--ood-dir", "/no/such"), "no such folder of sets: /no/such", 2),
         (("--on", "ax"), "none of these sets belongs to a task of the runs chosen; they belong to: ax: mnli", 2),
         (("--on", "hans", "--strategy", "mate*"), "none of the 6 runs", 2),
         (("--on", "hans", "zzzz"), "no run has the id", 2),
