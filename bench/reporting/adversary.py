@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 LEAD = 0.05
 """An adversary that raises the divergence by a smaller share than this has no lead over its untrained self; nor has one
 whose raise is within two standard errors over rows and runs."""
+NO_LEAD = (
+    f"on the adversary's texts teacher and student do not diverge {LEAD:.0%}, and two standard errors, more than on "
+    "its untrained self's; with little KL to its start it has not learned, with much the student knows its words now"
+)
+"""What the figures of one without a lead come to, in words."""
 
 
 def adversary_means(runs: pd.DataFrame) -> pd.DataFrame:

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
+from bench.reporting.leaderboard import task_order
+from bench.reporting.points import points
 from bench.reporting.statistics.over_tasks import THESE_TASKS
 from bench.reporting.statistics.paired import NOTHING, ROWS, SEEDS
 from bench.reporting.task_gains import Row
 
+MADE_WITH = ("teacher", "student", "recipe")
 _WORDS = {"bench": "suite", "max_length": "word pieces a row at most"}
 """Parts of a signature that read as they are; the others are hashes, or said below in words."""
+_ORDER = (
+    *("suite", "data", "training rows at most", "word pieces a row at most", "teacher", "teacher's weights"),
+    *(
+        "teacher's score",
+        "student",
+        "recipe",
+        "student updates",
+        "student selected by",
+        "scored on",
+        "seeds",
+        "hardware",
+    ),
+)
 
 
 def same_for_all(rows: Sequence[Row]) -> dict[str, str]:
@@ -18,26 +35,57 @@ def same_for_all(rows: Sequence[Row]) -> dict[str, str]:
     rows = [row for row in rows if row["main"]]
     if not rows:
         return {}
-    found: dict[str, Any] = {}
-    parts = [dict(piece.partition("=")[::2] for piece in row["signature"].split("|")) for row in rows]
-    for key, word in _WORDS.items():
-        found[word] = _single(part.get(key) for part in parts)
-    found["data"] = _single(part.get("data", "").partition(":")[0] or None for part in parts)
+    by_row = _by_row(rows)
+    found: dict[str, Any] = {what: _single(values) for what, values in by_row.items()}
     found["training rows at most"] = _single(row["max_train"] or "all" for row in rows)
     found["student updates"] = _single(f"{row['student_updates']:,}" for row in rows)
-    found["student selected by"] = _single(row["selection"] + " (optimistic)" * bool(row["optimistic"]) for row in rows)
-    found["scored on"] = _single(row["split"] for row in rows)
     found["seeds"] = _single(", ".join(map(str, row["seeds"])) for row in rows)
-    teachers: dict[str, set[str]] = {}
+    hashes, scores = _by_task(rows, "teacher_hashes"), _by_task(rows, "teacher")
+    if all(len(own) == 1 for own in hashes.values()):
+        found["teacher's weights"] = "one set per task, for every strategy and seed"
+        means = {task: own[0] for task, own in scores.items() if own}
+        found["teacher's score"] = ", ".join(f"{task} {points(means[task])}" for task in sorted(means, key=task_order))
+    return {what: str(found[what]) for what in _ORDER if found.get(what)}
+
+
+def unlike(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield what is not the same for all rows of the main settings, a line each, and what it is where."""
+    rows = [row for row in rows if row["main"]]
+    for what, values in _by_row(rows).items():
+        if len(different := list(dict.fromkeys(value for value in values if value is not None))) < 2:
+            continue
+        own = {one: [row for row, value in zip(rows, values, strict=True) if value == one] for one in different}
+        tasks = {one: sorted({row["task"] for row in there}, key=task_order) for one, there in own.items()}
+        names = {one: list(dict.fromkeys(row["strategy"] for row in there)) for one, there in own.items()}
+        by = next((by for by in (tasks, names) if sum(map(len, by.values())) == len({*chain(*by.values())})), None)
+        where = {one: ", ".join(by[one]) if by else f"{len(own[one])} of {len(rows)} rows" for one in different}
+        yield f"not the same for all rows, {what}: " + "; ".join(f"{one} ({where[one]})" for one in different)
+
+
+def _by_row(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """Return what a row was run with, row by row, as texts, None where its record does not say."""
+    parts = [dict(piece.partition("=")[::2] for piece in row["signature"].split("|")) for row in rows]
+    found: dict[str, list[Any]] = {word: [part.get(key) for part in parts] for key, word in _WORDS.items()}
+    found["data"] = [part.get("data", "").partition(":")[0] or None for part in parts]
+    for name in MADE_WITH:
+        found[name] = [(row.get("made_with") or {}).get(name) for row in rows]
+    found["student selected by"] = [row["selection"] + " (optimistic)" * bool(row["optimistic"]) for row in rows]
+    found["scored on"] = [row["split"] for row in rows]
+    found["hardware"] = [", ".join(row["hardware"]) for row in rows]
+    return found
+
+
+def _by_task(rows: Sequence[Row], column: str) -> dict[str, list[Any]]:
+    """Return the different values that the rows of each task have, those of a row with several apart."""
+    found: dict[str, dict[Any, None]] = {}
     for row in rows:
-        teachers.setdefault(row["task"], set()).update(row.get("teacher_hashes") or ())
-    if all(len(hashes) == 1 for hashes in teachers.values()):
-        found["teacher"] = "one per task, the same for every strategy and seed"
-    found["hardware"] = _single(", ".join(row["hardware"]) for row in rows)
-    return {key: str(value) for key, value in found.items() if value is not None}
+        value = row.get(column)
+        own = value if isinstance(value, tuple) else () if value is None else (value,)
+        found.setdefault(row["task"], {}).update(dict.fromkeys(own))
+    return {task: list(values) for task, values in found.items()}
 
 
-def _single(values: Any) -> Any:
+def _single(values: Iterable[Any]) -> Any:
     """Return the one value that all are, or None."""
     different = set(values)
     return different.pop() if len(different) == 1 else None

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from bench.reporting import strategy_gains, task_gains
-from bench.reporting.common_ground import caveats, same_for_all
+from bench.reporting.common_ground import caveats, same_for_all, unlike
 from bench.reporting.pairwise import pairwise
 from bench.reporting.sheet import plain_rows
 from bench.reporting.students import Predicted, Students, by_run, students_of
@@ -110,5 +110,5 @@ def _comparison(
         partial(pairwise, field_of),
         failures,
         same_for_all(rows),
-        [*caveats(rows, strategies, baseline), *notes],
+        [*caveats(rows, strategies, baseline), *unlike(rows), *notes],
     )

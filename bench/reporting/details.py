@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from bench.reporting.adversary import NO_LEAD
 from bench.reporting.leaderboard import PLAIN_KD, REFERENCE
+from bench.reporting.marks import ON_SCORES
 from bench.reporting.notes import Rows, by_value, line_name
 from bench.reporting.points import has_interval, points
 from bench.reporting.sheet import Sheet, plain_rows
@@ -32,6 +34,7 @@ def details(comparison: Comparison) -> list[str]:
         *_on_options(main),
         *_on_settings(rows),
         *_on_searches(rows),
+        *_on_adversaries(main),
     ]
 
 
@@ -43,8 +46,8 @@ def _terms(comparison: Comparison) -> Iterator[str]:
         "have, each weighted by its own variance (rows crossed with seeds); the interval is Hartung's and Knapp's"
     )
     yield (
-        "verdict: one sign-flip test per strategy over all its (task, seed) cells, Holm's correction over strategies, "
-        "at 5 %; marks per task are secondary"
+        "verdict: the larger of two p at 5 %, that of one sign-flip test per strategy over all its (task, seed) cells "
+        "and that of the interval, after Holm's correction over strategies; marks per task are secondary"
     )
     yield "new task: where the gain on a task not among these is expected, a 95 % prediction interval"
     yield f"passes: rows through all models, a backward pass as two, over those of {PLAIN_KD!r}; time: training seconds"
@@ -102,6 +105,14 @@ def _on_searches(rows: Rows) -> Iterator[str]:
             for row in tuned
         )
         yield f"{strategy}: the best of {trials} trials on rows held out of train: {choices}"
+
+
+def _on_adversaries(rows: Rows) -> Iterator[str]:
+    """Yield in what figures adversaries have no lead, a line for each strategy."""
+    for strategy in dict.fromkeys(row["strategy"] for row in rows if "adversary" in row["warnings"]):
+        own = [row for row in rows if row["strategy"] == strategy and "adversary" in row["warnings"]]
+        figures = by_value({line_name(row): row["warnings"]["adversary"] for row in own})
+        yield f"{ON_SCORES['adversary'][0]} {strategy}: {NO_LEAD}: {figures}"
 
 
 def second_devs(comparison: Comparison) -> list[Sheet]:

@@ -15,6 +15,7 @@ from bench.data.tasks import GLUE
 from bench.errors import UsageError, printable, unknown
 from bench.reporting.adversary import adversary_means
 from bench.reporting.labels import labels
+from bench.reporting.made_with import made_with
 from bench.reporting.marks import constant_of, trusted, warnings
 from bench.reporting.quality import quality_means
 from bench.reporting.records import uncollected
@@ -34,7 +35,7 @@ COLUMNS = (
     "student_updates", "adversary_updates", "teacher", "constant", "selection", "optimistic", "partial", "max_train",
     "signature", "setting", "setting_number", "differs", "comparable", "main", "complete", "reference",
     "base", "options", "hardware", "metrics", "seeds", "ids", "scores", "text_quality", "warnings",
-    "teacher_hashes", "adversary", "preset_options", "tuned", "searched",
+    "teacher_hashes", "adversary", "preset_options", "tuned", "searched", "made_with",
 )
 # fmt: on
 _PLACE = ["preset", "task", "setting"]
@@ -67,7 +68,7 @@ def leaderboard(frame: pd.DataFrame, baseline: str = PLAIN_KD) -> pd.DataFrame:
     last counts. ``main`` marks the one setting of each task that averages are made of, number 1; ``differs`` says in
     words what the others have and it has not. ``complete`` marks the rows without a failed seed. ``text_quality``
     holds means of what the strategy did to the texts, null where it makes none; ``adversary`` of what an adversary
-    that learns was worth; ``warnings`` what makes the score
+    that learns was worth; ``made_with`` teacher, student and recipe in words; ``warnings`` what makes the score
     mean less than it seems. Runs without a score are in ``failures``.
     """
     import pandas as pd
@@ -181,6 +182,7 @@ def _rows(scored: pd.DataFrame) -> pd.DataFrame:
             "ids": made(_tuples(scored["id"], n_seeds)),
             "teacher_hashes": made(_sets(there, "teacher.hash", len(first))),
             "preset_options": read("spec", _preset_options, "strategy"),
+            "made_with": read("spec", made_with),
             "tuned": made(map(_tuned, first[[*_TUNED]].to_dict("records"))),
             "searched": read("searched", lambda text: msgspec.json.decode(text) if isinstance(text, str) else None),
         }

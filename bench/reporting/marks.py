@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench.reporting.adversary import LEAD, without_lead
+from bench.reporting.adversary import without_lead
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,12 +31,7 @@ ON_SCORES = {
     "constant": ("=", "one answer for every dev row, or no better than the best constant answer"),
     "unchanged": ("∅", "changed none of the texts, or next to none"),
     "clean": ("○", "most of the texts that the strategy showed were the originals"),
-    "adversary": (
-        "≈",
-        f"the adversary has no lead: on its texts teacher and student do not diverge {LEAD:.0%}, and two standard "
-        "errors, more than on its untrained self's; with little KL to its start it has not learned, with much the "
-        "student knows its words now",
-    ),
+    "adversary": ("≈", "the adversary has no lead over its untrained self"),
     "repeats": ("≡", "half of the texts or more occur more than once: what wrote them repeats itself"),
     "rewriting": ("!", "rows that could not be rewritten stayed as they were"),
 }

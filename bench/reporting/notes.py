@@ -55,7 +55,7 @@ def belief(comparison: Comparison) -> list[str]:
 def _same_for_all(signature: Mapping[str, str]) -> Iterator[str]:
     """Yield once what all rows were run with."""
     if signature:
-        yield "the same for all rows: " + ", ".join(f"{what} {value}" for what, value in signature.items())
+        yield "the same for all rows: " + "; ".join(f"{what} {value}" for what, value in signature.items())
 
 
 def _legend(comparison: Comparison) -> Iterator[str]:
@@ -215,10 +215,17 @@ def _on_data(rows: Rows) -> Iterator[str]:
 def _warnings(rows: Rows) -> Iterator[str]:
     """Yield one note per mark: what it means, and where it stands with what figures."""
     everywhere = Counter(row["strategy"] for row in rows)
+    learned = {row["strategy"]: line_name(row) for row in rows if "adversary" in warned(row)}
+    without_lead = Counter(row["strategy"] for row in rows if "adversary" in warned(row))
+    for strategy, n in without_lead.items():
+        # The figures would take lines of their own: they are among the details.
+        sign, meaning = ON_SCORES["adversary"]
+        where_to = f"{n} of {everywhere[strategy]} tasks" if n > 1 else learned[strategy]
+        yield f"{sign} {meaning}: {strategy} on {where_to}"
     for key, (sign, meaning) in {**ON_SCORES, **ON_COSTS, **ON_TASKS, **ON_TEACHERS}.items():
         where: dict[str, dict[str, str]] = defaultdict(dict)
         for row in rows:
-            if key in warned(row):
+            if key in warned(row) and key != "adversary":
                 where[row["strategy"] if key in {**ON_SCORES, **ON_COSTS} else ""][line_name(row)] = row["warnings"][
                     key
                 ]

@@ -167,6 +167,26 @@ def test_the_signature_is_what_all_rows_share():
     assert comparison.signature["suite"] == "0.1.0"
 
 
+def test_the_signature_tells_teacher_student_and_recipe_in_words_and_a_note_what_differs():
+    teacher = {"model": "roberta-large", "epochs": 3.0, "batch_size": 32, "lr": 3e-05}
+    recipe = {"method": "kd", "epochs": 1.0, "batch_tokens": 2000, "batch_size": 32, "lr": 0.002, "weights": [1, 1, 1]}
+    spec = {"teacher": teacher, "student": {"model": "teacher", "layers": 3}, "recipe": recipe | {"temperature": 2.0}}
+    scratch = {"model": "scratch", "shape": {"num_hidden_layers": 1, "hidden_size": 64}}
+    own = {"dev": 0.751, "hash": "a" * 16}
+    runs = [run("rte", name, spec=spec, teacher=own) for name in ("none", "eda")]
+    other = spec | {"student": scratch}
+    runs += [run("cola", name, spec=other, teacher=own | {"dev": 0.6}) for name in ("none", "eda")]
+    found = compared((runs, []))[0]
+    assert found.signature["teacher"] == "roberta-large, 3 epochs, batches of 32, learning rate 3e-05"
+    assert found.signature["teacher's score"] == "cola 60.0, rte 75.1"
+    assert found.signature["recipe"] == "kd, 1 epoch, batches of 2000 word pieces, learning rate 0.002, temperature 2"
+    assert "student" not in found.signature
+    assert (
+        "not the same for all rows, student: bert from scratch (1 layer of 64) (cola); "
+        "3 layers of the encoder that the teacher started from (rte)" in found.notes
+    )
+
+
 def test_no_record_but_a_failure():
     failure = {"preset": "mini", "task": "rte", "strategy": "eda", "seed": 0, "tuned": False, "status": "failed"}
     (comparison,) = compare(leaderboard([]), failures=[failure])

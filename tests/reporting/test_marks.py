@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from made_records import comparison, leaderboard, run
 
+from bench.reporting.details import details
 from bench.reporting.notes import belief
 from bench.reporting.sheet import Cell
 from bench.reporting.summary import summary
@@ -73,11 +74,13 @@ def test_an_adversary_without_a_lead_is_marked_with_its_figures():
         run(strategy="still", seed=1, adversary=still | {"words": 900, "kl_from_start": 1e-5}),
         run(strategy="shift", adversary=still),
     ]
-    (note,) = notes(records, "≈")
-    assert note.endswith(
-        ": shift on rte (0.521 against 0.5, the difference ± 0.01), "
-        "still on rte (0.521 against 0.5, the difference ± 0.007, KL to its start 2e-05)"
-    )
+    meaning = "≈ the adversary has no lead over its untrained self"
+    assert notes(records, "≈") == [f"{meaning}: shift on rte", f"{meaning}: still on rte"]
+    told = [note for note in details(comparison(records)) if note.startswith("≈")]
+    assert [(note.split(":")[0], note.rpartition(": ")[2]) for note in told] == [
+        ("≈ shift", "rte (0.521 against 0.5, the difference ± 0.01)"),
+        ("≈ still", "rte (0.521 against 0.5, the difference ± 0.007, KL to its start 2e-05)"),
+    ]
     # A lead within two standard errors is none.
     unsure = run(strategy="unsure", adversary=learned | {"divergence": 0.6, "standard_error": 0.06})
     assert "unsure ≈" in names([run(), unsure])
