@@ -12,6 +12,7 @@ import click
 from bench.brackets import matching, split_list
 from bench.cli.choices import results_option
 from bench.errors import BenchError, UsageError, unknown
+from bench.reporting.records import uncollected
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,6 +88,7 @@ Examples:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also draw the gains with their intervals into this file (.svg, .png or .pdf).",
 )
+@uncollected()
 def compare(
     results: Path,
     preset: str | None,
@@ -199,10 +201,10 @@ def _compared(
 ) -> list[Comparison]:
     """Return the comparisons of a leaderboard; tells of predictions that are left out."""
     from bench.reporting.comparison import compare as compared
-    from bench.reporting.predictions import predicted
+    from bench.reporting.predictions import answers
     from bench.reporting.sheet import printable
 
-    predictions, wrong = predicted(results, runs, {*frame["split"]})
+    predictions, wrong = answers(results, runs, {*frame["split"]})
     for path, reason in wrong:
         click.echo(printable(f"Warning: predictions left out, {path}: {reason}"), err=True)
     return compared(frame, predictions, baseline, lost)
@@ -223,9 +225,14 @@ def _published(
 
 
 def _tables(shown: Sequence[Comparison], width: int, form: str, by_task: bool | None, full: bool) -> list[Sheet]:
-    """Return the tables of all presets; those for a document have all tasks, and the width of a page."""
-    from bench.reporting.tables import tables
+    """Return the tables of all presets; those for a document have all tasks, and the width of a page.
 
+    Beside rows for a program only their notes are told.
+    """
+    from bench.reporting.tables import notes, tables
+
+    if form in ("json", "csv", "parquet"):
+        return [notes(comparison, full) for comparison in shown]
     if form in ("markdown", "latex"):
         width, by_task = {"markdown": 120, "latex": 84}[form], by_task is not False
     return [each for comparison in shown for each in tables(comparison, width, by_task, full)]

@@ -183,13 +183,13 @@ def _show(records: list[dict[str, Any]], results: Path, ran: int) -> None:
     from bench.reporting import sheet
     from bench.reporting.comparison import compare
     from bench.reporting.leaderboard import failures, leaderboard
-    from bench.reporting.predictions import predicted
+    from bench.reporting.predictions import answers
     from bench.reporting.runs import written
     from bench.reporting.tables import tables
 
     runs = written(records)
     frame, to_terminal = leaderboard(runs), sys.stdout.isatty()
-    predictions, _ = predicted(results, runs, {*frame["split"]})
+    predictions, _ = answers(results, runs, {*frame["split"]})
     width = sheet.page_width(to_terminal)
     found = compare(frame, predictions, failures=failures(runs))
     sheets = [each for comparison in found for each in tables(comparison, width)]

@@ -50,15 +50,15 @@ class Comparison:
 
 def compare(
     frame: pd.DataFrame,
-    predictions: pd.DataFrame | None = None,
+    predictions: pd.DataFrame | Mapping[tuple[str, str], Predicted] | None = None,
     baseline: str = "none",
     failures: Sequence[dict[str, Any]] = (),
 ) -> list[Comparison]:
     """Return a comparison for each preset of ``frame``, what ``leaderboard`` returns for ``baseline``.
 
-    ``predictions`` has a row per (run, split, row) with ``id, split, row, label, prediction``; without it intervals
-    are from seeds alone. Where strategies were tuned, a preset has two: as shipped, and tuned, with those of which
-    nothing can be tuned and the baseline in both.
+    ``predictions`` has a row per (run, split, row) with ``id, split, row, label, prediction``, or is what ``answers``
+    returns; without it intervals are from seeds alone. Where strategies were tuned, a preset has two: as shipped,
+    and tuned, with those of which nothing can be tuned and the baseline in both.
     """
     predicted = by_run(predictions)
     found = []

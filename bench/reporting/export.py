@@ -15,9 +15,16 @@ if TYPE_CHECKING:
 
 
 def json_text(frame: pd.DataFrame) -> str:
-    """Return the rows as a JSON list of objects, null for what is missing; scores and gains are fractions."""
-    rows = [{key: _json(value) for key, value in row.items()} for row in plain_rows(frame)]
-    return json.dumps(rows, indent=1, allow_nan=False, default=_plain) + "\n"
+    """Return the rows as a JSON list of objects, a line each, null for what is missing; gains are fractions."""
+    lines = ",\n".join(map(_line, plain_rows(frame)))
+    return f"[\n{lines}\n]\n" if lines else "[]\n"
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(row, allow_nan=False, default=_plain)
+    except (ValueError, TypeError):  # a number in it, or a key, that JSON does not have
+        return json.dumps(_json(row), allow_nan=False, default=_plain)
 
 
 def csv_text(frame: pd.DataFrame) -> str:

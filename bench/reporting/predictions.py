@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -15,7 +17,11 @@ from bench.reporting.records import EVALUATIONS, folder_name
 if TYPE_CHECKING:
     import pandas as pd
 
-_READ = ("id", "label", "prediction")
+    from bench.reporting.students import Predicted
+
+EXAMPLE, LOGITS = "id", "logit_"
+_NUMBERS = ("label", "prediction")
+_READ = (EXAMPLE, *_NUMBERS)
 """Columns that every file has."""
 _AGAIN = "delete it to go without, or run the cell again with --redo"
 
@@ -43,15 +49,39 @@ def predicted(
     holds no number where one is due, has other rows than its record says, or other labels than most runs on the same
     data.
     """
+    more = (EXAMPLE, *((LOGITS,) if logits else ()))
+    found, wrong = _checked(root, frame, splits, more)
+    return _together(found), wrong
+
+
+def answers(
+    root: Path, frame: pd.DataFrame, splits: Collection[str] | None = None
+) -> tuple[dict[tuple[str, str], Predicted], list[tuple[Path, str]]]:
+    """Return what ``predicted`` does as {(id of the run, split): its answers}, without a frame of all rows."""
+    import numpy as np
+
+    from bench.reporting.students import Predicted
+
+    found, wrong = _checked(root, frame, splits)
+    places: dict[int, np.ndarray] = {file.rows: np.arange(file.rows) for file, _ in found}
+    return {
+        (file.id, file.split): Predicted(places[file.rows], part["label"], part["prediction"]) for file, part in found
+    }, wrong
+
+
+def _checked(
+    root: Path, frame: pd.DataFrame, splits: Collection[str] | None, more: Sequence[str] = ()
+) -> tuple[list[tuple[_File, dict[str, Any]]], list[tuple[Path, str]]]:
+    """Return the files whose content is as it should be, with it, and the others with what is wrong."""
     wrong: list[tuple[Path, str]] = []
-    read: list[tuple[_File, pd.DataFrame]] = []
+    read: list[tuple[_File, dict[str, Any]]] = []
     for file in _files(root, frame, splits):
         try:
-            read.append((file, _content(file, logits)))
+            read.append((file, _content(file, more)))
         except (ValueError, OSError, NotImplementedError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
             wrong.append((file.path, f"{reason}; {_AGAIN}"))
-    labels = [digest(part["label"].to_numpy().tobytes()) for _, part in read]
+    labels = [digest(part["label"].tobytes()) for _, part in read]
     usual: dict[tuple[str, ...], Counter[str]] = {}
     for (file, _), label in zip(read, labels, strict=True):
         usual.setdefault(file.data, Counter())[label] += 1
@@ -61,42 +91,52 @@ def predicted(
             kept.append((file, part))
         else:
             wrong.append((file.path, f"other labels than the other runs have on the same data; {_AGAIN}"))
-    return _together(kept), wrong
+    return kept, wrong
 
 
 def _files(root: Path, frame: pd.DataFrame, splits: Collection[str] | None) -> Iterator[_File]:
     """Yield the files of predictions that are there."""
-    runs = frame[frame["status"] == "done"].drop_duplicates("folder")
     columns = ["folder", "id", "task", "data.fingerprint", "signature", "data.rows"]
+    runs = frame.loc[frame["status"] == "done", columns].drop_duplicates("folder")
+    name_of = cache(folder_name)
+    decode: Callable[[str], dict[str, int]] = cache(msgspec.json.decode)
+    start = os.fspath(root)  # a Path for each of 10,000 runs would take longer than all else here
     for folder, id, task, fingerprint, signature, counts in zip(*(runs[name] for name in columns), strict=True):
-        rows: dict[str, int] = msgspec.json.decode(counts)
+        rows = decode(counts)
         # An older record says nothing of its data but in its signature.
         data = fingerprint or signature
         for split in rows if splits is None else [split for split in splits if split in rows]:
             # An evaluation beyond dev is a split under the name of its file.
             of_set = split.startswith(f"{EVALUATIONS}/")
-            path = root / folder / (f"{split}.parquet" if of_set else f"predictions/{folder_name(split)}.parquet")
-            if path.is_file():
-                yield _File(path, id, split, rows[split], (task, data, split))
+            path = f"{start}/{folder}/" + (split if of_set else f"predictions/{name_of(split)}") + ".parquet"
+            if os.path.isfile(path):
+                yield _File(Path(path), id, split, rows[split], (task, data, split))
 
 
-def _together(parts: list[tuple[_File, pd.DataFrame]]) -> pd.DataFrame:
+def _together(parts: list[tuple[_File, dict[str, Any]]]) -> pd.DataFrame:
     """Return all rows as one frame, each with its run and split."""
+    import numpy as np
     import pandas as pd
 
     nothing = pd.DataFrame({"row": [], "example": [], "label": [], "prediction": []}).astype({"row": "int64"})
-    made = pd.concat([part for _, part in parts], ignore_index=True) if parts else nothing
-    sizes = [len(part) for _, part in parts]
+    frames = [
+        pd.DataFrame(
+            {"row": np.arange(file.rows), "example": part[EXAMPLE].to_pandas()}
+            | {name: values for name, values in part.items() if name != EXAMPLE}
+        )
+        for file, part in parts
+    ]
+    made = pd.concat(frames, ignore_index=True) if frames else nothing
+    sizes = [file.rows for file, _ in parts]
     for place, name in enumerate(("id", "split")):
         values = pd.Series([getattr(file, name) for file, _ in parts], dtype=object).astype("category")
         made.insert(place, name, values.repeat(sizes).array)
     return made
 
 
-def _content(file: _File, logits: bool) -> pd.DataFrame:
-    """Return the rows of a file; ValueError says what is wrong with it."""
+def _content(file: _File, more: Sequence[str]) -> dict[str, Any]:
+    """Return the labels and predictions of a file, and ``more`` of it; ValueError says what is wrong with it."""
     import numpy as np
-    import pandas as pd
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -106,13 +146,14 @@ def _content(file: _File, logits: bool) -> pd.DataFrame:
             raise ValueError(f"no column {', '.join(missing)}")
         if (rows := source.metadata.num_rows) != file.rows:
             raise ValueError(f"{rows:,} rows, but its record says that {file.split} has {file.rows:,}")
-        more = [name for name in names if name.startswith("logit_")] if logits else []
-        table = source.read(columns=[*_READ, *more])
-    numbers = {}
-    for name in ("label", "prediction", *more):
+        numbers = [*_NUMBERS, *(name for name in names if LOGITS in more and name.startswith(LOGITS))]
+        # Small files: threads would cost more than they bring.
+        table = source.read(columns=[*numbers, *([EXAMPLE] if EXAMPLE in more else [])], use_threads=False)
+    found: dict[str, Any] = {EXAMPLE: table[EXAMPLE]} if EXAMPLE in more else {}
+    for name in numbers:
         if not (pa.types.is_integer(kind := table.schema.field(name).type) or pa.types.is_floating(kind)):
             raise ValueError(f"its column {name} holds no numbers but {kind}")
-        numbers[name] = table[name].to_numpy().astype(np.float64)
-    if not np.isfinite(numbers["prediction"]).all():
-        raise ValueError(f"{int((~np.isfinite(numbers['prediction'])).sum()):,} predictions are no finite numbers")
-    return pd.DataFrame({"row": np.arange(rows), "example": table["id"].to_pandas(), **numbers})
+        found[name] = table[name].to_numpy().astype(np.float64)
+    if not (finite := np.isfinite(found["prediction"])).all():
+        raise ValueError(f"{int((~finite).sum()):,} predictions are no finite numbers")
+    return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import unknown
 from bench.reporting.leaderboard import failures, leaderboard
-from bench.reporting.predictions import predicted
+from bench.reporting.predictions import answers, predicted
 from bench.reporting.records import run_folder, scan
 from bench.reporting.schema import record_of
 from bench.reporting.tidy import tidy
@@ -63,7 +63,7 @@ def compare(folder: str | os.PathLike[str] = "results", baseline: str = "none") 
 
     runs = _scanned(Path(folder))
     frame = leaderboard(runs, baseline)
-    predictions, wrong = predicted(Path(folder), runs, {*frame["split"]})
+    predictions, wrong = answers(Path(folder), runs, {*frame["split"]})
     for path, reason in wrong:
         warnings.warn(f"predictions left out, {path}: {reason}", stacklevel=2)
     return compared(frame, predictions, baseline, failures(runs))

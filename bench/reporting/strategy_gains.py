@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +48,10 @@ def overall(
     for mean in plain_rows(averages(frame)) if len(frame) else []:
         means.setdefault(mean["strategy"], mean)  # the first is over all tasks
     table, cells, seeds = [], [], []
-    for name in dict.fromkeys(row["strategy"] for row in rows):
-        own = [row for row in rows if row["strategy"] == name]
+    by_name: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_name[row["strategy"]].append(row)
+    for name, own in by_name.items():
         counted = [row for row in own if row["main"] and row["complete"]]
         pairs = [(row, gains[key]) for row in counted if (key := (row["task"], row["setting"], name)) in gains]
         cells.append([cell for _, one in pairs for cell in one.cells])

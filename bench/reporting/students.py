@@ -68,8 +68,12 @@ def gain(ours: Students, theirs: Students) -> Gain | None:
     return Gain(crossed_interval(mine - other, float(np.mean(cells)), least), tuple(cells))
 
 
-def by_run(predictions: pd.DataFrame | None) -> dict[tuple[str, str], Predicted]:
-    """Return {(id of the run, split): what it predicted}, in the order of its rows."""
+def by_run(
+    predictions: pd.DataFrame | Mapping[tuple[str, str], Predicted] | None,
+) -> Mapping[tuple[str, str], Predicted]:
+    """Return {(id of the run, split): what it predicted}, in the order of its rows; what is so already as it is."""
+    if isinstance(predictions, Mapping):
+        return predictions
     if predictions is None or predictions.empty:
         return {}
     found = {}

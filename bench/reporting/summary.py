@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,6 +39,11 @@ def groups(rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
     return {n: "" if rows[n]["kind"] == kinds.STRATEGY else rows[n]["kind"] for n in starts}
 
 
+def widest_label(rows: Sequence[Mapping[str, Any]]) -> int:
+    """Return the characters of the longest label above rows of ``ordered``; it stands in the column of names."""
+    return max(map(len, groups(rows).values()), default=0)
+
+
 def summary(comparison: Comparison, width: int = 100) -> Sheet:
     """Return the table of strategies with as many columns as ``width`` takes; bold is only what is better."""
     rows = ordered(comparison)
@@ -45,16 +51,22 @@ def summary(comparison: Comparison, width: int = 100) -> Sheet:
     beside, alone = on_every_task(main), len({row["task"] for row in main}) == 1
     sds = {row["strategy"]: row["sd"] for row in main} if alone else {}
     names = [with_signs(row["strategy"], beside.get(row["strategy"], "")) for row in rows]
-    times = {name: signs(ON_COSTS, [row for row in main if row["strategy"] == name]) for name in beside}
+    by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in main:
+        by_name[row["strategy"]].append(row)
+    times = {name: signs(ON_COSTS, own) for name, own in by_name.items()}
+    room = " " * any(row["on_front"] for row in rows)
     columns = [
-        _Column("strategy", [_bold(name, row) for name, row in zip(names, rows, strict=True)]),
+        _Column(
+            "strategy", [_bold(name, row) for name, row in zip(names, rows, strict=True)], least=widest_label(rows)
+        ),
         # Of several tasks the next table has the scores.
         _Column("score", [_score(row, sds) for row in rows], drop=0 if alone else 1),
         _Column("gain [95 %]", [_bold(_gain(row, comparison.baseline), row) for row in rows]),
         _Column("verdict", [_bold(_verdict(row, comparison.baseline, width), row) for row in rows]),
         _Column("p (Holm)", [_probability(row["p_holm"]) for row in rows], drop=3),
         _Column("new task", [_where(row["prediction_low"], row["prediction_high"]) for row in rows], drop=4),
-        _Column("passes", [multiple(row["passes_ratio"]) + _front(row, rows) for row in rows]),
+        _Column("passes", [multiple(row["passes_ratio"]) + (ON_FRONT if row["on_front"] else room) for row in rows]),
         _Column(
             "time",
             _marked([multiple(row["cost_ratio"]) for row in rows], [times.get(row["strategy"], "") for row in rows]),
@@ -81,11 +93,12 @@ class _Column(NamedTuple):
     head: str
     cells: Sequence[str | Cell]
     drop: int = 0  # the higher, the earlier it goes where room is short; 0: it stays
+    least: int = 0  # characters of room that it takes at least
 
     def width(self) -> int:
         """Return the spaces it takes with its gap; a long name is broken."""
         longest = max((len(cell.text if isinstance(cell, Cell) else cell) for cell in self.cells), default=0)
-        return 2 + max(len(self.head), min(longest, WIDEST_NAME) if self.head == "strategy" else longest)
+        return 2 + max(self.least, len(self.head), min(longest, WIDEST_NAME) if self.head == "strategy" else longest)
 
 
 def _fitting(columns: list[_Column], width: int) -> list[_Column]:
@@ -111,13 +124,6 @@ def _verdict(row: Mapping[str, Any], baseline: str, width: int) -> str:
     if row["strategy"] == baseline or row["gain"] is None:
         return ""
     return row["verdict"].partition(" with ")[0] if width < _NARROW else row["verdict"]
-
-
-def _front(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the mark of those on the Pareto front, and room for it where any is."""
-    if not any(other["on_front"] for other in rows):
-        return ""
-    return ON_FRONT if row["on_front"] else " "
 
 
 def _probability(p: float | None) -> str:

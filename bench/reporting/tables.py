@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from bench.reporting.details import details, second_devs
@@ -31,15 +31,21 @@ def tables(comparison: Comparison, width: int = 100, by_task: bool | None = None
         hidden = not (by_task or (by_task is None and height <= 2))
         sheets += [] if hidden else [second]
     sheets += second_devs(comparison) if full else []
-    notes = belief(comparison) + (details(comparison) if full else [])
-    more = ["scores and gains of each task: --by-task"] * hidden + ["how every number is made: --full"] * (not full)
-    sheets[-1].notes += [*notes, "; ".join(more)] if more else notes
+    sheets[-1].notes += notes(comparison, full, ["scores and gains of each task: --by-task"] * hidden).notes
     return sheets
+
+
+def notes(comparison: Comparison, full: bool = False, more: Sequence[str] = ()) -> Sheet:
+    """Return the notes below the tables, as a sheet without a table; ``more`` is what else can be asked for."""
+    told = belief(comparison) + (details(comparison) if full else [])
+    more = [*more, *["how every number is made: --full"] * (not full)]
+    return Sheet(comparison.preset, [], [*told, "; ".join(more)] if more else told)
 
 
 def only(comparison: Comparison, strategies: Collection[str]) -> Comparison:
     """Return ``comparison`` with some of its strategies; what is known of these stays what it is beside all others."""
 
+    # Holm's correction is over all pairs of the field, so all are computed, once, when any is looked at.
     def pairs() -> pd.DataFrame:
         own = comparison.pairwise
         return own[own["strategy"].isin(strategies) & own["other"].isin(strategies)]

@@ -11,7 +11,7 @@ from bench.reporting.marks import ON_SCORES, ON_TEACHERS
 from bench.reporting.points import ABSENT, bounds, half_width, has_interval, points
 from bench.reporting.sheet import WIDEST_NAME, Cell, Sheet, plain_rows
 from bench.reporting.signs import COVERS, Rows, covered_alike, on_every_task, on_head, signs, with_signs
-from bench.reporting.summary import BETTER, groups, ordered
+from bench.reporting.summary import BETTER, groups, ordered, widest_label
 
 if TYPE_CHECKING:
     from bench.reporting.comparison import Comparison
@@ -45,7 +45,7 @@ def task_table(comparison: Comparison, width: int = 100) -> tuple[Sheet, int]:
         for task in tasks
     }
     heads = {task: task + on_head([*by_task[task].values()], main) for task in tasks}
-    room = width - min(WIDEST_NAME, max(map(len, [*names, "strategy"])))
+    room = width - max(widest_label(shown), min(WIDEST_NAME, max(map(len, [*names, "strategy"]))))
     form, about = next((one for one in _FORMS if _needs(parts, heads, one[0]) <= room), _FORMS[-1])
     labels = [*top, *(with_signs(name, beside.get(name, "")) for name in names)]
     columns: list[tuple[str, list[str | Cell]]] = [("strategy", [*labels])]

@@ -6,7 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.stats import norm
+from statsmodels.stats.meta_analysis import combine_effects
+from statsmodels.stats.proportion import proportion_confint
 
 from bench.reporting.statistics.over_tasks import combine, improvability, on_front, won
 from bench.reporting.statistics.paired import crossed_interval
@@ -70,6 +73,20 @@ def test_cells_won():
     assert share == 6 / 8
     assert (low, high) == pytest.approx(((centre - half) / (1 + z**2 / 8), (centre + half) / (1 + z**2 / 8)), rel=1e-6)
     assert np.isnan(won([])).all()
+
+
+def test_both_are_those_of_statsmodels():
+    rng = np.random.default_rng(0)
+    for tasks in range(3, 12):
+        gains, errors = rng.normal(0.01, 0.02, tasks), rng.uniform(0.002, 0.02, tasks)
+        theirs = combine_effects(gains, errors**2, method_re="iterated", use_t=True)
+        ours = combine(gains, errors, [4] * tasks)
+        half = max(stats.t.ppf(0.975, tasks - 1) * theirs.sd_eff_w_re_hksj, Z * theirs.sd_eff_w_re)
+        assert (ours.gain, ours.tau) == pytest.approx((theirs.mean_effect_re, theirs.tau2**0.5), rel=1e-9)
+        assert ours.high - ours.gain == pytest.approx(half, rel=1e-6)
+        assert ours.i2 == pytest.approx(max(0, theirs.i2))
+        low, high = proportion_confint(int((gains > 0).sum()), tasks, method="wilson")
+        assert won(gains)[1:] == pytest.approx((low, high), abs=1e-12)
 
 
 def test_improvability_is_the_share_of_the_error():
