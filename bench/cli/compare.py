@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bench.reporting.comparison import Comparison
     from bench.reporting.schema import Record
     from bench.reporting.sheet import Sheet
+    from bench.reporting.statistics.ranks import Ranks
 
 FORMATS = ("text", "markdown", "latex", "json", "csv", "parquet")
 _FRAMES = {"task": "tasks", "strategy": "strategies", "pair": "pairwise"}
@@ -31,6 +32,7 @@ Examples:
   bench compare
   bench compare --preset mini --tasks 'rte,cola' --strategy 'none,mate-kd*' --format markdown
   bench compare --plot gains.pdf
+  bench compare --shortlist none,mlm,mate-kd --plot ranks.pdf
   bench compare --format latex --output tables.tex
   bench compare --quality
   bench compare --format json | python -c "import json, sys; print(len(json.load(sys.stdin)))"
@@ -58,6 +60,11 @@ Examples:
     flag_value="",
     metavar="[FILE.csv]",
     help="Beside what papers report, with the points in which the protocols differ. FILE: numbers of your own.",
+)
+@click.option(
+    "--shortlist",
+    metavar="A,B,C",
+    help="Also: mean ranks of 3 to 10 strategies with their critical difference; --plot then draws its diagram.",
 )
 @click.option("--against", metavar="STRATEGY", help="Also: how probably each is worse than this, the same, better.")
 @click.option(
@@ -101,6 +108,7 @@ def compare(
     full: bool,
     quality: bool,
     published: str | None,
+    shortlist: str | None,
     against: str | None,
     within: float,
     form: str,
@@ -127,6 +135,8 @@ def compare(
         raise UsageError("--quality is of texts, --published of scores: give one of the two")
     if on is not None and published is not None:
         raise UsageError("--published is of scores on dev and test, --on of another set: give one of the two")
+    if shortlist is not None and (quality or published is not None):
+        raise UsageError("--shortlist ranks scores; leave out --quality and --published")
     if form == "parquet" and output is None:
         raise UsageError("parquet is no text to print; name a file for it: --output FILE")
     if plot is not None:
@@ -167,8 +177,9 @@ def compare(
             from bench.reporting.against import against as beside
 
             sheets += [beside(comparison, against, within / 100) for comparison in shown]
+        ranks = [] if shortlist is None else _ranks(found, _match(shortlist, names, bases), sheets)
         if plot is not None:
-            _figure(shown, plot)
+            _figure(shown, plot, ranks)
     if form in ("text", "markdown"):
         content = sheet.text(sheets, width, to_terminal) if form == "text" else sheet.markdown(sheets)
         _deliver(f"{content}\n{_footer(results, records)}\n", output)
@@ -271,12 +282,23 @@ def _quality(frame: pd.DataFrame, baseline: str, full: bool) -> tuple[list[Sheet
     return sheets, table
 
 
-def _figure(shown: Sequence[Comparison], path: Path) -> None:
-    """Draw ``shown`` into a file; of nothing, only check that the file's name asks for a figure."""
-    from bench.reporting import plot
+def _ranks(found: Sequence[Comparison], names: Collection[str], sheets: list[Sheet]) -> list[tuple[Comparison, Ranks]]:
+    """Return the mean ranks of a shortlist, and put their tables below the other ``sheets``."""
+    from bench.reporting import ranking
+
+    ranks = ranking.ranked(found, sorted(names))
+    sheets += [ranking.sheet(*one) for one in ranks]
+    return ranks
+
+
+def _figure(shown: Sequence[Comparison], path: Path, ranks: Sequence[tuple[Comparison, Ranks]] = ()) -> None:
+    """Draw ``ranks``, else ``shown``, into a file; of nothing, only check that the file's name asks for a figure."""
+    from bench.reporting import plot, ranking
 
     form = plot.form_of(path)
-    if shown:
+    if ranks:
+        _deliver(ranking.diagram(ranks, form), path)
+    elif shown:
         _deliver(plot.figure(shown, form), path)
 
 

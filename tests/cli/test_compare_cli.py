@@ -216,3 +216,30 @@ def test_quality_in_every_format(results, tmp_path):
     nothing = compare("--results", results, "--quality", "--strategy", "none")
     assert nothing.exit_code == 1
     assert "none of these runs made texts" in nothing.stderr
+
+
+def test_a_shortlist_is_ranked_with_its_critical_difference_and_drawn(results, tmp_path):
+    pytest.importorskip("scikit_posthocs")
+    for task in ("rte", "cola"):
+        put(results, task, "<$eda$>", 0, 0.4)
+    names = ("--results", results, "--shortlist", "none,<$eda$>,nlpaug*")
+    done = compare(*names)
+    table = done.stdout.partition("mean ranks over 2 tasks (1 is best); critical difference 2.34 ")[2].splitlines()
+    assert [line.split()[:2] for line in table[3:7]] == [
+        ["nlpaug:keyboard", "1.00"],
+        ["[aug_char_p=0.1]"],
+        ["none", "2.00"],
+        ["<$eda$>", "3.00"],
+    ]
+    assert table[5].endswith("nlpaug:keyboard[aug_char_p=0.1], <$eda$>")
+    drawn = compare(*names, "--plot", tmp_path / "ranks.svg")
+    assert drawn.exit_code == 0, drawn.output
+    svg = (tmp_path / "ranks.svg").read_text("utf-8")
+    assert "3.00  &lt;$eda$&gt;" in svg
+    assert "critical difference 2.34" in svg
+
+
+def test_a_shortlist_of_two_is_refused_with_what_to_name(results):
+    done = compare("--results", results, "--shortlist", "none,nlpaug*")
+    assert done.exit_code == 2
+    assert "name a shortlist of 3 to 10" in done.output

@@ -22,6 +22,7 @@ class Ranks:
     critical_difference: float  # mean ranks that differ by less are not distinguishable at 5 %
     friedman_p: float  # of the hypothesis that all strategies rank alike
     nemenyi_p: pd.DataFrame  # strategies by strategies
+    tasks: int  # tasks that the ranks are over
 
 
 def mean_ranks(scores: pd.DataFrame) -> Ranks:
@@ -49,6 +50,8 @@ def mean_ranks(scores: pd.DataFrame) -> Ranks:
     ranks = scores.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
     quantile = float(stats.studentized_range.ppf(0.95, strategies, float("inf"))) / 2**0.5
     critical = quantile * (strategies * (strategies + 1) / (6 * tasks)) ** 0.5
-    friedman = float(stats.friedmanchisquare(*(scores[name] for name in scores)).pvalue)
+    all_tied = scores.nunique(axis=1).eq(1).all()  # what the test divides by is zero then
+    friedman = 1.0 if all_tied else float(stats.friedmanchisquare(*(scores[name] for name in scores)).pvalue)
     pairs = posthoc_nemenyi_friedman(scores.reset_index(drop=True))
-    return Ranks(ranks, critical, friedman, pairs.set_axis(scores.columns, axis=0).set_axis(scores.columns, axis=1))
+    pairs = pairs.set_axis(scores.columns, axis=0).set_axis(scores.columns, axis=1)
+    return Ranks(ranks, critical, friedman, pairs, tasks)
