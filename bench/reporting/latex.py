@@ -40,12 +40,18 @@ _COMMANDS = {
     "→": r"\ensuremath{\rightarrow}",
     "²": r"\ensuremath{^2}",
 }
+_ON_A_PAGE, _A_LINE = 42, 85
+"""Lines of a page, less the caption, and characters of a line of notes, in the narrow text of the class article."""
+_TALLEST = r"0.88\textheight"
 _HEAD = r"""% Put \usepackage{booktabs,graphicx} into the preamble, and \input this file where the tables are to stand.
 """
 
 
 def latex(sheets: Iterable[Sheet]) -> str:
-    """Return each table in an environment of its own, no wider than the text, its notes below."""
+    """Return each table in an environment of its own, no wider and no taller than the text, its notes below.
+
+    Notes that a page has no room for beside their table are text of their own after it, which pages may break.
+    """
     return _HEAD + "\n".join(map(_table, sheets))
 
 
@@ -68,11 +74,27 @@ def _table(sheet: Sheet) -> str:
                 lines.append(rf"\multicolumn{{{len(columns)}}}{{l}}{{\emph{{{_escaped(label)}}}}} \\")
             lines += _lines(row)
         lines += [r"\bottomrule", r"\end{tabular}}%"]
-        lines += [r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi"]
+        lines += [
+            r"\ifdim\wd0>\linewidth\sbox0{\resizebox{\linewidth}{!}{\usebox0}}\fi",
+            r"\dimen0=\ht0\advance\dimen0\dp0",
+            rf"\ifdim\dimen0>{_TALLEST}\resizebox*{{!}}{{{_TALLEST}}}{{\usebox0}}\else\usebox0\fi",
+        ]
+    end = [r"\end{table}", ""]
     if sheet.notes:
         notes = r" \\ ".join(_escaped(note) for note in sheet.notes)
-        lines += ["", r"\smallskip", rf"\parbox{{\linewidth}}{{\footnotesize\raggedright {notes}}}"]
-    return "\n".join([*lines, r"\end{table}", ""])
+        if _n_lines(sheet) > _ON_A_PAGE:
+            whose = rf"\emph{{Notes to the tables of {_escaped(sheet.preset)}.}}"
+            end += [rf"{{\footnotesize\raggedright\noindent {whose} {notes}\par}}", ""]
+        else:
+            lines += ["", r"\smallskip", rf"\parbox{{\linewidth}}{{\footnotesize\raggedright {notes}}}"]
+    return "\n".join([*lines, *end])
+
+
+def _n_lines(sheet: Sheet) -> int:
+    """Return about how many lines a table and its notes take."""
+    rows = zip(*(cells for _, cells in sheet.cells()), strict=True)
+    table = sum(max(cell.text.count("\n") + 1 for cell in row) for row in rows)
+    return table + sum(1 + len(note) // _A_LINE for note in sheet.notes)
 
 
 def _lines(cells: Iterable[Cell]) -> list[str]:

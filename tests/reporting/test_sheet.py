@@ -147,6 +147,7 @@ def test_what_latex_is_given_it_compiles(tmp_path):
             every, [("strategy", ["[a]", every]), ("rte", [Cell("62.3\n+1.2", bold=True), "-1"])], [every], lead=[every]
         ),
         Sheet("empty", [], groups={0: ""}),
+        Sheet("tall", [("strategy", ["mlm"] * 60), ("rte", [Cell("62.3\n+1.2\n±0.4")] * 60)], ["a word " * 60] * 20),
     ]
     (tmp_path / "tables.tex").write_text(latex(sheets), "utf-8")
     (tmp_path / "paper.tex").write_text(
@@ -155,6 +156,7 @@ def test_what_latex_is_given_it_compiles(tmp_path):
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-draftmode", "paper.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout.decode("latin-1")[-2000:]
+    assert b"too large" not in done.stdout
 
 
 def test_parquet_holds_typed_columns_and_what_is_nested_as_json():
