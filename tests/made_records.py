@@ -53,6 +53,7 @@ def run(task="rte", strategy="none", seed=0, value=0.5, seconds=10.0, **changes)
         "spec": {},
         "tuned": None,
         "searched": None,
+        "verified": None,
         "main": {"split": "dev", "metric": "accuracy", "value": value},
         "metrics": {"dev": {"accuracy": value}},
         "selection": {"rule": "last", "optimistic": False},

@@ -13,8 +13,10 @@ from bench.cli import main
 from bench.files import write_json
 from bench.reporting.comparison import compare
 from bench.reporting.records import run_folder
+from bench.reporting.report.board import cells, line
 from bench.reporting.report.changes import changes
 from bench.reporting.report.evidence import Shelf, curve_of, mean_curves, samples_of, spread
+from bench.reporting.report.field import Field
 from bench.reporting.report.numbers import interval, points, probability, times
 from bench.reporting.report.page import page
 from bench.reporting.report.verdict import headline, support
@@ -156,6 +158,15 @@ def test_the_command_writes_the_page_of_what_is_chosen(tmp_path):
     assert 'data-strategy="eda"' in html
     assert 'data-strategy="mlm"' not in html
     assert CliRunner().invoke(main, [*request, "--tasks", "cola"]).exit_code == 2
+
+
+def test_seconds_that_are_in_no_cost_are_marked_there_and_not_by_the_gain():
+    busy = run(strategy="mlm", cost={"processor_share": 0.2})
+    (comparison,) = compare(leaderboard([run(), run(strategy="eda", provenance={"hardware": "another"}), busy]))
+    field = Field("c1", comparison)
+    seconds = {row["strategy"]: line(field, row, (-1, 1))["seconds"][0] for row in field.strategies}
+    assert seconds == {"none": "1.0×", "eda": "–⇆", "mlm": "–◔"}
+    assert [mark for name in field.names for cell in cells(field, name) for mark, *_ in cell["marks"]] == ["?", "?"]
 
 
 def test_without_the_libraries_of_charts_the_command_that_gets_them_is_shown(tmp_path, monkeypatch):

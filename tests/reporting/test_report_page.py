@@ -88,6 +88,9 @@ def test_texts_of_records_are_texts(opened):
     assert page.locator("script").count() == 4
     assert page.locator(".board .name", has_text=MARKUP).text_content() == MARKUP
     assert page.locator(".grid thead .sort").all_text_contents()[1:] == list(TASKS)
+    checked = page.locator(".verified dd").all_text_contents()
+    nothing = "against nothing but itself, or its records do not say"
+    assert checked == [nothing, f"{MARKUP} equals its formula", nothing, nothing]
     assert page.locator(".failures tbody td").last.text_content() == f"it broke: {MARKUP}"
     assert page.locator(".sample ins").first.text_content() == "<b>bold</b>"
     assert page.locator(".sample del").first.text_content() == "plain"

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.errors import printable
 from bench.reporting.leaderboard import REFERENCE
-from bench.reporting.marks import ON_SCORES, ON_TASKS, ON_TEACHERS
+from bench.reporting.marks import ON_COSTS, ON_SCORES, ON_TASKS, ON_TEACHERS
 from bench.reporting.report.field import Field, Row
 from bench.reporting.report.numbers import (
     interval,
@@ -22,6 +22,7 @@ from bench.reporting.report.numbers import (
     times,
     word,
 )
+from bench.reporting.signs import signs
 
 MARKS = {**ON_SCORES, **ON_TASKS, **ON_TEACHERS}
 
@@ -53,7 +54,7 @@ def line(field: Field, row: Row, ends: tuple[float, float]) -> dict[str, Any]:
         "p_holm": (probability(row["p_holm"]), number(row["p_holm"])),
         "won": (_won(row), number(row["won"])),
         "passes": (times(row["passes_ratio"]), number(row["passes_ratio"])),
-        "seconds": (times(row["cost_ratio"]), number(row["cost_ratio"])),
+        "seconds": (times(row["cost_ratio"]) + _on_costs(field, row["strategy"]), number(row["cost_ratio"])),
         "mean": (points(row["mean"]), number(row["mean"])),
         "plain": (points(row["plain_gain"], signed=True), number(row["plain_gain"])),
         "prediction": (interval(row["prediction_low"], row["prediction_high"]), number(row["prediction_low"])),
@@ -83,6 +84,11 @@ def _flags(field: Field, row: Row) -> list[tuple[str, str]]:
     if not row["same_seeds"]:
         flags.append(("~ other seeds", f"over other seeds than {field.baseline}"))
     return flags
+
+
+def _on_costs(field: Field, name: str) -> str:
+    """Return the marks of a strategy's training seconds."""
+    return signs(ON_COSTS, (field.cells[name, task] for task in field.tasks if (name, task) in field.cells))
 
 
 def _won(row: Row) -> str:
@@ -139,7 +145,8 @@ def _cell(field: Field, name: str, task: str) -> dict[str, Any]:
 
 def _marks(field: Field, row: Row) -> list[tuple[str, str, str]]:
     """Return (mark, what it means, with what figures) of all that makes a score mean less than it seems."""
-    marks = [(*MARKS[key], str(figures)) for key, figures in row["warnings"].items()]
+    # Those on costs stand by the costs.
+    marks = [(*MARKS[key], str(figures)) for key, figures in row["warnings"].items() if key not in ON_COSTS]
     if row["optimistic"]:
         marks.append(("*", "chosen on the very data reported, so optimistic", f"selection {row['selection']}"))
     if row["partial"] or row["max_train"] is not None:

@@ -44,6 +44,7 @@ class Section:
         self.grid, self.legend = grid, board.legend(field, grid)
         kinds = {cell["kind"] for _, cells in grid for cell in cells if not cell["hole"]} - {""}
         self.silent = kinds == {"unknown"}
+        self.verified = _verified(field.names, records)
         self.focus = next((line["strategy"] for line in self.lines if not line["baseline"]), "")
         self.cost = panels.cost(field)
         self.forests = panels.forests(field)
@@ -68,6 +69,16 @@ def _counted(field: Field, records: Labelled) -> list[tuple[str, Done]]:
         for label, record in records
         if isinstance(record, Done) and (label, record.task, record.signature, record.seed) in wanted
     ]
+
+
+def _verified(names: Sequence[str], records: Labelled) -> list[tuple[str, str]]:
+    """Return how each strategy was checked, as its records say; nothing where none of them says anything."""
+    said: dict[str, dict[str, None]] = defaultdict(dict)
+    for label, record in records:
+        if record.verified:
+            said[label][printable(record.verified)] = None
+    unsaid = "against nothing but itself, or its records do not say"
+    return [(name, " / ".join(said.get(name, ())) or unsaid) for name in names] if said else []
 
 
 def _failures(comparison: Comparison) -> list[dict[str, str]]:
