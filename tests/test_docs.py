@@ -13,7 +13,7 @@ import pytest
 import torch
 from checkout import ROOT
 from click.testing import CliRunner
-from tiny import make_models, rows
+from tiny import PRESET, make_models, rows
 
 from bench import Context, Example
 from bench.cli import main, pages
@@ -28,29 +28,6 @@ from bench.reporting.marks import ON_COSTS, ON_SCORES, ON_TASKS, ON_TEACHERS
 from bench.spec import StrategySpec
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", *pages.WRITTEN)
-TINY = """
-[data]
-source = "mini"
-max_length = 48
-max_train = 64
-
-[teacher]
-model = "scratch"
-epochs = 1
-force = true
-
-[student]
-model = "teacher"
-
-[recipe]
-epochs = 2
-
-[teacher.shape]
-hidden_size = 16
-num_hidden_layers = 1
-num_attention_heads = 2
-intermediate_size = 16
-"""
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -68,7 +45,7 @@ def block_with(document: str, language: str, words: str) -> str:
 def word_dropout(tmp_path, monkeypatch):
     """A working directory that holds the strategy in twenty lines."""
     (tmp_path / "word_dropout.py").write_text(block_with("own-strategy", "python", "bench"), "utf-8")
-    (tmp_path / "tiny.toml").write_text(TINY)
+    (tmp_path / "tiny.toml").write_text(PRESET)
     monkeypatch.chdir(tmp_path)
     return "./word_dropout.py:WordDropout"
 

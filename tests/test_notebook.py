@@ -9,42 +9,19 @@ import shlex
 import click
 import pandas as pd
 import pytest
+from tiny import PRESET
 
 import bench
 from bench.cli import main, pages
 from bench.errors import BenchError, UsageError
 from bench.reporting.records import read_record
 
-TINY = """
-[data]
-source = "mini"
-max_length = 48
-max_train = 64
-
-[teacher]
-model = "scratch"
-epochs = 1
-force = true
-
-[student]
-model = "teacher"
-
-[recipe]
-epochs = 2
-
-[teacher.shape]
-hidden_size = 16
-num_hidden_layers = 1
-num_attention_heads = 2
-intermediate_size = 16
-"""
-
 
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
     """The working directory and the names of a notebook that has run the cells of the page, with a tiny preset."""
     folder = tmp_path_factory.mktemp("notebook")
-    (folder / "tiny.toml").write_text(TINY)
+    (folder / "tiny.toml").write_text(PRESET)
     cells = re.findall(r"^```python\n(.*?)^```", pages.page("notebook"), re.M | re.S)
     names, shown = {}, []
     with pytest.MonkeyPatch.context() as patch:

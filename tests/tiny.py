@@ -17,6 +17,30 @@ from bench.strategy import Batch, Models
 
 CLASSES = dataclasses.replace(GLUE["mnli"], name="tiny")
 SCORES = dataclasses.replace(GLUE["stsb"], name="tiny-scores")
+PRESET = """
+[data]
+source = "mini"
+max_length = 48
+max_train = 64
+
+[teacher]
+model = "scratch"
+epochs = 1
+force = true
+
+[student]
+model = "teacher"
+
+[recipe]
+epochs = 2
+
+[teacher.shape]
+hidden_size = 16
+num_hidden_layers = 1
+num_attention_heads = 2
+intermediate_size = 16
+"""
+"""A preset file of the smallest models, trained for a moment on a few rows of mini."""
 
 
 class Notes:
