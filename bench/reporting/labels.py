@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 TUNED = " (tuned)"
 _NAME = ["preset", "task", "strategy", "tuned.strategy"]
 _OPTIONS = ["strategy_options", "tuned.trials", "tuned.seed", "generator.hash", "spec", "cost.rewritten"]
+NAMED_BY = (*_NAME, *_OPTIONS)
 """Columns that a run's name and its options are read from."""
 
 

@@ -14,7 +14,7 @@ import msgspec
 from bench.data.tasks import GLUE
 from bench.errors import UsageError, printable, unknown
 from bench.reporting.adversary import adversary_means
-from bench.reporting.labels import labels
+from bench.reporting.labels import NAMED_BY, labels
 from bench.reporting.made_with import made_with
 from bench.reporting.marks import constant_of, trusted, warnings
 from bench.reporting.quality import quality_means
@@ -103,7 +103,8 @@ def leaderboard(frame: pd.DataFrame, baseline: str = PLAIN_KD) -> pd.DataFrame:
 
 def failures(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the runs of the tidy frame that gave no score: preset, task, strategy, seed, status and reason."""
-    runs = named_runs(frame)
+    names = ["folder", "main", "value", "status", "reason", "seed", "preset", "task", *NAMED_BY]
+    runs = named_runs(frame[list(dict.fromkeys(name for name in names if name in frame))])
     lost = runs[runs["value"].isna()]
     is_done, reason = lost["status"] == "done", lost["reason"].fillna("").replace("", "no reason recorded")
     made = lost[["preset", "task", "label", "seed"]].rename(columns={"label": "strategy"})

@@ -101,7 +101,9 @@ def _files(root: Path, frame: pd.DataFrame, splits: Collection[str] | None) -> I
     name_of = cache(folder_name)
     decode: Callable[[str], dict[str, int]] = cache(msgspec.json.decode)
     start = os.fspath(root)  # a Path for each of 10,000 runs would take longer than all else here
-    for folder, id, task, fingerprint, signature, counts in zip(*(runs[name] for name in columns), strict=True):
+    for folder, id, task, fingerprint, signature, counts in zip(
+        *(runs[name].tolist() for name in columns), strict=True
+    ):
         rows = decode(counts)
         # An older record says nothing of its data but in its signature.
         data = fingerprint or signature

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -35,6 +36,8 @@ _IN_ROWS = ("schema", "main", "metrics")
 
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
+_PART = 500
+"""Records that are taken apart at once."""
 _TIMES = ("started", "finished")
 
 
@@ -61,6 +64,12 @@ def columns() -> tuple[Column, ...]:
                 found.append(Column(f"{section}.{name}", _kind(name, inner), place))
             place += 1
     return tuple(found)
+
+
+@cache
+def _width() -> int:
+    """Return how many values ``_values`` returns."""
+    return len(Done.__struct_fields__) + sum(map(len, _sections().values())) + 1
 
 
 @cache
@@ -100,25 +109,24 @@ def tidy(records: Iterable[Record]) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    rows: list[tuple[Any, ...]] = []
+    by_field: list[list[Any]] = [[] for _ in range(_width())]
     runs: list[int] = []
     scores: list[tuple[str | None, str | None, float | None, bool]] = []
-    sections = _sections()
-    for number, record in enumerate(records):
-        rows.append(_values(record, sections))
-        own = _scores(record)
-        scores += own
-        runs += [number] * len(own)
-    same: dict[str, str] = {}  # 10,000 runs have a handful of specifications
-    by_field: list[Any] = list(zip(*rows, strict=True))
-    made: dict[str, Any] = {}
-    for column in columns():
-        values = by_field[column.place] if by_field else ()
-        if column.kind == "json":
-            values = [None if value is None else same.setdefault(text := _json(value), text) for value in values]
-        made[column.name] = _array(column.kind, values)
-    made["status"] = _array("text", by_field[-1] if by_field else ())
-    made["passes"] = _passes(made["cost.forwards"], made["cost.backwards"])
+    sections, remaining, number = _sections(), iter(records), 0
+    as_json = {column.place for column in columns() if column.kind == "json"}
+    same: dict[bytes, str] = {}  # 10,000 runs have a handful of specifications
+    # In parts that a processor's cache holds: of 100,000 records at once every field is fetched from memory anew.
+    while part := [*islice(remaining, _PART)]:
+        for place, values in enumerate(zip(*(_values(record, sections) for record in part), strict=True)):
+            by_field[place] += (_json(value, same) for value in values) if place in as_json else values
+        for record in part:
+            own = _scores(record)
+            scores += own
+            runs += [number] * len(own)
+            number += 1
+    made: dict[str, Any] = {column.name: _array(column.kind, by_field[column.place]) for column in columns()}
+    made["status"] = _array("text", by_field[-1])
+    made["passes"] = _passes(made["cost.forwards"].tolist(), made["cost.backwards"].tolist())
     places = np.array(runs, dtype=np.int64)
     made = {name: values.take(places) for name, values in made.items()}
     kinds = {"split": "text", "metric": "text", "value": "number"}
@@ -138,8 +146,15 @@ def _values(record: Record, sections: Mapping[str, tuple[None, ...]]) -> tuple[A
     return (*values, record.status)
 
 
-def _json(value: Any) -> str:
-    return _ENCODER.encode(value).decode()
+def _json(value: Any, same: dict[bytes, str]) -> str | None:
+    """Return ``value`` as JSON, None for None; equal ones, which are kept in ``same``, as one text."""
+    if value is None:
+        return None
+    raw = _ENCODER.encode(value)
+    text = same.get(raw)
+    if text is None:
+        text = same[raw] = raw.decode()
+    return text
 
 
 def _scores(record: Record) -> list[tuple[str | None, str | None, float | None, bool]]:
