@@ -141,11 +141,7 @@ def compare(
         raise UsageError("parquet is no text to print; name a file for it: --output FILE")
     if plot is not None:
         _figure([], plot)  # complains of a wrong name before anything is read
-    records = _records(results)
-    for key, patterns in (("preset", preset), ("task", tasks)):
-        if patterns is not None:
-            chosen = _match(patterns, {getattr(record, key) for record in records}, {}, key)
-            records = [record for record in records if getattr(record, key) in chosen]
+    records = _records(results, preset, tasks)
     if on is not None:
         from bench.reporting.evaluations import evaluated_on
 
@@ -154,9 +150,7 @@ def compare(
             click.echo(f"Warning: {note}", err=True)
     runs = tidy(records)
     frame, lost = leaderboard(runs, baseline), failures(runs)
-    names = {*frame["strategy"], *(row["strategy"] for row in lost)}
-    bases = dict(zip(frame["strategy"], frame["base"], strict=True))
-    chosen = names if strategy is None else _match(strategy, names, bases)
+    chosen = _strategies(strategy, frame, lost)
     to_terminal = output is None and sys.stdout.isatty()
     width = sheet.page_width(to_terminal)
     own = frame[frame["strategy"].isin(chosen)]
@@ -177,7 +171,7 @@ def compare(
             from bench.reporting.against import against as beside
 
             sheets += [beside(comparison, against, within / 100) for comparison in shown]
-        ranks = [] if shortlist is None else _ranks(found, _match(shortlist, names, bases), sheets)
+        ranks = [] if shortlist is None else _ranks(found, _strategies(shortlist, frame, lost), sheets)
         if plot is not None:
             _figure(shown, plot, ranks)
     if form in ("text", "markdown"):
@@ -191,8 +185,11 @@ def compare(
                 click.echo(f"{each.preset}: {note}", err=True)
 
 
-def _records(results: Path) -> list[Record]:
-    """Return what is under ``results``; tells of corrupt records. BenchError where there is nothing."""
+def _records(results: Path, preset: str | None, tasks: str | None) -> list[Record]:
+    """Return what is under ``results`` of the presets and tasks asked for, all where None; tells of corrupt records.
+
+    BenchError where there is nothing.
+    """
     from bench.reporting.records import scan, set_aside
     from bench.reporting.sheet import printable
 
@@ -204,7 +201,18 @@ def _records(results: Path) -> list[Record]:
         click.echo(f"Warning: corrupt records set aside earlier: {earlier}, in {results / 'aside'}", err=True)
     if not records:
         raise BenchError(f"no finished runs in {str(results)!r}; make some: bench run --strategy none,mate-kd")
+    for key, patterns in (("preset", preset), ("task", tasks)):
+        if patterns is not None:
+            chosen = _match(patterns, {getattr(record, key) for record in records}, {}, key)
+            records = [record for record in records if getattr(record, key) in chosen]
     return records
+
+
+def _strategies(patterns: str | None, frame: pd.DataFrame, lost: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the strategies of a leaderboard and of its failures that are asked for, all where None."""
+    names = {*frame["strategy"], *(row["strategy"] for row in lost)}
+    bases = dict(zip(frame["strategy"], frame["base"], strict=True))
+    return names if patterns is None else _match(patterns, names, bases)
 
 
 def _compared(
