@@ -131,7 +131,7 @@ def test_tuned_runs_stand_in_a_table_of_their_own(tuned):
     kept = json.loads(next(text for name, text in chosen(tuned).items() if name.startswith("aeda")))
     (run,) = [run for run in records(tuned / "runs") if run["tuned"]]
     assert (run["strategy"], run["tuned"]) == (kept["chosen"], kept["tuned"])
-    shown = bench("compare", results=tuned).output
+    shown = bench("compare", "--full", results=tuned).output
     shipped, _, own = shown.partition("preset mini, tuned")
     assert shipped.startswith("preset mini, as shipped")
     assert "(tuned)" not in shipped

@@ -74,7 +74,7 @@ def test_sizes_are_an_axis_of_the_grid(tmp_path):
         "--tasks",
         "rte",
         "--strategy",
-        "none,aeda",
+        "none",
         "--train-rows",
         "4,16,all",
         "--seeds",

