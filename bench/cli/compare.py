@@ -141,7 +141,7 @@ def compare(
         raise UsageError("parquet is no text to print; name a file for it: --output FILE")
     if plot is not None:
         _figure([], plot)  # complains of a wrong name before anything is read
-    records = _records(results, preset, tasks)
+    records = chosen_records(results, preset, tasks)
     if on is not None:
         from bench.reporting.evaluations import evaluated_on
 
@@ -150,7 +150,7 @@ def compare(
             click.echo(f"Warning: {note}", err=True)
     runs = tidy(records)
     frame, lost = leaderboard(runs, baseline), failures(runs)
-    chosen = _strategies(strategy, frame, lost)
+    chosen = chosen_strategies(strategy, frame, lost)
     to_terminal = output is None and sys.stdout.isatty()
     width = sheet.page_width(to_terminal)
     own = frame[frame["strategy"].isin(chosen)]
@@ -159,7 +159,7 @@ def compare(
     elif quality:
         sheets, table = _quality(own, baseline, full)
     else:
-        found = _compared(runs, frame, results, baseline, lost)
+        found = comparisons(runs, frame, results, baseline, lost)
         # The baseline stays in sight: it is what the gains are over.
         shown = [only(comparison, {*chosen, baseline, *filter(None, [against])}) for comparison in found]
         if by_size:
@@ -171,21 +171,21 @@ def compare(
             from bench.reporting.against import against as beside
 
             sheets += [beside(comparison, against, within / 100) for comparison in shown]
-        ranks = [] if shortlist is None else _ranks(found, _strategies(shortlist, frame, lost), sheets)
+        ranks = [] if shortlist is None else _ranks(found, chosen_strategies(shortlist, frame, lost), sheets)
         if plot is not None:
             _figure(shown, plot, ranks)
     if form in ("text", "markdown"):
         content = sheet.text(sheets, width, to_terminal) if form == "text" else sheet.markdown(sheets)
-        _deliver(f"{content}\n{_footer(results, records)}\n", output)
+        deliver(f"{content}\n{_footer(results, records)}\n", output)
         return
-    _deliver(_written(form, sheets, table), output)
+    deliver(_written(form, sheets, table), output)
     if form != "latex":
         for each in sheets:
             for note in each.notes:
                 click.echo(f"{each.preset}: {note}", err=True)
 
 
-def _records(results: Path, preset: str | None, tasks: str | None) -> list[Record]:
+def chosen_records(results: Path, preset: str | None, tasks: str | None) -> list[Record]:
     """Return what is under ``results`` of the presets and tasks asked for, all where None; tells of corrupt records.
 
     BenchError where there is nothing.
@@ -208,14 +208,14 @@ def _records(results: Path, preset: str | None, tasks: str | None) -> list[Recor
     return records
 
 
-def _strategies(patterns: str | None, frame: pd.DataFrame, lost: Sequence[Mapping[str, Any]]) -> set[str]:
+def chosen_strategies(patterns: str | None, frame: pd.DataFrame, lost: Sequence[Mapping[str, Any]]) -> set[str]:
     """Return the strategies of a leaderboard and of its failures that are asked for, all where None."""
     names = {*frame["strategy"], *(row["strategy"] for row in lost)}
     bases = dict(zip(frame["strategy"], frame["base"], strict=True))
     return names if patterns is None else _match(patterns, names, bases)
 
 
-def _compared(
+def comparisons(
     runs: pd.DataFrame, frame: pd.DataFrame, results: Path, baseline: str, lost: list[dict[str, Any]]
 ) -> list[Comparison]:
     """Return the comparisons of a leaderboard; tells of predictions that are left out."""
@@ -305,9 +305,9 @@ def _figure(shown: Sequence[Comparison], path: Path, ranks: Sequence[tuple[Compa
 
     form = plot.form_of(path)
     if ranks:
-        _deliver(ranking.diagram(ranks, form), path)
+        deliver(ranking.diagram(ranks, form), path)
     elif shown:
-        _deliver(plot.figure(shown, form), path)
+        deliver(plot.figure(shown, form), path)
 
 
 def _written(form: str, sheets: Sequence[Sheet], table: pd.DataFrame) -> str | bytes:
@@ -346,7 +346,8 @@ def _footer(results: Path, records: Sequence[Record]) -> str:
     return f"{len(records)} records ({words}), one file per run: {where}"
 
 
-def _deliver(content: str | bytes, output: Path | None) -> None:
+def deliver(content: str | bytes, output: Path | None) -> None:
+    """Write ``content`` to ``output``, or to the terminal where that is None; BenchError where it cannot be written."""
     if output is None:
         click.echo(content, nl=False)
         return
