@@ -87,16 +87,23 @@ class _Queue:
     def next(self) -> int | None:
         """Take the number of the next cell; None where what is left has to wait for cells that run.
 
-        Of a task whose teacher is being trained for another cell none is taken while there are other tasks.
+        Of a task whose teacher is being trained for another cell none is taken while there are other tasks. Tasks
+        without a teacher come first, and long cells before short ones, so that no process is long alone at the end.
         """
         unfinished = {self.jobs[number].cell.id for number in self.unfinished}
         able = [n for n in self.waiting if not unfinished & {cell.id for cell in self.jobs[n].cell.compared()}]
         running = {self._place(n) for n in self.unfinished - set(self.waiting)} - self._prepared
-        able.sort(key=lambda n: (n in self._busy_elsewhere, self._place(n) in running))
         if not able:
             return None
-        self.waiting.remove(able[0])
-        return able[0]
+
+        def order(number: int) -> tuple[bool, bool, bool, int]:
+            place = self._place(number)
+            prepared = place in self._prepared
+            return number in self._busy_elsewhere, place in running, prepared, -self.jobs[number].updates
+
+        first = min(able, key=order)
+        self.waiting.remove(first)
+        return first
 
     def later(self, number: int) -> None:
         """Put back a cell that another command is running: it is waited for when nothing else is left."""

@@ -58,9 +58,9 @@ MATE_KD = "mate-kd[generator_steps=1,student_steps=1]"
 
 def glue(folder: Path) -> Path:
     """A folder with two tasks of GLUE and few rows of few words."""
-    for task, labels in (("RTE", ("entailment", "not_entailment")), ("WNLI", ("0", "1"))):
+    for task, labels, train in (("RTE", ("entailment", "not_entailment"), 192), ("WNLI", ("0", "1"), 160)):
         (folder / task).mkdir(parents=True)
-        for split, n in (("train", 160), ("dev", 40)):
+        for split, n in (("train", train), ("dev", 40)):
             rows = [f"{i}\ta{i % 7} b{i % 5} {split}\ta{i % 3} c{i % 4}\t{labels[i % 2]}\n" for i in range(n)]
             (folder / task / f"{split}.tsv").write_text("index\tsentence1\tsentence2\tlabel\n" + "".join(rows))
     return folder
@@ -168,8 +168,20 @@ def test_cells_of_a_task_whose_teacher_is_in_training_wait_while_there_are_other
     assert cells == ["rte"] * 3 + ["wnli"] * 3
     assert (queue.next(), queue.next()) == (0, 3)  # not the second of rte
     queue.done(0)
+    queue.done(3)
     assert queue.next() == 1
     assert queue.next() == 4
     assert queue.next() is None  # their budgets are worked out from runs that are not over
     queue.done(1)
     assert queue.next() == 2
+
+
+def test_every_teacher_is_trained_first_and_then_long_cells_come_before_short_ones(tmp_path: Path) -> None:
+    queue = _Queue(jobs(tmp_path, "none", "mlm", tasks=("wnli", "rte")))
+    updates = {job.cell.task.name: job.updates for job in queue.jobs}
+    assert updates["rte"] > updates["wnli"]
+    taken = []
+    while (number := queue.next()) is not None:
+        taken.append(str(queue.jobs[number].cell))
+        queue.done(number)
+    assert taken == ["rte · none · seed 0", "wnli · none · seed 0", "rte · mlm · seed 0", "wnli · mlm · seed 0"]
