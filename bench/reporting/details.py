@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.reporting.adversary import NO_LEAD
 from bench.reporting.leaderboard import PLAIN_KD, REFERENCE
-from bench.reporting.marks import ON_SCORES
+from bench.reporting.marks import FIGURES_APART, ON_COSTS, ON_SCORES
 from bench.reporting.notes import Rows, by_value, line_name
 from bench.reporting.points import has_interval, points
 from bench.reporting.sheet import Sheet, plain_rows
@@ -34,7 +34,7 @@ def details(comparison: Comparison) -> list[str]:
         *_on_options(main),
         *_on_settings(rows),
         *_on_searches(rows),
-        *_on_adversaries(main),
+        *_figures_apart(main),
     ]
 
 
@@ -107,12 +107,13 @@ def _on_searches(rows: Rows) -> Iterator[str]:
         yield f"{strategy}: the best of {trials} trials on rows held out of train: {choices}"
 
 
-def _on_adversaries(rows: Rows) -> Iterator[str]:
-    """Yield in what figures adversaries have no lead, a line for each strategy."""
-    for strategy in dict.fromkeys(row["strategy"] for row in rows if "adversary" in row["warnings"]):
-        own = [row for row in rows if row["strategy"] == strategy and "adversary" in row["warnings"]]
-        figures = by_value({line_name(row): row["warnings"]["adversary"] for row in own})
-        yield f"{ON_SCORES['adversary'][0]} {strategy}: {NO_LEAD}: {figures}"
+def _figures_apart(rows: Rows) -> Iterator[str]:
+    """Yield the figures of the marks that have none under the table, a line for each mark of a strategy."""
+    names = {"adversary": NO_LEAD} | {key: meaning for key, (_, meaning) in ON_COSTS.items()}
+    for key, (sign, _) in {**ON_SCORES, **ON_COSTS}.items():
+        for strategy in dict.fromkeys(row["strategy"] for row in rows if key in FIGURES_APART & {*row["warnings"]}):
+            own = [row for row in rows if row["strategy"] == strategy and key in row["warnings"]]
+            yield f"{sign} {strategy}: {names[key]}: {by_value({line_name(row): row['warnings'][key] for row in own})}"
 
 
 def second_devs(comparison: Comparison) -> list[Sheet]:

@@ -42,6 +42,8 @@ ON_COSTS = {
     "busy": ("◔", "timed on a machine busy with other work: these seconds are in no cost"),
     "machines": ("⇆", "timed on another machine than plain distillation: these seconds are in no cost"),
 }
+FIGURES_APART = {"adversary", *ON_COSTS}
+"""Marks whose figures would take lines under the table: they are among the details."""
 
 
 def trusted(runs: pd.DataFrame) -> pd.Series:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.reporting import kinds
 from bench.reporting.leaderboard import PLAIN_KD, task_order
-from bench.reporting.marks import ON_COSTS, ON_SCORES, ON_TASKS, ON_TEACHERS
-from bench.reporting.points import has_interval, points
+from bench.reporting.marks import FIGURES_APART, ON_COSTS, ON_SCORES, ON_TASKS, ON_TEACHERS
+from bench.reporting.points import has_interval, plural, points
 from bench.reporting.sheet import plain_rows
 from bench.reporting.signs import (
     LESS_DATA,
@@ -148,7 +148,7 @@ def _on_seeds(rows: Rows, baseline: str) -> Iterator[str]:
     for row in rows:
         usual = theirs.get(row["task"], row["seeds"])
         if row["seeds"] != usual:
-            odd[row["strategy"]][row["task"]] = f"{row['n_seeds']} seeds, {row['n_paired']} shared"
+            odd[row["strategy"]][row["task"]] = f"{plural(row['n_seeds'], 'seed')}, {row['n_paired']} shared"
     if odd:
         where = "; ".join(f"{strategy} on {by_value(tasks)}" for strategy, tasks in odd.items())
         yield f"other seeds than {baseline!r}, so that scores do not compare; gains are over the shared ones: {where}"
@@ -215,26 +215,33 @@ def _on_data(rows: Rows) -> Iterator[str]:
 def _warnings(rows: Rows) -> Iterator[str]:
     """Yield one note per mark: what it means, and where it stands with what figures."""
     everywhere = Counter(row["strategy"] for row in rows)
-    learned = {row["strategy"]: line_name(row) for row in rows if "adversary" in warned(row)}
-    without_lead = Counter(row["strategy"] for row in rows if "adversary" in warned(row))
-    for strategy, n in without_lead.items():
-        # The figures would take lines of their own: they are among the details.
-        sign, meaning = ON_SCORES["adversary"]
-        where_to = f"{n} of {everywhere[strategy]} tasks" if n > 1 else learned[strategy]
-        yield f"{sign} {meaning}: {strategy} on {where_to}"
     for key, (sign, meaning) in {**ON_SCORES, **ON_COSTS, **ON_TASKS, **ON_TEACHERS}.items():
         where: dict[str, dict[str, str]] = defaultdict(dict)
         for row in rows:
-            if key in warned(row) and key != "adversary":
-                where[row["strategy"] if key in {**ON_SCORES, **ON_COSTS} else ""][line_name(row)] = row["warnings"][
-                    key
-                ]
-        places = [
-            f"{strategy} on {_where(tasks, everywhere.get(strategy, 0))}".removeprefix(" on ")
-            for strategy, tasks in where.items()
-        ]
-        if places:
-            yield f"{sign} {meaning}: {', '.join(places)}"
+            if key in warned(row):
+                strategy = row["strategy"] if key in {**ON_SCORES, **ON_COSTS} else ""
+                where[strategy][line_name(row)] = row["warnings"][key]
+        if not where:
+            continue
+        if key in FIGURES_APART:
+            places = _counted({strategy: [*tasks] for strategy, tasks in where.items()}, everywhere)
+        else:
+            places = [
+                f"{strategy} on {_where(tasks, everywhere.get(strategy, 0))}".removeprefix(" on ")
+                for strategy, tasks in where.items()
+            ]
+        yield f"{sign} {meaning}: {', '.join(places)}"
+
+
+def _counted(marked: Mapping[str, Sequence[str]], everywhere: Mapping[str, int]) -> list[str]:
+    """Return the strategies with their marked tasks, those of several tasks by their number and alike ones together."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for strategy, tasks in marked.items():
+        where = f"{len(tasks)} of {everywhere[strategy]} tasks" if len(tasks) > 1 else tasks[0]
+        alike[where].append(strategy)
+    if len(marked) > 1 and {strategy: len(tasks) for strategy, tasks in marked.items()} == everywhere:
+        return ["all rows"]
+    return [f"{', '.join(names)} on {where}" for where, names in alike.items()]
 
 
 def _where(figures: Mapping[str, str], n_tasks: int) -> str:

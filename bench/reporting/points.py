@@ -1,4 +1,4 @@
-"""Numbers as tables print them: points of 100, gains with their intervals, costs as multiples."""
+"""Numbers as tables print them: points of 100, gains with their intervals, costs as multiples, things counted."""
 
 from __future__ import annotations
 
@@ -47,6 +47,12 @@ def multiple(ratio: float | None) -> str:
 def percent(share: float | None) -> str:
     """Return a share as ``71%``."""
     return ABSENT if share is None or share != share else f"{share:.0%}"
+
+
+def plural(count: int, word: str) -> str:
+    """Return ``1 seed``, ``5 seeds``."""
+    plain = {"strategy": "strategies"}.get(word, f"{word}s")
+    return f"{count:,} {word if count == 1 else plain}"
 
 
 def lines(*parts: str, bold: bool = False) -> Cell:

@@ -75,7 +75,7 @@ def test_an_adversary_without_a_lead_is_marked_with_its_figures():
         run(strategy="shift", adversary=still),
     ]
     meaning = "≈ the adversary has no lead over its untrained self"
-    assert notes(records, "≈") == [f"{meaning}: shift on rte", f"{meaning}: still on rte"]
+    assert notes(records, "≈") == [f"{meaning}: shift, still on rte"]
     told = [note for note in details(comparison(records)) if note.startswith("≈")]
     assert [(note.split(":")[0], note.rpartition(": ")[2]) for note in told] == [
         ("≈ shift", "rte (0.521 against 0.5, the difference ± 0.01)"),
@@ -166,11 +166,15 @@ def test_passes_are_counted_and_seconds_of_busy_or_unlike_machines_are_in_no_cos
         "old": {},
     }
     assert notes(records, "◔") == [
-        "◔ timed on a machine busy with other work: these seconds are in no cost: "
-        "eda on rte (1 of 2 seeds, a processor for 40% of the time)"
+        "◔ timed on a machine busy with other work: these seconds are in no cost: eda on rte"
     ]
+    (told,) = [note for note in details(comparison(records)) if note.startswith("◔")]
+    assert told.endswith(": rte (1 of 2 seeds, a processor for 40% of the time)")
+    busy = [run(task, name, cost=cost(1, 1, share=0.4)) for task in ("rte", "cola") for name in ("none", "eda")]
+    assert notes([*busy, run("cola", "mlm")], "◔")[0].endswith(": eda, none on 2 of 2 tasks")
+    assert notes(busy, "◔")[0].endswith(": all rows")
     assert notes(records, "⇆") == [
-        "⇆ timed on another machine than plain distillation: these seconds are in no cost: far on rte (gpu)"
+        "⇆ timed on another machine than plain distillation: these seconds are in no cost: far on rte"
     ]
 
 

@@ -62,12 +62,6 @@ def share(value: Any) -> str:
     return NONE if found is None else f"{found:.0%}"
 
 
-def plural(count: int, word: str) -> str:
-    """Return ``1 seed``, ``5 seeds``."""
-    plain = {"strategy": "strategies"}.get(word, f"{word}s")
-    return f"{count:,} {word if count == 1 else plain}"
-
-
 def listed(names: list[str]) -> str:
     """Return ``a``, ``a and b``, ``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.reporting.leaderboard import PLAIN_KD, REFERENCE
-from bench.reporting.report.numbers import interval, kind, listed, number, plural, points, probability
+from bench.reporting.points import plural
+from bench.reporting.report.numbers import interval, kind, listed, number, points, probability
 from bench.reporting.sheet import plain_rows
 
 if TYPE_CHECKING:
