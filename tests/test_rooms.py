@@ -10,7 +10,8 @@ import pytest
 from checkout import ROOT
 
 ROOMS = (
-    ("errors", "brackets", "toml", "files", "strength", "options", "settings", "observer", "code", "locks"),
+    ("errors", "brackets", "toml", "observer", "interrupts"),
+    ("files", "strength", "options", "settings", "code", "locks"),
     ("data.tasks",),
     ("models", "resources"),
     ("data",),

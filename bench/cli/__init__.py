@@ -7,6 +7,8 @@ import sys
 try:
     import difflib
     import importlib
+    import shlex
+    import signal
     import traceback
     from typing import Any
 
@@ -14,6 +16,7 @@ try:
 
     from bench import __version__
     from bench.errors import BenchError, UsageError, printable
+    from bench.interrupts import Interrupted, terminable
 except KeyboardInterrupt:  # as below, where there is no click yet to say it
     sys.exit("Interrupted.")
 
@@ -85,9 +88,10 @@ class Verbs(click.Group):
                 formatter.write_text(example)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb. Exit codes: 1 something failed, 2 the request is wrong, 130 interrupted."""
+        """Run the verb. Exit codes: 1 something failed, 2 the request is wrong, 130 interrupted, 143 terminated."""
         try:
-            return super().invoke(ctx)
+            with terminable():
+                return super().invoke(ctx)
         except BenchError as error:
             kind = _WrongRequest if isinstance(error, UsageError) else click.ClickException
             raise kind(_printable(str(error))) from error
@@ -96,9 +100,11 @@ class Verbs(click.Group):
             if place is None:
                 raise
             raise click.ClickException(_printable(f"{place}: {type(error).__name__}: {error}")) from error
-        except KeyboardInterrupt:
-            click.echo("\nInterrupted. Issue the same command again to go on.", err=True)
-            raise click.exceptions.Exit(130) from None
+        except KeyboardInterrupt as interrupt:
+            number = interrupt.number if isinstance(interrupt, Interrupted) else signal.SIGINT
+            command = shlex.join(["bench", *sys.argv[1:]])
+            click.echo(f"\nInterrupted. The same command goes on from here:\n  {_printable(command)}", err=True)
+            raise click.exceptions.Exit(128 + number) from None
 
 
 def _printable(message: str) -> str:

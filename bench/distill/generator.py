@@ -21,6 +21,7 @@ from bench.distill.checkpoint import Checkpoints
 from bench.distill.loop import EDITION, learning_rate
 from bench.errors import BenchError
 from bench.files import digest, whole_folder
+from bench.interrupts import Interrupts
 from bench.locks import missing
 from bench.models.inputs import Inputs, accepted
 from bench.models.load import content_hash, explained
@@ -133,8 +134,8 @@ class MaskedLMTraining:
             f"{self.for_fewer}"
         )
         start, states = time.perf_counter(), Checkpoints(home.with_name(f"{home.name}.states"), observer)
-        with torch.random.fork_rng():
-            tokens = self._fit(train, states, observer)
+        with torch.random.fork_rng(), Interrupts() as interrupts:
+            tokens = self._fit(train, states, observer, interrupts)
         card = {
             "hash": content_hash(self.model),
             "perplexity": self.perplexity(unseen),
@@ -149,7 +150,7 @@ class MaskedLMTraining:
             (part / "card.json").write_text(json.dumps(card))
         states.remove()
 
-    def _fit(self, rows: np.ndarray, states: Checkpoints, observer: Observer) -> int:
+    def _fit(self, rows: np.ndarray, states: Checkpoints, observer: Observer, interrupts: Interrupts) -> int:
         """Train until ``settings.tokens`` word pieces were read; return how many that were."""
         model, settings, accelerator = self.model, self.settings, self.accelerator
         optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=0.01, fused=True)
@@ -184,10 +185,11 @@ class MaskedLMTraining:
                     raise BenchError(f"the generator's loss is {mean} after {done} word pieces; lower generator.lr")
                 observer.update("generator", min(done, settings.tokens), settings.tokens, mean)
                 losses.clear()
-            if time.perf_counter() - last_saved > _CHECKPOINT_SECONDS:
+            if time.perf_counter() - last_saved > _CHECKPOINT_SECONDS or interrupts.asked:
                 last_saved = time.perf_counter()
                 state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": rng.get_state()}
                 states.save({**state, "done": done, "position": position})
+            interrupts.obey()
         return done
 
     def seconds_per_piece(self, rows: np.ndarray) -> float:

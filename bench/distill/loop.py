@@ -21,6 +21,7 @@ from bench.errors import BenchError
 from bench.evaluation.metrics import score
 from bench.evaluation.predict import predict
 from bench.evaluation.selection import Selection
+from bench.interrupts import Interrupts
 from bench.models.inputs import Inputs, portions, rows_of, share_of
 from bench.models.reshape import compile_layers, recompute_activations
 from bench.models.streams import start_stream
@@ -102,7 +103,7 @@ def distil(
     choosing_rows = selection.rows_to_choose(len(dev))
     best, outcome = Best(step=total), Outcome(logits={}, step=total)
 
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), Interrupts() as interrupts:
         states = None if checkpoints is None else Checkpoints(checkpoints, observer)
         state = None if states is None else states.load(student=models.student.state_dict())
         if state is not None and state["device"] != models.accelerator.device.type:
@@ -128,14 +129,16 @@ def distil(
                             f"{type(strategy).__name__}.turn() returned 'adversary' {in_a_row:,} times in a row, with "
                             f"{done:,} of the student's {total:,} updates made: return 'student' in its turn"
                         )
-                    batch = feed.batch(adversary_batches[cost.adversary_updates], epoch)
+                    with interrupts.released():
+                        batch = feed.batch(adversary_batches[cost.adversary_updates], epoch)
                     start_stream(models.accelerator.device, seed, "adversary", cost.adversary_updates)
                     loss = strategy.fit_adversary(batch, models)
                     cost.adversary_updates += 1
                     losses.add(turn, cost.adversary_updates, batch, loss, done)
                 else:
                     in_a_row = 0
-                    batch = feed.batch(student_batches[done], epoch)
+                    with interrupts.released():
+                        batch = feed.batch(student_batches[done], epoch)
                     loss = student.update(batch, objective, recipe.lr * learning_rate(done, total, recipe.warmup))
                     cost.student_updates += 1
                     cost.served(feed.train.lengths[batch.rows], batch.inputs["attention_mask"].shape[1])
@@ -151,11 +154,13 @@ def distil(
                 if choosing_rows is not None and value > best.value:
                     weights = {k: v.detach().cpu().clone() for k, v in models.student.state_dict().items()}
                     best = Best(value, cost.student_updates, weights)
-            if states is not None and cost.train_seconds - last_saved > recipe.checkpoint_seconds:
+            due = cost.train_seconds - last_saved > recipe.checkpoint_seconds
+            if states is not None and (due or interrupts.asked):
                 losses.look()
                 last_saved = cost.train_seconds
                 progress = {"best": vars(best), "curve": outcome.curve, "resumed": outcome.resumed}
                 states.save({**student.state_dict(), "feed": feed.state_dict(), **progress})
+            interrupts.obey()
 
     if best.weights is not None:
         models.student.load_state_dict(best.weights)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from bench.distill import generator
 from bench.distill.checkpoint import Checkpoints
 from bench.distill.generator import MaskedLMTraining, held_out, train_generator
 from bench.errors import BenchError
+from bench.interrupts import Interrupted
 from bench.models.load import build_scratch, content_hash
 from bench.settings import Generator
 
@@ -144,6 +147,20 @@ def test_training_that_was_cut_off_goes_on_to_the_same_weights(tmp_path, monkeyp
     assert {**resumed.card, "seconds": 0} == {**straight.card, "seconds": 0}
     assert content_hash(resumed.model) == straight.card["hash"]
     assert not state.exists()
+
+
+def test_a_signal_leaves_a_checkpoint_of_the_update_it_came_in(tmp_path):
+    class Signals(Notes):
+        def update(self, *arguments):
+            super().update(*arguments)
+            if len(self.updates) == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        train(tmp_path / "cut", Signals())
+    (state,) = (tmp_path / "cut" / "generators").glob("*.states")
+    assert Checkpoints(state, Notes()).load()["position"] == 20  # losses are told every ten batches, first at none
+    assert train(tmp_path / "cut").card["hash"] == train(tmp_path / "straight").card["hash"]
 
 
 def test_a_corrupt_checkpoint_is_said_and_training_starts_over(tmp_path, monkeypatch):

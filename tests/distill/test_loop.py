@@ -4,6 +4,8 @@ import copy
 import dataclasses
 import itertools
 import math
+import os
+import signal
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +26,7 @@ from bench.errors import BenchError
 from bench.evaluation.metrics import score
 from bench.evaluation.predict import predict
 from bench.evaluation.selection import SELECTIONS, selection
+from bench.interrupts import Interrupted
 from bench.models.inputs import accepted
 from bench.models.load import content_hash
 from bench.models.streams import stream_seed
@@ -211,6 +214,33 @@ def test_a_run_cut_off_twice_ends_bitwise_like_one_that_was_not(strategy, cuts, 
     plain = make_models(dropout=0.0)
     train(plain, strategy(), recipe, rule=rule)
     assert not same_weights(plain.student, straight.student)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("method", "counter"), [("fit_adversary", "adversary_updates"), ("views", "student_updates")])
+def test_a_signal_waits_for_the_end_of_the_update_and_leaves_a_checkpoint_of_it(method, counter, number, tmp_path):
+    strategy = mate_kd()
+    original, calls = getattr(strategy, method), []
+
+    def signalled(*arguments):
+        calls.append(method)
+        if len(calls) == 3:
+            os.kill(os.getpid(), number)
+        return original(*arguments)
+
+    setattr(strategy, method, signalled)
+    states = tmp_path / "states"
+    with pytest.raises(Interrupted) as interrupt:
+        train(make_models(dropout=0.1), strategy, checkpoints=states)
+    assert interrupt.value.number == number
+    assert Checkpoints(states, Notes()).load()["cost"][counter] == len(calls) == 3
+    resumed, straight = make_models(dropout=0.1), make_models(dropout=0.1)
+    outcome, expected = train(resumed, mate_kd(), checkpoints=states), train(straight, mate_kd())
+    assert outcome.resumed == 1
+    assert same_weights(resumed.student, straight.student)
+    assert same_weights(resumed.generator, straight.generator)
+    assert outcome.curve == expected.curve
+    assert without_seconds(resumed.cost) == without_seconds(straight.cost)
 
 
 @pytest.mark.parametrize("spoiled", [1, 2])

@@ -34,6 +34,7 @@ TINY = (
 )
 BAD = """
     import os, signal, time
+    import torch
     from dataclasses import dataclass
     from bench import Strategy
 
@@ -49,9 +50,12 @@ BAD = """
     class Sleeps(Strategy):
         needs = ()
 
-        def views(self, batch, models):
-            time.sleep(600)
-            yield
+        def turn(self, step):
+            return "adversary"
+
+        def fit_adversary(self, batch, models):
+            time.sleep(1)
+            return torch.zeros(())
 """
 MATE_KD = "mate-kd[generator_steps=1,student_steps=1]"
 
@@ -117,8 +121,9 @@ def test_records_are_those_of_a_serial_run_a_dead_process_fails_its_cell_alone_a
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
     assert not children.exists() or len(children.read_text().split()) >= 2
     start = time.monotonic()
-    running.close()  # as Ctrl-C does, while the fourth cell sleeps
+    running.close()  # as Ctrl-C does, while the fourth cell sleeps from one update to the next
     assert time.monotonic() - start < GRACE_SECONDS  # it went by itself
+    assert list(at_once[3].cell.folder(two).rglob("states/*/tensors.safetensors"))
     assert not children.exists() or not children.read_text().split()
     assert not (at_once[3].cell.folder(two) / "record.json").exists()
 

@@ -1,0 +1,69 @@
+"""Ctrl-C and SIGTERM in the middle of training: what is in hand is finished and put away first."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+
+class Interrupted(KeyboardInterrupt):
+    """A SIGINT or SIGTERM, whichever ``number`` says."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+class Interrupts:
+    """While entered, a SIGINT or SIGTERM waits until ``obey`` is called, so that it comes between two steps of a loop.
+
+    It is an Interrupted then. A second one does not wait. Signals that are ignored, as a shell has it for what runs in
+    the background, stay so. In another thread than the main one, where Python handles none, nothing is changed.
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._held = True
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def obey(self) -> None:
+        """Raise Interrupted where a signal has come."""
+        if self.asked:
+            raise Interrupted(self.asked)
+
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Let signals through within the block: for what may take minutes and leaves nothing half made."""
+        self.obey()
+        self._held = False
+        try:
+            yield
+        finally:
+            self._held = True
+
+    def _receive(self, number: int, _: FrameType | None) -> None:
+        if self.asked or not self._held:
+            raise Interrupted(number)
+        self.asked = number
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Have SIGTERM raise Interrupted within the block, so that it leaves as orderly as Ctrl-C does."""
+    with Interrupts() as interrupts, interrupts.released():
+        yield
