@@ -10,7 +10,7 @@ import pytest
 from checkout import ROOT
 
 ROOMS = (
-    ("errors", "brackets", "toml", "observer", "interrupts"),
+    ("errors", "brackets", "toml", "observer", "interrupts", "startup"),
     ("files", "strength", "options", "settings", "code", "locks"),
     ("data.tasks",),
     ("models", "resources"),

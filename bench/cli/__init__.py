@@ -17,6 +17,7 @@ try:
     from bench import __version__
     from bench.errors import BenchError, UsageError, printable
     from bench.interrupts import Interrupted, terminable
+    from bench.startup import collect_seldom
 except KeyboardInterrupt:  # as below, where there is no click yet to say it
     sys.exit("Interrupted.")
 
@@ -89,6 +90,7 @@ class Verbs(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb. Exit codes: 1 something failed, 2 the request is wrong, 130 interrupted, 143 terminated."""
+        collect_seldom()
         try:
             with terminable():
                 return super().invoke(ctx)

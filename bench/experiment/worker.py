@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.registry import import_file
+from bench.startup import collect_seldom
 
 if TYPE_CHECKING:
     from bench.data.source import Source
@@ -68,6 +69,7 @@ class Told:
 
 def serve(handle: int) -> None:
     """Run the cells that are sent until nothing is; SIGTERM ends it between two steps, as Ctrl-C would."""
+    collect_seldom()
     os.set_inheritable(handle, False)
     threading.Thread(target=_end_with_parent, args=(os.dup(0),), daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
