@@ -37,6 +37,7 @@ class Cost:
     ``processor`` are the seconds that this process had processors, by phase, over all its threads.
     ``examples`` are the clean rows of all student updates, ``tokens`` their word pieces, ``padding`` what was added.
     ``rewritten`` counts rows and forms made offline, failed and truncated ones, and the outcomes of attacks;
+    ``failures`` the failed ones by the reason;
     ``attack_queries`` the texts that attacks asked their victim about. ``shown`` counts how often a few rows were
     shown in which form.
     """
@@ -52,6 +53,7 @@ class Cost:
     seconds: Counter[str] = field(default_factory=Counter)
     processor: Counter[str] = field(default_factory=Counter)
     rewritten: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
     shown: Counter[str] = field(default_factory=Counter)
 
     def forget_peak(self) -> None:

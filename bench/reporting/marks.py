@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _FAILED_ROWS = 0.01
 """From this share on, rows that could not be rewritten are worth a note."""
+_REASONS = 2
+"""How many reasons for that a note gives."""
 _UNCHANGED = 0.001
 """A strategy that changes fewer of its texts does nothing to them."""
 _MOSTLY_CLEAN = 0.5
@@ -65,8 +68,9 @@ def warnings(
     figures: list[dict[str, str]] = [{} for _ in quality]
     for group, of_scores in (*_budgets(runs), *_constants(runs), *_busy(runs)):
         figures[group] |= of_scores
-    for own, texts, learned in zip(figures, quality, adversary, strict=True):
-        own |= _of_texts(texts or {})
+    reasons = _reasons(runs)
+    for group, (own, texts, learned) in enumerate(zip(figures, quality, adversary, strict=True)):
+        own |= _of_texts(texts or {}, reasons.get(group, ""))
         if learned and (said := without_lead(learned)):
             own["adversary"] = said
     for group, of_task in _of_tasks(runs):
@@ -98,7 +102,17 @@ def _busy(runs: pd.DataFrame) -> Iterator[tuple[int, dict[str, str]]]:
         yield group, {"busy": f"{len(shares)} of {sizes[group]} seeds, {least}"}
 
 
-def _of_texts(quality: Mapping[str, float]) -> dict[str, str]:
+def _reasons(runs: pd.DataFrame) -> dict[int, str]:
+    """Return by group why rows could not be rewritten, the most frequent reasons first."""
+    failed = runs[runs["cost.failures"].fillna("{}") != "{}"]
+    reasons = {}
+    for group, own in failed.groupby("group")["cost.failures"]:
+        counts = sum((Counter(msgspec.json.decode(text)) for text in own), Counter[str]())
+        reasons[int(group)] = "".join(f", {why}: {n:,}" for why, n in counts.most_common(_REASONS))
+    return reasons
+
+
+def _of_texts(quality: Mapping[str, float], reasons: str) -> dict[str, str]:
     figures = {}
     if quality.get("changed", 1.0) < _UNCHANGED:
         figures["unchanged"] = f"{quality['changed']:.1%}"
@@ -107,7 +121,7 @@ def _of_texts(quality: Mapping[str, float]) -> dict[str, str]:
     if quality.get("duplicates", 0.0) >= _DUPLICATES:
         figures["repeats"] = f"{quality['duplicates']:.0%}"
     if quality.get("failed", 0.0) >= _FAILED_ROWS:
-        figures["rewriting"] = f"{quality['failed']:.1%} of the rows"
+        figures["rewriting"] = f"{quality['failed']:.1%} of the rows{reasons}"
     return figures
 
 

@@ -138,6 +138,8 @@ def _texts(record: Done) -> Iterator[str]:
         yield _pairs({name: value for name, value in numbers.items() if value is not None})
     if record.cost.rewritten:
         yield f"rewriting: {_pairs(record.cost.rewritten)}"
+    if record.cost.failures:
+        yield f"rows that could not be rewritten: {_pairs(record.cost.failures)}"
 
 
 def _provenance(record: Record) -> Iterator[str]:

@@ -104,6 +104,7 @@ class CostSection(Struct):
     backwards: dict[str, Count] = {}  # rows by model
     seconds: dict[str, Annotated[float, Meta(ge=-1e10, le=1e10)]] = {}  # wall-clock seconds by phase
     rewritten: dict[str, Count] = {}  # rows and forms of rewriting: all, failed, truncated; outcomes of attacks
+    failures: dict[str, Count] = {}  # rows that could not be rewritten, by the reason
     processor_share: Share | None = None  # share of its updates' seconds that it had a processor; low: a busy machine
     peak_memory_mb: dict[str, Count] = {}  # highest resident memory of the process, and of the GPU where there is one
 

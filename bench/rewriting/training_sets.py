@@ -24,6 +24,7 @@ from bench.rewriting.context import FolderOf, context_for
 from bench.rewriting.engine import rewrite_all
 from bench.rewriting.identity import identity
 
+_LONGEST_REASON = 80
 _ROWS_AT_ONCE = 100_000
 """Of so many rows the rewriting takes long beside the start of the processes that do it."""
 
@@ -84,12 +85,15 @@ class RewrittenSets:
     seconds: float = 0.0
     queries: int = 0
     counts: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    """Rows that stayed as they were, by the reason."""
 
     def charge(self, cost: Cost) -> None:
         """Add what the texts cost to ``cost``; the teacher's answers count though they may come from a cache."""
         cost.attack_queries += self.queries
         cost.seconds["rewrite"] += self.seconds  # type: ignore[assignment]  # Counter is typed for int
         cost.rewritten.update(self.counts)
+        cost.failures.update(self.failures)
         for one in self.sets:
             cost.rewritten["truncated"] += one.texts.truncated
             cost.seconds["rewrite_encode"] += one.encode_seconds  # type: ignore[assignment]
@@ -143,7 +147,9 @@ class RewrittenTexts:
         sets = training_sets(self.rows, texts.forms, self.encode, self.teacher_logits)
         counts = Counter(texts.outcomes)
         counts.update(rows=len(self.rows), forms=len(self.rows) * len(sets), failed=len(texts.failed))
-        return RewrittenSets(sets, texts.work_seconds, texts.queries, counts)
+        # What comes after a colon is a row's own: the error's words, or the last ones of a process that died.
+        failures = Counter(why.partition(":")[0][:_LONGEST_REASON] for why in texts.failed.values())
+        return RewrittenSets(sets, texts.work_seconds, texts.queries, counts, failures)
 
     def _ahead(self, rewriter: Rewriter, edition: int) -> list[int]:
         """Return the editions that come after ``edition`` and can be made now: none that depend on the student then."""

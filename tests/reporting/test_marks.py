@@ -94,10 +94,15 @@ def test_rows_that_failed_to_be_rewritten_are_said_where_they_are_many():
         run(),
         run(strategy="eda", text_quality={"changed": 0.5, "rewriting": few}),
         run(strategy="bae", text_quality={"changed": 0.5, "rewriting": many}),
+        run(strategy="bae", seed=1, cost={"failures": {"ran out of 60 s of CPU time": 900, "OSError": 50, "hung": 1}}),
+        run(strategy="bae", seed=2, cost={"failures": {"OSError": 20}}),
         run(strategy="aeda", cost={"rewritten": many}),  # a record without its text quality
     ]
     (note,) = notes(records, "!")
-    assert note.endswith(": aeda on rte (98.0% of the rows), bae on rte (98.0% of the rows)")
+    assert note.endswith(
+        ": aeda on rte (98.0% of the rows), bae on rte "
+        "(98.0% of the rows, ran out of 60 s of CPU time: 900, OSError: 70)"
+    )
     assert "bae !" in names(records)
     records.append(run("cola", "eda", text_quality={"changed": 0.5, "rewriting": {"rows": 1000, "failed": 10}}))
     (note,) = notes(records, "!")

@@ -114,3 +114,17 @@ def test_the_teacher_s_answers_to_every_form_are_charged_as_what_they_took_once(
     assert cost.train_seconds == pytest.approx(
         4 * 2.5 + cost.seconds["rewrite_encode"] + cost.seconds["rewrite"], abs=1e-9
     )
+
+
+def test_rows_that_stayed_as_they_were_are_counted_by_the_reason(tmp_path):
+    class Fails(First):
+        def rewrite(self, examples, rngs, context):
+            if any(row.id == 101 for row in examples):
+                raise LookupError("no synonym of this very word")
+            return super().rewrite(examples, rngs, context)
+
+    cost = Cost()
+    rewritten_texts(tmp_path).rewritten(Fails(), 0).charge(cost)
+    assert (cost.rewritten["rows"], cost.rewritten["failed"]) == (3, 1)
+    assert cost.failures == {"LookupError": 1}
+    assert cost.summary()["failures"] == {"LookupError": 1}
