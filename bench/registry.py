@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args
 from bench.errors import UsageError, quoted, unknown
 
 if TYPE_CHECKING:
+    from bench.rewriter import Rewriter
     from bench.strategy import Strategy
 
 GROUP = "bench.strategies"
@@ -24,6 +25,7 @@ C = TypeVar("C", bound=type)
 _registered: dict[str, str | type] = {}
 _families: dict[str, str] = {}
 _open_ended: set[str] = set()
+_attacks: dict[str, str] = {}
 _files: list[Path] = []
 
 
@@ -43,6 +45,34 @@ class Family(Protocol):
 
     def load(self, member: str) -> type[Strategy]:
         """Return the strategy class of ``member``, its options those of the library's own signature."""
+
+
+class Attacks(Protocol):
+    """Which strategies of a family attack a model, and how they attack a finished student: `bench attack`."""
+
+    def names(self) -> Sequence[str]:
+        """Return the names of the members that do, the library being here or not."""
+
+    def against_student(self, strategy: Strategy, budget: int) -> Rewriter:
+        """Return what attacks a student with at most ``budget`` questions a row; UsageError where it cannot.
+
+        It reads "student" and what else it needs. Of each row it gives the form in which it leaves it, and how the
+        attack went (``bench.rewriter.Attacked``): "success", "failure", or "skipped" where the student was wrong.
+        """
+
+    def notes(self, strategy: Strategy) -> list[str]:
+        """Return in sentences how what runs here differs from what the attack's authors ran."""
+
+
+def register_attacks(family: str, target: str) -> None:
+    """Register which members of ``family`` attack finished students: ``target``, a lazy ``"module:object"`` string."""
+    _attacks[family] = target
+
+
+def attacks() -> dict[str, Attacks]:
+    """Return the attacks by family."""
+    importlib.import_module("strategies")
+    return {name: _resolve(name, target) for name, target in _attacks.items()}
 
 
 def register_family(name: str, target: str, *, open_ended: bool = False) -> None:

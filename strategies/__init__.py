@@ -1,7 +1,7 @@
 """The strategies of this repository, one line each; loaded when first used."""
 
 from bench import register
-from bench.registry import register_family
+from bench.registry import register_attacks, register_family
 
 register("none", "strategies.none:PlainDistillation")
 register("clean-twice", "strategies.clean_twice:CleanTwice")
@@ -32,3 +32,4 @@ register("+", "strategies.composition:Composition")
 register_family("nlpaug", "strategies.nlpaug.family:FAMILY")
 register_family("file", "strategies.file_rows:FAMILY", open_ended=True)
 register_family("textattack", "strategies.textattack.family:FAMILY")
+register_attacks("textattack", "strategies.textattack.students:ATTACKS")

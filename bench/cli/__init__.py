@@ -28,6 +28,7 @@ VERBS = {
     "compare": ("bench.cli.compare:compare", "Print the leaderboard of finished runs."),
     "report": ("bench.cli.report:report", "Write the leaderboard as one HTML page to look at."),
     "evaluate": ("bench.cli.evaluate:evaluate", "Score kept students out of domain."),
+    "attack": ("bench.cli.attack:attack", "Attack kept students with published recipes."),
     "show": ("bench.cli.show:show", "Say all about one run."),
     "diff": ("bench.cli.diff:diff", "Show in what two runs differ."),
     "rerun": ("bench.cli.rerun:rerun", "Run a finished cell again and say whether it comes out the same."),

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.brackets import split_list
 from bench.cli.choices import format_option, results_option
-from bench.errors import BenchError, UsageError
+from bench.cli.found import chosen_runs, plain_evaluations, say_lacking
+from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.experiment.evaluating import Made
-    from bench.reporting.schema import Done
 
 
 @click.command(
@@ -76,7 +74,7 @@ def evaluate(
     if on is None:
         raise UsageError("which sets? --on hans,paws, or --on all; see: bench evaluate --list")
     sets = chosen_sets(split_list(on))
-    chosen = _chosen(results, runs, {"preset": preset, "task": tasks, "strategy": strategy}, seeds)
+    chosen = chosen_runs(results, runs, {"preset": preset, "task": tasks, "strategy": strategy}, seeds)
     from bench.experiment.progress import watching
 
     with watching() as progress:
@@ -84,53 +82,10 @@ def evaluate(
 
         made = evaluate_runs(results, chosen, sets, folders, progress, most=max_rows, redo=redo)
     if form == "json":
-        click.echo(json.dumps(_plain(made), indent=1))
+        click.echo(json.dumps(plain_evaluations(made), indent=1))
     else:
         click.echo(_table(made))
-    if made.lacking:
-        few = "\n".join(made.lacking[:3]) + ("\n…" if len(made.lacking) > 3 else "")
-        click.echo(f"{len(made.lacking)} of the runs chosen have no student:\n{few}", err=True)
-        if runs or not made.evaluations:
-            raise BenchError("not all that was asked for could be evaluated")
-
-
-def _chosen(results: Path, ids: tuple[str, ...], patterns: dict[str, str | None], seeds: Collection[int]) -> list[Done]:
-    """Return the finished runs that are named, or all, as far as the patterns and seeds choose them."""
-    from bench.reporting.kept import find_run
-    from bench.reporting.records import scan
-    from bench.reporting.schema import Done
-
-    records = scan(results)[0]
-    named = [find_run(results, name, records) for name in ids] if ids else records
-    chosen = [
-        record
-        for record in named
-        if isinstance(record, Done)
-        and all(_matches(getattr(record, key), pattern) for key, pattern in patterns.items())
-        and (not seeds or record.seed in seeds)
-    ]
-    if not chosen:
-        raise UsageError(f"none of the {len(records)} runs in {results} is a finished one of those asked for")
-    return chosen
-
-
-def _matches(value: str, patterns: str | None) -> bool:
-    if patterns is None:
-        return True
-    return any(
-        fnmatchcase(value, pattern) or value == pattern or value.partition("[")[0] == pattern
-        for pattern in split_list(patterns)
-    )
-
-
-def _plain(made: Made) -> list[dict[str, Any]]:
-    import msgspec
-
-    return [
-        {"strategy": run.strategy, "seed": run.seed, "preset": run.preset, "folder": run.folder}
-        | msgspec.to_builtins(evaluation)
-        for run, evaluation in made.evaluations
-    ]
+    say_lacking(made, everything=bool(runs))
 
 
 def _table(made: Made) -> str:

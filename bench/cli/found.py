@@ -1,14 +1,20 @@
-"""A run that a command line names: by the first digits of its id, or by its folder."""
+"""Runs that a command line names: by the first digits of an id, by a folder, or by patterns."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.errors import BenchError
+import click
+
+from bench.brackets import split_list
+from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
-    from bench.reporting.schema import Record
+    from bench.experiment.evaluating import Made
+    from bench.reporting.schema import Done, Record
 
 
 class Found(NamedTuple):
@@ -43,3 +49,55 @@ def title(run: Found) -> str:
     from bench.reporting.kept import in_words
 
     return printable(f"{run.record.id}  {in_words(run.record)}")
+
+
+def chosen_runs(
+    results: Path, ids: tuple[str, ...], patterns: dict[str, str | None], seeds: Collection[int]
+) -> list[Done]:
+    """Return the finished runs that are named, or all, as far as the patterns and seeds choose them."""
+    from bench.reporting.kept import find_run
+    from bench.reporting.records import scan
+    from bench.reporting.schema import Done
+
+    records = scan(results)[0]
+    named = [find_run(results, name, records) for name in ids] if ids else records
+    chosen = [
+        record
+        for record in named
+        if isinstance(record, Done)
+        and all(_matches(getattr(record, key), pattern) for key, pattern in patterns.items())
+        and (not seeds or record.seed in seeds)
+    ]
+    if not chosen:
+        raise UsageError(f"none of the {len(records)} runs in {results} is a finished one of those asked for")
+    return chosen
+
+
+def _matches(value: str, patterns: str | None) -> bool:
+    if patterns is None:
+        return True
+    return any(
+        fnmatchcase(value, pattern) or value == pattern or value.partition("[")[0] == pattern
+        for pattern in split_list(patterns)
+    )
+
+
+def plain_evaluations(made: Made) -> list[dict[str, Any]]:
+    """Return the evaluations with the runs that they are of, ready for JSON."""
+    import msgspec
+
+    return [
+        {"strategy": run.strategy, "seed": run.seed, "preset": run.preset, "folder": run.folder}
+        | msgspec.to_builtins(evaluation)
+        for run, evaluation in made.evaluations
+    ]
+
+
+def say_lacking(made: Made, *, everything: bool) -> None:
+    """Say which runs have no student; BenchError if none has one, or if ``everything`` that was named was wanted."""
+    if not made.lacking:
+        return
+    few = "\n".join(made.lacking[:3]) + ("\n…" if len(made.lacking) > 3 else "")
+    click.echo(f"{len(made.lacking)} of the runs chosen have no student:\n{few}", err=True)
+    if everything or not made.evaluations:
+        raise BenchError("not all that was asked for could be done")

@@ -55,7 +55,7 @@ def text_quality(
         "rows": len(before),
         "forms": len(pairs),
         "changed": len(changed) / len(pairs),
-        "word_edit_rate": sum(_edit_rate(texts, form) for texts, form in pairs) / len(pairs),
+        "word_edit_rate": sum(edit_rate(texts, form) for texts, form in pairs) / len(pairs),
         "distinct_1": one,
         "distinct_2": two,
         "distinct_1_before": one_before,
@@ -85,7 +85,8 @@ def _distinct(rows: Iterable[tuple[str, ...]]) -> tuple[float, float]:
     return len(numbers) / max(1, len(words)), len(np.unique(pairs)) / max(1, len(pairs))
 
 
-def _edit_rate(texts: tuple[str, ...], form: tuple[str, ...]) -> float:
+def edit_rate(texts: tuple[str, ...], form: tuple[str, ...]) -> float:
+    """Return the words inserted, deleted or replaced from ``texts`` to ``form``, over the words of ``texts``."""
     if texts == form:
         return 0.0
     words = [text.split()[:MOST_WORDS] for text in texts]
@@ -177,8 +178,17 @@ def similarity(
         return None
     if len(pairs) > most:
         pairs = [pairs[i] for i in np.random.default_rng(0).permutation(len(pairs))[:most]]
+    cosines = [cosine for of_row in cosines_of(pairs, device) for cosine in of_row]
+    return sum(cosines) / len(cosines)
+
+
+def cosines_of(pairs: Sequence[tuple[tuple[str, ...], tuple[str, ...]]], device: str = "cpu") -> list[list[float]]:
+    """Return for each (texts, form) the cosine of the sentence embeddings of each of its texts, before and after.
+
+    ``sentence_encoder()`` has to be ready. Of a text that is as it was the cosine is 1.
+    """
     twins = [(old, new) for texts, form in pairs for old, new in zip(texts, form, strict=True)]
     different = sorted({text for twin in twins for text in twin if twin[0] != twin[1]})
     embeddings = dict(zip(different, embed(different, device), strict=True))
-    cosines = [1.0 if old == new else float(embeddings[old] @ embeddings[new]) for old, new in twins]
-    return sum(cosines) / len(cosines)
+    cosines = iter([1.0 if old == new else float(embeddings[old] @ embeddings[new]) for old, new in twins])
+    return [[next(cosines) for _ in texts] for texts, _ in pairs]

@@ -26,13 +26,10 @@ def cell_again(record: Record, data_dir: Path | None = None, task_file: Path | N
     Where the rows come from a folder or a task file, that is what the recorded command named, if no other is given.
     UsageError where these, the strategy or its settings are no longer there.
     """
-    given = {key: value for key, value in record.spec.items() if key not in ("source", "fingerprint")}
-    if not given:
-        raise UsageError(f"run {record.id} cannot be run again: its record holds no settings")
     try:
-        settings = typed_settings(given)
+        settings = settings_of(record)
         spec = StrategySpec.parse(record.strategy, settings.strategies)
-        source = _source(record, settings, data_dir, task_file)
+        source = source_of(record, settings, data_dir, task_file)
         if record.task not in source.tasks:
             raise UsageError(f"there is no task {record.task!r} in {source.name}")
         (cell,) = make_grid(settings, source, [source.tasks[record.task]], [spec], [record.seed])
@@ -41,7 +38,16 @@ def cell_again(record: Record, data_dir: Path | None = None, task_file: Path | N
     return dataclasses.replace(cell, tuned=record.tuned), source
 
 
-def _source(record: Record, settings: Settings, data_dir: Path | None, task_file: Path | None) -> Source:
+def settings_of(record: Record) -> Settings:
+    """Return the settings that took effect in the run of ``record``; UsageError where it holds none."""
+    given = {key: value for key, value in record.spec.items() if key not in ("source", "fingerprint")}
+    if not given:
+        raise UsageError("its record holds no settings")
+    return typed_settings(given)
+
+
+def source_of(record: Record, settings: Settings, data_dir: Path | None, task_file: Path | None) -> Source:
+    """Return the source of the rows of ``record``, as ``cell_again`` finds it; UsageError where there is none."""
     source: Source
     if record.spec.get("source") == "file":
         source = load_task_file(task_file or _task_file(record))

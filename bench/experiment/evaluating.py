@@ -18,7 +18,7 @@ from bench.evaluation.out_of_domain import answer, check_task
 from bench.experiment.provenance import provenance
 from bench.models.load import explained, load_tokenizer
 from bench.observer import Observer
-from bench.reporting.evaluations import Evaluation, read_evaluation, write_evaluation
+from bench.reporting.evaluations import Evaluation, there, write_evaluation
 from bench.reporting.kept import in_words, student_of
 from bench.reporting.schema import Done, Main, Provenance
 
@@ -72,29 +72,22 @@ def evaluate_runs(
                     if run.task in GLUE:
                         check_task(loaded[key], len(GLUE[run.task].texts), run.task)
     for run, entries in work:
-        student: _Student | None = None
+        student: Student | None = None
         for entry in entries:
             done += 1
             if run.folder not in students:
                 continue
             data = loaded[entry.name, run.task, _classes(students[run.folder])]
-            there = None if redo else _there(results / run.folder, entry.name)
+            found = None if redo else there(results / run.folder, entry.name)
             hashed = run.student.hash if run.student else ""
-            if there is not None and (there.fingerprint, there.student) == (data.fingerprint, hashed):
-                made.evaluations.append((run, there))
+            if found is not None and (found.fingerprint, found.student) == (data.fingerprint, hashed):
+                made.evaluations.append((run, found))
                 continue
             observer.note(f"[{done}/{total}] {entry.name}: {in_words(run)}")
-            student = student or _Student(students[run.folder])
+            student = student or Student(students[run.folder])
             made.evaluations.append((run, _evaluate(results / run.folder, run, student, data)))
             made.fresh += 1
     return made
-
-
-def _there(folder: Path, name: str) -> Evaluation | None:
-    try:
-        return read_evaluation(folder, name)
-    except BenchError:
-        return None  # corrupt: made anew
 
 
 def _classes(student: Path) -> tuple[str, ...]:
@@ -108,7 +101,7 @@ def _classes(student: Path) -> tuple[str, ...]:
     return tuple(names[str(number)] for number in range(len(names)))
 
 
-class _Student:
+class Student:
     """A student loaded from its folder, ready to answer."""
 
     def __init__(self, folder: Path) -> None:
@@ -124,7 +117,7 @@ class _Student:
         self.model = model.float().eval().to(self.accelerator.device)
 
 
-def _evaluate(folder: Path, run: Done, student: _Student, data: LoadedSet) -> Evaluation:
+def _evaluate(folder: Path, run: Done, student: Student, data: LoadedSet) -> Evaluation:
     start, entry = time.perf_counter(), data.entry
     given = answer(student.model, student.tokenizer, student.own, data, student.accelerator, student.max_length)
     main = entry.metrics[0]

@@ -11,12 +11,28 @@ from msgspec import Struct
 
 from bench.errors import BenchError, unknown
 from bench.files import whole_file, write_json
-from bench.reporting.records import EVALUATIONS
-from bench.reporting.schema import Amount, Checks, Count, Done, Main, Provenance, Record, Share
+from bench.reporting.records import EVALUATIONS, folder_name
+from bench.reporting.schema import Amount, Checks, Cosine, Count, Done, Main, Provenance, Record, Share
+
+
+class AttackSection(Struct, kw_only=True):
+    """How an attack on a student went, on the rows of a sample."""
+
+    recipe: str  # the recipe with its options
+    strategy: str  # the strategy whose training texts the recipe makes
+    budget: Count  # texts that it may ask the student about per row
+    clean: Share  # share of the rows that the student has right as they are
+    attacked: Count  # rows that it has right, and that the attack therefore tried
+    success: Share | None  # share of these that the attack turned; null where there are none
+    queries: Amount | None  # texts that the student was asked about per attacked row
+    words_changed: Amount | None  # words inserted, deleted or replaced over words of a turned row, mean over these
+    similarity: Cosine | None  # mean cosine of the sentence embeddings of turned rows and what they were
+    failed: Count = 0  # rows on which the recipe itself failed; they count as not turned
+    instead: list[str] = []  # how what runs here differs from what the recipe's authors ran
 
 
 class Evaluation(Struct, kw_only=True):
-    """How a run's student does on one set; its answers are in the parquet file of the same name."""
+    """How a run's student does on one set, or under an attack; its answers are in the parquet file of the same name."""
 
     schema: int = 1  # version of this form
     name: str  # name of the set
@@ -39,15 +55,34 @@ class Evaluation(Struct, kw_only=True):
     seconds: Amount = 0.0  # what answering took
     licence: str = ""  # under which licence the rows are
     citation: str = ""  # what to cite for them
+    attack: AttackSection | None = None  # how the attack went that is meant by its name; null where it is a set
     provenance: Provenance = msgspec.field(default_factory=Provenance)  # where the evaluation comes from
 
 
 _decoder = msgspec.json.Decoder(Evaluation)
 
 
+def attack_name(recipe: str) -> str:
+    """Return what the evaluation under attack by ``recipe`` is called."""
+    return folder_name(f"attack-{recipe}")
+
+
+def evaluation_file(run: Path, name: str) -> Path:
+    """Return where the evaluation ``name`` of the run in the folder ``run`` is, or will be."""
+    return run / EVALUATIONS / f"{name}.json"
+
+
+def there(run: Path, name: str) -> Evaluation | None:
+    """Return the evaluation ``name`` of the run in the folder ``run``, or None: a corrupt one is to be made anew."""
+    try:
+        return read_evaluation(run, name)
+    except BenchError:
+        return None
+
+
 def read_evaluation(run: Path, name: str) -> Evaluation | None:
     """Return the evaluation ``name`` of the run in the folder ``run``, or None; BenchError where it is corrupt."""
-    path = run / EVALUATIONS / f"{name}.json"
+    path = evaluation_file(run, name)
     try:
         return _decoder.decode(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -64,7 +99,7 @@ def write_evaluation(run: Path, evaluation: Evaluation, columns: dict[str, Any])
 
     with whole_file(run / EVALUATIONS / f"{evaluation.name}.parquet") as part:
         pd.DataFrame(columns).to_parquet(part, index=False)
-    write_json(run / EVALUATIONS / f"{evaluation.name}.json", msgspec.to_builtins(evaluation))
+    write_json(evaluation_file(run, evaluation.name), msgspec.to_builtins(evaluation))
 
 
 def evaluated_on(results: Path, records: Iterable[Record], name: str) -> tuple[list[Record], list[str]]:

@@ -19,7 +19,7 @@ from bench.rewriter import Context, Forms, Rewriter
 from bench.rewriting.identity import identity
 from bench.rewriting.job import Job, Row, RowResult
 from bench.rewriting.store import Store, preparing
-from bench.rewriting.workers import in_this_process, in_workers
+from bench.rewriting.workers import CHUNK_SECONDS, Pool, in_this_process, in_workers
 
 # Starting processes takes as long as rewriting about so many rows without a library.
 _FEW_ROWS = 4000
@@ -37,7 +37,8 @@ class Rewritten:
     rows by ``Attacked.outcome``, and ``queries`` the texts that models were asked about. ``cached`` is the number of
     rows that an earlier call had rewritten. ``seconds`` is how long this call took. ``work_seconds`` is how long
     preparing and rewriting the rows took, now or in the earlier call, summed over processes; of rewriting it leaves
-    out importing libraries and loading models, which take longer the more processes there are.
+    out importing libraries and loading models, which take longer the more processes there are. ``rows`` holds what
+    became of each row.
     """
 
     forms: list[Forms]
@@ -47,6 +48,7 @@ class Rewritten:
     cached: int
     seconds: float
     work_seconds: float
+    rows: list[RowResult]
 
 
 def rewrite_all(
@@ -62,6 +64,9 @@ def rewrite_all(
     cache: Path | None = None,
     observer: Observer | None = None,
     row_seconds: float = 60.0,
+    chunk_seconds: float = CHUNK_SECONDS,
+    pool: Pool | None = None,
+    doing: str = "rewrite",
 ) -> Rewritten:
     """Return what ``rewriter`` makes of ``examples``; ``name`` is what messages call it.
 
@@ -72,6 +77,8 @@ def rewrite_all(
     calls find in ``cache``. Rows that raise, hang or kill their process stay as they are. What is finished goes to
     ``cache`` every few seconds, so that interrupted work goes on where it stopped. There, too, is kept which rows
     raised; rows that cost a process its life, by the time they took or otherwise, are tried again by the next call.
+    Processes are given rows for about ``chunk_seconds`` at once, come from ``pool`` and go back there, if there is one.
+    ``doing`` is what the ``observer`` is told is going on.
 
     Raises BenchError where half of the rows or more cannot be rewritten, where a worker cannot start, and, naming
     the example, where a rewriter returns another number of forms or texts.
@@ -113,8 +120,8 @@ def rewrite_all(
     with contextlib.ExitStack() as at_the_end:
         for store in stores.values():
             at_the_end.callback(store.flush)
-        rows = [(one, by_key[key]) for one, key in todo]
-        new_results = at_the_end.enter_context(contextlib.closing(_results(job, rows, workers, row_seconds)))
+        rows, limits = [(one, by_key[key]) for one, key in todo], (row_seconds, chunk_seconds)
+        new_results = at_the_end.enter_context(contextlib.closing(_results(job, rows, workers, limits, pool)))
         for number, result in new_results:
             one, key = todo[number]
             example = by_key[key]
@@ -132,7 +139,7 @@ def rewrite_all(
                 done += repeats[key]
             seen += repeats[key]
             if time.monotonic() > reported + _REPORT_SECONDS or seen == to_see:
-                observer.update("rewrite", seen, to_see)
+                observer.update(doing, seen, to_see)
                 reported = time.monotonic()
             if not count and len(results) >= _GIVE_UP_AFTER:
                 break
@@ -159,11 +166,12 @@ def rewrite_all(
         cached=cached,
         seconds=time.perf_counter() - started,
         work_seconds=prepared + (sum(times) / len(times) * len(results) if times else 0.0),
+        rows=[results[key] for key in keys],
     )
 
 
 def _results(
-    job: Job, todo: Sequence[Row], workers: int | None, row_seconds: float
+    job: Job, todo: Sequence[Row], workers: int | None, limits: tuple[float, float], pool: Pool | None
 ) -> Generator[tuple[int, RowResult], None, None]:
     """Yield (row, what became of it) from wherever ``job`` is best done."""
     count = workers
@@ -174,5 +182,5 @@ def _results(
     # Workers do not run the main script, so what is defined there stays here.
     many = count > 1 and len(todo) >= _FEW_ROWS and type(job.rewriter).__module__ != "__main__"
     if todo and (job.rewriter.libraries or many):
-        return in_workers(job, todo, max(1, count), row_seconds)
+        return in_workers(job, todo, max(1, count), *limits, pool)
     return in_this_process(job, todo)

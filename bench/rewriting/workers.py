@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
 
 from bench.errors import BenchError, UsageError
 from bench.registry import import_file, imported_files
@@ -36,8 +37,10 @@ START_SECONDS = 300.0
 HUNG_AFTER = 20.0
 """A worker hangs if its work lasts this many times the CPU time it may take: no machine is that busy."""
 
-_ROWS_AT_ONCE = 32
-_CHUNK_SECONDS, _MOST_ROWS = 4.0, 128
+CHUNK_SECONDS = 4.0
+"""About how long a worker is at the rows that it is given at once; they are lost when it is killed."""
+
+_ROWS_AT_ONCE, _MOST_ROWS = 32, 128
 
 
 def in_this_process(job: Job, todo: Sequence[Row]) -> Generator[tuple[int, RowResult], None, None]:
@@ -50,11 +53,17 @@ def in_this_process(job: Job, todo: Sequence[Row]) -> Generator[tuple[int, RowRe
 
 
 def in_workers(
-    job: Job, todo: Sequence[Row], count: int, row_seconds: float
+    job: Job,
+    todo: Sequence[Row],
+    count: int,
+    row_seconds: float,
+    chunk_seconds: float = CHUNK_SECONDS,
+    pool: Pool | None = None,
 ) -> Generator[tuple[int, RowResult], None, None]:
     """Yield (row, what became of it) as ``count`` processes finish them; close the generator to end the processes.
 
-    Rows go out in chunks of a few seconds. A worker that dies, hangs, or takes more CPU time than ``row_seconds`` is
+    Processes come from ``pool`` and go back there, if there is one. Rows go out in chunks of about ``chunk_seconds``.
+    A worker that dies, hangs, or takes more CPU time than ``row_seconds`` is
     replaced and the rows of its chunk go out one by one; a row that loses a worker alone has failed for this time.
     BenchError where a worker cannot even start.
     """
@@ -66,7 +75,7 @@ def in_workers(
         while waiting or alone or any(worker.rows for worker in workers):
             at_work = sum(bool(worker.rows) for worker in workers)
             while len(workers) < min(count, at_work + len(waiting) + len(alone)):
-                workers.append(_Worker(payload))
+                workers.append(_Worker(payload) if pool is None else pool.take(payload))
             for worker in workers:
                 if not worker.busy and (waiting or alone):
                     # The first call loads models, so one row tells how long that takes. Towards the end chunks
@@ -96,19 +105,50 @@ def in_workers(
                     slowest = 4 * worker.cpu_seconds
                     loading = slowest if loading == START_SECONDS else max(loading, slowest)
                 if results:
-                    size = _next_size(size, len(rows), took, row_seconds)
+                    size = _next_size(size, len(rows), took, min(chunk_seconds, row_seconds / 4))
                     yield from zip(rows, results, strict=True)
     finally:
         for worker in workers:
-            worker.kill()
+            if pool is None or worker.rows:
+                worker.kill()
+            else:
+                pool.keep(worker)
 
 
-def _next_size(size: int, rows: int, took: float, row_seconds: float) -> int:
-    """Return how many rows to hand out next, after ``rows`` (of ``size`` wanted) took ``took`` seconds."""
-    aim = min(_CHUNK_SECONDS, row_seconds / 4)
+def _next_size(size: int, rows: int, took: float, aim: float) -> int:
+    """Return how many rows to hand out next, after ``rows`` (of ``size`` wanted) took ``took`` seconds, not ``aim``."""
     if took > aim:
         return max(1, size // 2)
     return min(2 * size, _MOST_ROWS) if rows == size and took < aim / 2 else size
+
+
+class Pool:
+    """Worker processes that go from one job to the next, so that libraries are imported once; a ``with`` ends them."""
+
+    def __init__(self) -> None:
+        self._idle: list[_Worker] = []
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for worker in self._idle:
+            worker.kill()
+        self._idle = []
+
+    def take(self, payload: bytes) -> _Worker:
+        """Return a worker at the job in ``payload``: one that is kept, else a new one."""
+        while self._idle:
+            worker = self._idle.pop(0)
+            if worker.is_alive():
+                worker.begin(payload)
+                return worker
+            worker.kill()
+        return _Worker(payload)
+
+    def keep(self, worker: _Worker) -> None:
+        """Take back a worker that has no rows."""
+        self._idle.append(worker)
 
 
 class _LostError(Exception):
@@ -119,7 +159,7 @@ class _Worker:
     """One process from this side: ``busy`` starting, or with its ``rows``; ``first`` until it has done some."""
 
     def __init__(self, payload: bytes) -> None:
-        self.started, self.first, self.cpu_seconds = False, True, 0.0
+        self.cpu_seconds, self._unanswered = 0.0, 0
         self.connection, theirs = Pipe()
         # What libraries print would tear the progress display; the last line says why a process died.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in kill()
@@ -134,11 +174,21 @@ class _Worker:
             start_new_session=True,  # Ctrl-C is for this process, which then kills the worker and all it has started
         )
         theirs.close()
+        self.begin(payload)
+
+    def begin(self, payload: bytes) -> None:
+        """Set it to the job in ``payload``."""
+        self.started, self.first = False, True
         self.send(payload, [], START_SECONDS)
+
+    def is_alive(self) -> bool:
+        """Return whether the process is still there."""
+        return self._process.poll() is None
 
     def send(self, message: bytes, rows: list[int], seconds: float) -> None:
         """Hand out ``message``: ``rows`` to be done, or the job, in ``seconds`` of CPU time."""
         self.busy, self.rows, self._seconds, self.since = True, rows, seconds, time.monotonic()
+        self._unanswered += 1
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a dead process is noticed in answer()
             self.connection.send_bytes(message)
 
@@ -150,6 +200,9 @@ class _Worker:
         try:
             if self.connection.poll():
                 answer, self.cpu_seconds = self.connection.recv()
+                self._unanswered -= 1
+                if self._unanswered:  # of the job before, which ended while it was starting
+                    return []
                 if isinstance(answer, BenchError):
                     raise answer
                 if isinstance(answer, str):
@@ -208,27 +261,35 @@ def work(handle: int, start_seconds: float) -> None:
     threading.Thread(target=_end_with_parent, args=(os.dup(0),), daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     connection = Connection(handle)
-    try:
-        files, pickled = pickle.loads(connection.recv_bytes())
-        for file in files:
-            import_file(file)
-        job = pickle.loads(pickled)
-    except Exception as error:  # noqa: BLE001 - raised in the parent
-        connection.send((in_a_line(error), 0.0))
-        return
-    answer: list[RowResult] | BenchError = []
-    start = time.process_time()
+    answer: list[RowResult] | BenchError | str
+    job: Job | None = None
     with contextlib.suppress(EOFError):
         while True:
+            # The first of a message is what the second may take, or for a job the files that it may need.
+            given, todo = connection.recv()
+            start = time.process_time()
+            if isinstance(todo, bytes):
+                signal.setitimer(signal.ITIMER_PROF, start_seconds)
+                job, answer = _unpickled(given, todo)
+            else:
+                assert job is not None
+                signal.setitimer(signal.ITIMER_PROF, given)
+                try:
+                    answer = job.rewrite(todo)
+                except BenchError as error:
+                    answer = (UsageError if isinstance(error, UsageError) else BenchError)(str(error))
             signal.setitimer(signal.ITIMER_PROF, 0)
             connection.send((answer, time.process_time() - start))
-            seconds, rows = connection.recv()
-            start = time.process_time()
-            signal.setitimer(signal.ITIMER_PROF, seconds)
-            try:
-                answer = job.rewrite(rows)
-            except BenchError as error:
-                answer = (UsageError if isinstance(error, UsageError) else BenchError)(str(error))
+
+
+def _unpickled(files: Sequence[Path], pickled: bytes) -> tuple[Job | None, list[RowResult] | str]:
+    """Return the job in ``pickled`` with the answer that all is well, or what is wrong, which the parent raises."""
+    try:
+        for file in files:
+            import_file(file)
+        return pickle.loads(pickled), []
+    except Exception as error:  # noqa: BLE001 - raised in the parent
+        return None, in_a_line(error)
 
 
 def _end_with_parent(standard_input: int) -> None:

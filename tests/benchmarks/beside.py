@@ -23,8 +23,8 @@ def sentences(folder: Path, rows: int) -> tuple[Task, list[Example]]:
     return data.task, list({example.texts: example for example in data.splits["train"]}.values())[:rows]
 
 
-def in_a_fresh_process(script: str, *arguments: str, texts: list[str]) -> dict[str, Any]:
-    """Return what ``script``, given ``texts`` on its standard input, prints as JSON on its last line."""
+def in_a_fresh_process(script: str, *arguments: str, texts: Any) -> dict[str, Any]:
+    """Return what ``script``, given ``texts`` as JSON on its standard input, prints as JSON on its last line."""
     done = subprocess.run(
         [sys.executable, script, *arguments],
         input=json.dumps(texts),

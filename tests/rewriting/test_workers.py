@@ -154,3 +154,22 @@ def test_a_class_that_cannot_be_sent_is_an_error_that_says_what_to_do(monkeypatc
     monkeypatch.setattr(Local, "__module__", "__main__")
     with pytest.raises(BenchError, match=r"\(its class is in the main script, .*\); put the class in a file"):
         rewrite_all(Local(), rows("a"), CONTEXT)
+
+
+def test_workers_kept_in_a_pool_go_from_job_to_job_and_end_with_it(create, tmp_path):
+    """Loading the library is what costs; a process that has it works for the next rewriter, whichever that is."""
+    log = tmp_path / "log"
+    with workers.Pool() as pool:
+        first = rewrite_all(create("Seeds"), rows("a", "b"), CONTEXT, workers=1, pool=pool)
+        (kept,) = pool._idle
+        second = rewrite_all(create(f"Library[log={log}]"), rows("a b c d"), CONTEXT, workers=1, pool=pool)
+        assert pool._idle == [kept]
+        third = rewrite_all(create("Seeds"), rows("a", "b"), CONTEXT, workers=1, pool=pool)
+        assert (first.forms, second.failed) == (third.forms, {})
+        # One that died meanwhile is replaced.
+        os.kill(kept._process.pid, signal.SIGKILL)
+        kept._process.wait()
+        assert rewrite_all(create("Seeds"), rows("a"), CONTEXT, workers=1, pool=pool).forms == first.forms[:1]
+        (other,) = pool._idle
+        assert other is not kept
+    assert not other.is_alive()

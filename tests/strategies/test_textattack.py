@@ -355,6 +355,39 @@ def test_attacks(library, recipe):
         assert "success" in [outcome for outcome, *_ in made]
 
 
+@pytest.mark.parametrize(
+    ("recipe", "task", "budget"),
+    [
+        ("deepwordbug", "sst2", 1000),
+        ("deepwordbug", "rte", 25),
+        ("pwws", "sst2", 60),
+        ("pruthi", "sst2", 200),
+        ("iga[vectors=VECTORS]", "sst2", 150),
+        ("bae[sentence_encoder=FOLDER]", "rte", 200),
+        ("textfooler[vectors=VECTORS,sentence_encoder=FOLDER]", "sst2", 200),
+        ("textfooler[vectors=VECTORS,sentence_encoder=none]", "mnli", 200),
+    ],
+)
+def test_finished_students_are_attacked_as_the_librarys_own_attacker_does_it(library, recipe, task, budget):
+    """Row by row the same outcome, text and number of queries, although rows are read together."""
+    texts = [[text] for text in SENTENCES]
+    if task != "sst2":
+        texts = [[SENTENCES[-1 - row], *each] for row, each in enumerate(texts)]
+    labels = library("predicted", texts)
+    labels[0] = (labels[0] + 1) % 3  # one that the student has wrong
+    theirs, ours = library("both_attackers", recipe, task, list(zip(texts, labels, strict=True)), budget)
+    assert ours == theirs
+    outcomes = [outcome for outcome, *_ in ours]
+    assert outcomes[0] == "skipped"
+    assert set(outcomes[1:]) <= {"success", "failure"}
+    assert all(queries <= budget for *_, queries in ours)
+    if recipe.startswith("deepwordbug") and task == "rte":
+        # Both texts may change; of MNLI's, which the recipe knows, the hypothesis alone.
+        assert {side for row, (_, made, _) in enumerate(ours) for side in (0, 1) if made[side] != texts[row][side]}
+    if task == "mnli":
+        assert all(made[0] == texts[row][0] for row, (_, made, _) in enumerate(ours))
+
+
 def divergences(library, rows):
     """KL(teacher || student) of each row, computed here."""
     both = zip(library("probabilities", rows, "teacher"), library("probabilities", rows, "student"), strict=True)

@@ -118,6 +118,23 @@ def rewritten(spec: str, task: str, rows: list[list[str]], labels: list[int], se
     return [[row.outcome, row.forms[0], row.queries] if isinstance(row, Attacked) else row for row in made]
 
 
+def both_attackers(spec: str, task: str, rows: list[Any], budget: int) -> list[Any]:
+    """What the library's own Attacker makes of rows, texts and label each, and what the suite's attack does."""
+    from library_attacker import attacked_by_the_library, attacked_by_us
+
+    from strategies.textattack.build import Local
+
+    _models()
+    text = spec.replace("FOLDER", str(FOLDER / "encoder")).replace("VECTORS", str(FOLDER / "vectors.txt"))
+    strategy: Any = StrategySpec.parse(f"textattack:{text}").create()
+    roles: Any = {role: str(FOLDER / role) for role in ("student", "generator")}
+    context = Context(GLUE[task], roles, {role: role for role in roles})
+    local, columns = Local.of(strategy, context), list(GLUE[task].texts)
+    seeds = list(range(len(rows)))
+    theirs = attacked_by_the_library(strategy, roles["student"], local, columns, rows, seeds, budget)
+    return [theirs, attacked_by_us(strategy, context, rows, seeds, budget)]
+
+
 def vectors_in_the_librarys_format(folder: str) -> list[str]:
     """The neighbours of a word among word vectors in ``folder``."""
     from strategies.textattack.similarity import word_vectors

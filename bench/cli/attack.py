@@ -1,0 +1,141 @@
+"""`bench attack`: kept students of finished runs under attack by published recipes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.brackets import split_list
+from bench.cli.choices import format_option, results_option
+from bench.cli.found import chosen_runs, plain_evaluations, say_lacking
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.experiment.attacking import Attacks
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  bench attack --recipes deepwordbug,pwws --tasks sst2 --rows 200
+  bench attack --recipes 'textfooler[vectors=vectors.txt],bae' --strategy 'none,mate-kd*' --budget 1000
+  bench attack --list
+then: bench compare --attacks
+"""
+)
+@click.argument("runs", nargs=-1, metavar="[ID]...")
+@click.option("--recipes", help="Recipes, comma-separated; options in brackets: bae[sentence_encoder=none].")
+@click.option("--preset", help="Only runs of this preset (globs work, commas separate).")
+@click.option("--tasks", help="Only runs of these tasks (globs work, commas separate).")
+@click.option("--strategy", help="Only runs of these strategies (globs work, commas separate).")
+@click.option("--seed", "seeds", type=int, multiple=True, help="Only runs of this seed. Repeatable.")
+@click.option(
+    "--rows",
+    type=click.IntRange(2),
+    default=200,
+    show_default=True,
+    help="Dev rows that are attacked: a fixed sample, the same for all students.",
+)
+@click.option(
+    "--budget",
+    type=click.IntRange(2, 10**9),
+    default=500,
+    show_default=True,
+    help="Texts that a recipe may ask the student about per row.",
+)
+@click.option("--workers", type=click.IntRange(1), help="Processes that attack.  [default: one per core]")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="GLUE folder, where it is no longer where the run's command found it.",
+)
+@click.option("--task-file", type=click.Path(path_type=Path), help="Task file, where it is no longer where it was.")
+@click.option("--redo", is_flag=True, help="Score again what is there already; rows are attacked once only.")
+@click.option("--list", "list_recipes", is_flag=True, help="List the recipes, and what they lack on this machine.")
+@format_option
+@results_option
+def attack(
+    runs: tuple[str, ...],
+    recipes: str | None,
+    preset: str | None,
+    tasks: str | None,
+    strategy: str | None,
+    seeds: tuple[int, ...],
+    rows: int,
+    budget: int,
+    workers: int | None,
+    data_dir: Path | None,
+    task_file: Path | None,
+    redo: bool,
+    list_recipes: bool,
+    form: str,
+    results: Path,
+) -> None:
+    """Attack the students that finished runs keep: all runs, or those of the IDs.
+
+    Each row of the sample is changed as the recipe's authors do it until the student errs, or the budget is used up.
+    Accuracy under attack, and what became of each row, lie beside the record in evaluations/. The same command again
+    goes on where it stopped: no row of a student is attacked twice.
+    """
+    if list_recipes:
+        click.echo(_listing())
+        return
+    if recipes is None:
+        raise UsageError("which recipes? --recipes deepwordbug,pwws; all there are: bench attack --list")
+    from bench.experiment.recipes import recipes_of
+
+    asked = recipes_of(split_list(recipes), budget)
+    chosen = chosen_runs(results, runs, {"preset": preset, "task": tasks, "strategy": strategy}, seeds)
+    from bench.experiment.progress import watching
+
+    with watching() as progress:
+        from bench.experiment.attack_setting import Settings
+        from bench.experiment.attacking import attack_runs
+
+        settings = Settings(rows, budget, workers, data_dir, task_file, redo)
+        made = attack_runs(results, chosen, asked, settings, progress)
+    click.echo(json.dumps(plain_evaluations(made), indent=1) if form == "json" else _table(made))
+    for reason in made.left_out:
+        click.echo(f"left out: {reason}", err=True)
+    say_lacking(made, everything=bool(runs))
+
+
+def _table(made: Attacks) -> str:
+    """Return a line for each attack on a student, and how to go on."""
+    lines: list[str] = []
+    for run, e in sorted(made.evaluations, key=lambda pair: (pair[1].name, pair[0].task, pair[0].strategy)):
+        if (attack := e.attack) is None:
+            continue
+        success, changed = (_percent(share) for share in (attack.success, attack.words_changed))
+        queries = "-" if attack.queries is None else f"{attack.queries:.1f}"
+        alike = "-" if attack.similarity is None else f"{attack.similarity:.2f}"
+        failed = f"  the recipe failed on {attack.failed} rows" if attack.failed else ""
+        lines.append(
+            f"{attack.recipe:<12} {run.task:<6} {run.strategy:<32} seed {run.seed}  accuracy {_percent(attack.clean)} "
+            f"-> {_percent(e.main.value)}  success {success}  queries {queries}  words {changed}  similarity {alike}"
+            + failed
+        )
+    lines += dict.fromkeys(
+        f"{e.attack.recipe} on {run.task}: {e.rows:,} of {e.official or e.rows:,} dev rows, at most "
+        f"{e.attack.budget:,} queries each"
+        for run, e in made.evaluations
+        if e.attack is not None
+    )
+    lines.append(f"{made.fresh} attacks made, {len(made.evaluations) - made.fresh} were there already")
+    return "\n".join([*lines, *["trained with x attacked by: bench compare --attacks"] * bool(made.evaluations)])
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _listing() -> str:
+    """Return a line for each recipe."""
+    from bench.cli.entries import column, entry
+    from bench.experiment.recipes import recipe_rows
+
+    rows = recipe_rows()
+    return "\n".join(entry(row["name"], [row["about"], *row["lacks"]], column(rows)) for row in rows)
