@@ -44,6 +44,7 @@ Examples:
 @click.option("--strategy", help="Show only these strategies (globs work, commas separate).")
 @click.option("--baseline", default="none", show_default=True, help="Strategy that gains are taken over.")
 @click.option("--on", help="Scores on this set instead of dev: one that `bench evaluate` has scored the students on.")
+@click.option("--attacks", is_flag=True, help="Show accuracy under attack: strategies by recipes (see bench attack).")
 @click.option(
     "--by-task/--no-by-task",
     default=None,
@@ -103,6 +104,7 @@ def compare(
     strategy: str | None,
     baseline: str,
     on: str | None,
+    attacks: bool,
     by_task: bool | None,
     by_size: bool,
     full: bool,
@@ -135,6 +137,11 @@ def compare(
         raise UsageError("--quality is of texts, --published of scores: give one of the two")
     if on is not None and published is not None:
         raise UsageError("--published is of scores on dev and test, --on of another set: give one of the two")
+    if attacks and (quality or by_size or (on, published, shortlist, against, plot) != (None,) * 5):
+        raise UsageError(
+            "--attacks is a table of its own: leave out --on, --published, --quality, --by-size, --shortlist, "
+            "--against and --plot"
+        )
     if shortlist is not None and (quality or published is not None):
         raise UsageError("--shortlist ranks scores; leave out --quality and --published")
     if form == "parquet" and output is None:
@@ -158,6 +165,10 @@ def compare(
         sheets, table = _published(own, frame, records, published)
     elif quality:
         sheets, table = _quality(own, baseline, full)
+    elif attacks:
+        from bench.reporting.attacks import transfer
+
+        sheets, table = transfer(results, records, baseline, chosen)
     else:
         found = comparisons(runs, frame, results, baseline, lost)
         # The baseline stays in sight: it is what the gains are over.

@@ -14,6 +14,8 @@ from bench.files import whole_file, write_json
 from bench.reporting.records import EVALUATIONS, folder_name
 from bench.reporting.schema import Amount, Checks, Cosine, Count, Done, Main, Provenance, Record, Share
 
+_ATTACK = "attack-"
+
 
 class AttackSection(Struct, kw_only=True):
     """How an attack on a student went, on the rows of a sample."""
@@ -64,7 +66,7 @@ _decoder = msgspec.json.Decoder(Evaluation)
 
 def attack_name(recipe: str) -> str:
     """Return what the evaluation under attack by ``recipe`` is called."""
-    return folder_name(f"attack-{recipe}")
+    return folder_name(f"{_ATTACK}{recipe}")
 
 
 def evaluation_file(run: Path, name: str) -> Path:
@@ -102,6 +104,12 @@ def write_evaluation(run: Path, evaluation: Evaluation, columns: dict[str, Any])
     write_json(evaluation_file(run, evaluation.name), msgspec.to_builtins(evaluation))
 
 
+def attacks_beside(results: Path, records: Iterable[Record]) -> list[str]:
+    """Return the names of the attacks that any of ``records`` has an evaluation of."""
+    folders = (results / record.folder / EVALUATIONS for record in records)
+    return sorted({path.stem for folder in folders for path in folder.glob(f"{_ATTACK}*.json")})
+
+
 def evaluated_on(results: Path, records: Iterable[Record], name: str) -> tuple[list[Record], list[str]]:
     """Return the runs evaluated on the set ``name``, as if that were the split they are scored on, and notes.
 
@@ -124,9 +132,15 @@ def evaluated_on(results: Path, records: Iterable[Record], name: str) -> tuple[l
         else:
             found.append(_as_split(record, evaluation))
     if not found:
-        raise unknown("evaluation", name, known, f"(make it: bench evaluate --on {name})")
-    notes = [f"{stale} evaluations are of students from before a run was trained again: bench evaluate --on {name}"]
+        raise unknown("evaluation", name, known, f"(make it: {_command(name)})")
+    notes = [f"{stale} evaluations are of students from before a run was trained again: {_command(name)}"]
     return found, notes if stale else []
+
+
+def _command(name: str) -> str:
+    if name.startswith(_ATTACK):
+        return f"bench attack --recipes {name.removeprefix(_ATTACK)}"
+    return f"bench evaluate --on {name}"
 
 
 def _as_split(record: Done, evaluation: Evaluation) -> Done:

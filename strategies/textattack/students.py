@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from bench.data.tasks import Example
     from bench.strategy import Strategy
 
+GOAL = "UntargetedClassification"
+"""The library's goal that there is an accuracy under: any class but the label's."""
+
 _TRAINING = tuple(field.name for field in fields(Attack))
 """Options that say how the recipe makes training texts."""
 
@@ -56,13 +59,14 @@ class StudentAttacks:
     """The recipes among the members of the family."""
 
     def names(self) -> Sequence[str]:
-        return [name for name in FAMILY.documented() if issubclass(FAMILY.load(name), Attack)]
+        members = {name: FAMILY.load(name) for name in FAMILY.documented()}
+        return [name for name, cls in members.items() if issubclass(cls, Attack) and GOAL in cls.uses]
 
     def against_student(self, strategy: Strategy, budget: int) -> Rewriter:
         name = getattr(type(strategy), "name", type(strategy).__name__).partition(":")[2]
         if not isinstance(strategy, Attack):
             raise UsageError(f"{name} rewrites texts and attacks no model; attacks: {', '.join(self.names())}")
-        if "UntargetedClassification" not in strategy.uses:
+        if GOAL not in strategy.uses:
             raise UsageError(f"{name} does not lead a student away from the label, so it has no accuracy under attack")
         defaults = type(strategy)()
         if given := [key for key in _TRAINING if getattr(strategy, key) != getattr(defaults, key)]:
