@@ -11,7 +11,7 @@ import click
 from bench.brackets import split_list
 from bench.cli.choices import format_option, results_option
 from bench.cli.found import chosen_runs, plain_evaluations, say_lacking
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
     from bench.experiment.attacking import Attacks
@@ -100,6 +100,8 @@ def attack(
     click.echo(json.dumps(plain_evaluations(made), indent=1) if form == "json" else _table(made))
     for reason in made.left_out:
         click.echo(f"left out: {reason}", err=True)
+    if made.failed:
+        raise BenchError(f"{len(made.failed)} attacks failed; the same command tries them again")
     say_lacking(made, everything=bool(runs))
 
 

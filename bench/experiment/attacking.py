@@ -42,9 +42,10 @@ _OWN: Role = "student"
 
 @dataclass
 class Attacks(Made):
-    """What ``attack_runs`` did, and in words what it left out."""
+    """What ``attack_runs`` did, and in words what it left out and what it failed at."""
 
     left_out: dict[str, None] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -74,16 +75,20 @@ def attack_runs(
     waiting = deque((each, False) for each in work)
     with Pool() as pool:
         while waiting:
-            each, wait = waiting.popleft()
+            each, is_last = waiting.popleft()
             lock = Lock(evaluation_file(results / each.run.folder, each.recipe.name))
-            if not lock.take(wait=wait):
-                # Another command is at it; there may be others to do meanwhile.
-                if all(passed for _, passed in waiting):
-                    observer.note(f"waiting for {each.recipe.title} on {in_words(each.run)}: {lock.owner()} is at it")
-                waiting.append((each, True))
-                continue
+            if not lock.take(wait=False):
+                if not is_last:
+                    # Another command is at it; there may be others to do meanwhile.
+                    waiting.append((each, True))
+                    continue
+                observer.note(f"waiting for {each.recipe.title} on {in_words(each.run)}: {lock.owner()} is at it")
+                lock.take(wait=True)
             try:
                 _attack_once(results, each, settings, observer, pool, made, f"[{len(work) - len(waiting)}/{len(work)}]")
+            except BenchError as error:  # the next student may be fine
+                made.failed.append(f"{each.recipe.title} on {in_words(each.run)}: {error}")
+                observer.note(made.failed[-1])
             finally:
                 lock.release()
     return made
