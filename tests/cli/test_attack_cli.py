@@ -139,7 +139,7 @@ def test_a_run_without_a_student_is_named_and_nothing_is_left_to_attack(made, tm
 
 
 def test_without_the_library_the_recipes_are_listed_and_the_reason_given(made, monkeypatch):
-    monkeypatch.setattr(type(FAMILY), "missing", "textattack is not installed; type: pip install it")
+    monkeypatch.setitem(vars(FAMILY), "missing", "textattack is not installed; type: pip install it")
     listed = bench("attack", "--list")
     assert listed.exit_code == 0, listed.output
     assert "textfooler" in listed.output
