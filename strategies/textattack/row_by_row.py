@@ -16,6 +16,7 @@ from bench.models.inputs import accepted
 from bench.rewriter import Attacked
 from strategies.textattack.library import textattack
 from strategies.textattack.side_by_side import SideBySide
+from strategies.textattack.top_words import in_time
 from strategies.textattack.victim import RowAttack, Victim
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def _attack(built: RowAttack, student: Student, columns: Sequence[str], example:
     goal._call_model_cache = lru.LRU(_KNOWN)
     kind = RowAttack if isinstance(built.search_method, _GREEDY) else textattack.Attack
     constraints = [*built.pre_transformation_constraints, *built.constraints]
-    attack = kind(goal, constraints, built.transformation, copy.copy(built.search_method))
+    attack = kind(goal, constraints, in_time(built.transformation), copy.copy(built.search_method))
     text = textattack.shared.AttackedText(OrderedDict(zip(columns, example.texts, strict=True)))
     results = textattack.attack_results
     if text.num_words:

@@ -1,12 +1,16 @@
-"""TextAttack's own Attacker on rows of the suite, with the parts that the suite has in the places of what it lacks."""
+"""TextAttack's own Attacker on rows of the suite, with models that are here in the places of those it fetches."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import random
+from collections.abc import Iterator
 from dataclasses import fields
+from importlib import import_module
 from typing import Any
+from unittest import mock
 
 
 def attacked_by_the_library(
@@ -30,7 +34,7 @@ def attacked_by_the_library(
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     wrapper = textattack.models.wrappers.HuggingFaceModelWrapper(model, AutoTokenizer.from_pretrained(folder))
     given = {f.name: getattr(strategy, f.name) for f in fields(strategy) if f.name not in {*_TRAINING, *OURS}}
-    with _built_of(strategy.target, local) as recipe:
+    with _built_of(strategy.target, local) as recipe, _its_own(strategy.target, local):
         attack = recipe.build(wrapper, **given)
     assert type(attack).filter_transformations is textattack.Attack.filter_transformations
     single = len(columns) == 1
@@ -40,6 +44,27 @@ def attacked_by_the_library(
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         results = textattack.Attacker(attack, dataset, settings).attack_dataset()
     return [_plain(result, list(texts)) for result, (texts, _) in zip(results, rows, strict=True)]
+
+
+@contextlib.contextmanager
+def _its_own(target: str, local: Any) -> Iterator[None]:
+    """Inside, the recipe at ``target`` asks the local masked LM by the library's own class, as that comes."""
+    from textattack.transformations import WordSwapMaskedLM
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    module = import_module(target.partition(":")[0])
+    if local.generator is None or "WordSwapMaskedLM" not in vars(module):
+        yield
+        return
+    tokenizer = AutoTokenizer.from_pretrained(local.generator.folder)
+    swap = functools.partial(
+        WordSwapMaskedLM,
+        masked_language_model=AutoModelForMaskedLM.from_pretrained(local.generator.folder),
+        tokenizer=tokenizer,
+        max_length=min(512, tokenizer.model_max_length),
+    )
+    with mock.patch.dict(vars(module), {"WordSwapMaskedLM": swap}):
+        yield
 
 
 def _plain(result: Any, texts: list[str]) -> list[Any]:
