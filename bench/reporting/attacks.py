@@ -104,8 +104,7 @@ def _sentences(evaluation: Evaluation) -> list[str]:
     attack = evaluation.attack
     assert attack is not None
     of = f" of {evaluation.official:,}" if evaluation.official else ""
-    rows = f"{attack.recipe}: {evaluation.rows:,}{of} dev rows, at most {attack.budget:,} queries each"
-    return [rows, *(f"{attack.recipe}: {sentence}" for sentence in attack.instead)]
+    return [f"{evaluation.rows:,}{of} dev rows, at most {attack.budget:,} queries each", *attack.instead]
 
 
 def _sheet(place: tuple[str, str], rows: Sequence[Mapping[str, Any]]) -> Sheet:
@@ -128,7 +127,11 @@ def _sheet(place: tuple[str, str], rows: Sequence[Mapping[str, Any]]) -> Sheet:
     ]
     if not all(row["held_out"] for row in rows):
         notes.append(f"{_OWN} trained on texts that the very recipe makes: the attack is not held out")
-    notes += dict.fromkeys(sentence for row in rows for sentence in row["said"])
+    said: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for sentence in row["said"]:
+            said.setdefault(sentence, {})[row["recipe"]] = None
+    notes += [f"{', '.join(recipes)}: {sentence}" for sentence, recipes in said.items()]
     return Sheet(preset, columns, notes, title=f"preset {preset}, {task}: trained with x attacked by")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from kept_students import bench
 
 from bench.data.mini.source import MiniSource
 from bench.errors import UsageError
@@ -147,7 +148,7 @@ def test_scores_are_of_what_the_attack_left_of_the_rows(work):
         assert found.main.value == right.mean()
 
 
-def test_the_table_marks_what_was_trained_on_the_very_attack(work):
+def test_the_table_marks_what_was_trained_on_the_very_attack(work, tmp_path):
     results, runs, attack, _ = work
     attack(rows=30)
     records = scan(results)[0]
@@ -163,6 +164,10 @@ def test_the_table_marks_what_was_trained_on_the_very_attack(work):
     found = {run.strategy: read_evaluation(results / run.folder, "attack-upside").main.value for run in runs}
     assert frame.set_index("strategy")["mean"].to_dict() == found
     assert none == f"{100 * found['none']:.1f} ‡"
+    # The page has the same table.
+    page = tmp_path / "report.html"
+    assert bench("report", "--results", results, "--output", page).exit_code == 0
+    assert f"<td>{none}</td>" in page.read_text("utf-8")
 
 
 def test_rows_that_are_not_those_of_then_are_refused(work):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import printable
 from bench.reporting.report import board, panels, texts, verdict
+from bench.reporting.report.attacks import under_attack
 from bench.reporting.report.evidence import Shelf, spread
 from bench.reporting.report.field import Field
 from bench.reporting.report.numbers import kind, points
@@ -53,6 +54,7 @@ class Section:
         self.curves = panels.curves(field, runs, results)
         self.samples = texts.samples(field, runs, results)
         self.quality = texts.in_numbers(field)
+        self.attacks = under_attack(field, [record for _, record in records], results)
         self.signature = [(printable(key), printable(str(value))) for key, value in comparison.signature.items()]
         self.notes = [printable(note) for note in comparison.notes]
         self.failures = field.few(_failures(comparison), _LOST, "lines on runs without a score")
