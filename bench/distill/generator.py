@@ -24,6 +24,7 @@ from bench.files import digest, whole_folder
 from bench.interrupts import Interrupts
 from bench.locks import missing
 from bench.models.inputs import Inputs, accepted
+from bench.models.keep import save
 from bench.models.load import content_hash, explained
 from bench.models.masked_lm import draw_mask, gathered
 from bench.models.streams import start_stream, stream_seed
@@ -145,8 +146,7 @@ class MaskedLMTraining:
             "seconds": round(time.perf_counter() - start, 1),
         }
         with whole_folder(home) as part:
-            self.model.save_pretrained(part)
-            self.tokenizer.save_pretrained(part)
+            save(self.model, self.tokenizer, part)
             (part / "card.json").write_text(json.dumps(card))
         states.remove()
 

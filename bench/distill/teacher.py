@@ -25,6 +25,7 @@ from bench.evaluation.predict import predict
 from bench.evaluation.selection import selection
 from bench.files import digest, whole_folder, write_json
 from bench.locks import missing
+from bench.models.keep import save
 from bench.models.load import content_hash, explained, locate
 from bench.observer import Observer
 from bench.settings import Recipe, Teacher
@@ -125,8 +126,7 @@ def _fine_tune(
     card = _card(model, task, splits, outcome.logits["dev"])
     card["seconds"] = round(time.perf_counter() - start, 1)
     with whole_folder(home) as part:
-        model.save_pretrained(part)
-        tokenizer.save_pretrained(part)
+        save(model, tokenizer, part)
         (part / "card.json").write_text(json.dumps(card))
     shutil.rmtree(states, ignore_errors=True)
 

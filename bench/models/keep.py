@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write ``model`` and ``tokenizer`` to ``folder``, the same files whatever the tokenizer was used for before."""
+    if tokenizer.is_fast:
+        # It keeps how its last call truncated and padded, and would write that as well.
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
 def keep_classifier(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -42,8 +52,7 @@ def keep_classifier(
     trained_with, model.config = model.config, config
     try:
         with whole_folder(folder) as part:
-            model.save_pretrained(part)
-            own.save_pretrained(part)
+            save(model, own, part)
             (part / "README.md").write_text(card, encoding="utf-8")
     except SafetensorError as error:  # its own kind, also where the disk is full
         raise BenchError(f"cannot write {folder}: {error}; make room and the folder writable") from error

@@ -50,12 +50,12 @@ def saved(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, observer: Observer | None = None
 ) -> tuple[str, str]:
     """Save ``model`` under ``folder``, unless it is there already; return where, and the digest of its contents."""
+    from bench.models.keep import save
     from bench.models.load import content_hash
 
     digest = content_hash(model)
     home = folder / digest
     if not is_whole(home, observer or Silent()):
         with whole_folder(home) as part:
-            model.save_pretrained(part)
-            tokenizer.save_pretrained(part)
+            save(model, tokenizer, part)
     return str(home), digest
