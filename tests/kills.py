@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,17 +67,15 @@ def attempt(command: Sequence[str], log: Path, seconds: float) -> int | None:
     return None
 
 
-def killed(
-    command: Callable[[Path], Sequence[str]], results: Path, rng: random.Random, kills: int, longest: float
-) -> Iterator[float]:
-    """Start ``command`` on ``results`` again and again until it ends by itself; yield the seconds after each kill.
+def killed(command: Sequence[str], results: Path, rng: random.Random, kills: int, longest: float) -> Iterator[float]:
+    """Start ``command``, which fills ``results``, until it ends by itself; yield the seconds after each kill.
 
     The first ``kills`` tries have a random time up to ``longest``, the last one has as long as it takes.
     """
     log = results.with_suffix(".log")
     for number in range(kills + 1):
         seconds = rng.uniform(0.0, longest) if number < kills else 600.0
-        code = attempt(command(results), log, seconds)
+        code = attempt(command, log, seconds)
         if code == 0:
             return
         if code is not None:

@@ -1,8 +1,9 @@
 """What kills cost: python tests/benchmarks/kills.py [KILLS] [SEED] [STRATEGY ...].
 
-Runs strategies of every kind on an embedded task with tiny models, kills them at random moments (SIGKILL, in whatever
-they are at: loading, generator, teacher, rewriting, student, adversary, evaluation, writing a checkpoint or the record)
-until so many kills are made, 200 by default, and compares everything that they leave with what undisturbed runs left.
+Runs strategies of every kind on a task of a few hundred rows with tiny models, kills them at random moments (SIGKILL, in
+whatever they are at: loading, generator, teacher, rewriting, student, adversary, evaluation, writing a checkpoint or the
+record) until so many kills are made, 200 by default, and compares everything that they leave with what undisturbed runs
+left.
 """
 
 from __future__ import annotations
@@ -45,10 +46,35 @@ _AT_ONCE = 4
 """Kills of one run at most."""
 
 
-def command(strategy: str, results: Path) -> list[str]:
+TASK = """
+name = "kills"
+texts = ["text"]
+label = "label"
+labels = ["without", "with"]
+[files]
+train = "train.tsv"
+dev = "dev.tsv"
+"""
+
+
+def make_task(folder: Path) -> Path:
+    """Write a task of a few hundred rows: whether a word is in a text."""
+    rng, words = (
+        random.Random(0),
+        ["fine", "dull", "film", "plot", "cast", "scene", "actor", "story", "light", "sound", "music", "ending"],
+    )
+    for split, count in (("train", 320), ("dev", 60)):
+        texts = [" ".join(rng.choices(words, k=rng.randint(4, 12))) for _ in range(count)]
+        rows = [f"{text}\t{'with' if 'fine' in text.split() else 'without'}" for text in texts]
+        (folder / f"{split}.tsv").write_text("text\tlabel\n" + "\n".join(rows) + "\n")
+    (folder / "kills.toml").write_text(TASK)
+    return folder / "kills.toml"
+
+
+def command(strategy: str, task: Path, results: Path) -> list[str]:
     """Return the command line of a tiny run."""
     settings = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}")]
-    run = ["run", "--strategy", strategy, "--tasks", "rte", "--max-train", "320", "--weak-teacher", "--workers", "1"]
+    run = ["run", "--strategy", strategy, "--tasks", str(task), "--weak-teacher", "--workers", "1"]
     return [*run, *settings, "--results", str(results)]
 
 
@@ -57,10 +83,10 @@ def main(kills: int = 200, seed: int = 0, *strategies: str) -> int:
     strategies = strategies or KINDS
     rng, made, differences, runs = random.Random(seed), Counter[str](), 0, 0
     with tempfile.TemporaryDirectory() as home:
-        undisturbed, seconds = {}, {}
+        undisturbed, seconds, task = {}, {}, make_task(Path(home))
         for number, strategy in enumerate(strategies):
             results, start = Path(home, f"peace-{number}"), time.monotonic()
-            code = attempt(command(strategy, results), results.with_suffix(".log"), 600.0)
+            code = attempt(command(strategy, task, results), results.with_suffix(".log"), 600.0)
             assert code == 0, results.with_suffix(".log").read_text()
             seconds[strategy], undisturbed[strategy] = time.monotonic() - start, outcome(results)
         while sum(made.values()) < kills:
@@ -68,8 +94,7 @@ def main(kills: int = 200, seed: int = 0, *strategies: str) -> int:
             results = Path(home, f"killed-{runs}")
             wanted = min(rng.randint(1, _AT_ONCE), kills - sum(made.values()))
             made[strategy] += sum(
-                1
-                for _ in killed(lambda to: command(strategy, to), results, rng, wanted, seconds[strategy])  # noqa: B023
+                1 for _ in killed(command(strategy, task, results), results, rng, wanted, seconds[strategy])
             )
             found = differing(undisturbed[strategy], outcome(results))
             for line in found:
