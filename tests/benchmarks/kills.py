@@ -1,9 +1,9 @@
 """What kills cost: python tests/benchmarks/kills.py [KILLS] [SEED] [STRATEGY ...].
 
-Runs strategies of every kind on a task of a few hundred rows with tiny models, kills them at random moments (SIGKILL, in
-whatever they are at: loading, generator, teacher, rewriting, student, adversary, evaluation, writing a checkpoint or the
-record) until so many kills are made, 200 by default, and compares everything that they leave with what undisturbed runs
-left.
+Runs strategies of every kind on a task of a few hundred rows with tiny models, and kills them at random moments by
+SIGKILL, whatever they are at: loading, generator, teacher, rewriting, student, adversary, evaluation, writing a
+checkpoint or the record. It makes so many kills (200 by default) and compares everything that the runs leave with
+what undisturbed ones left.
 """
 
 from __future__ import annotations
