@@ -28,8 +28,8 @@ Pieces = tuple[int, ...]
 _PIECES = {"cpu": 2048}
 """Word pieces that are read at once, padding included, by kind of device."""
 _PIECES_ELSEWHERE = 65536
-_KNOWN = 2**17
-"""Rows whose logits are remembered."""
+_KNOWN = 2**15
+"""Rows whose logits are remembered, at least."""
 _GREEDY = (textattack.search_methods.GreedyWordSwapWIR, textattack.search_methods.BeamSearch)
 """Searches that ask about all candidates they are given, in order, until the budget ends, and never count them."""
 
@@ -133,8 +133,8 @@ def _attack(built: RowAttack, student: Student, columns: Sequence[str], example:
     goal = copy.copy(built.goal_function)
     goal.model, goal.query_budget = student, budget
     # The student's reader makes the batches, of all that is asked at once.
-    goal.batch_size = _KNOWN
-    goal._call_model_cache = lru.LRU(_KNOWN)
+    goal.batch_size = budget
+    goal._call_model_cache = lru.LRU(budget)
     kind = RowAttack if isinstance(built.search_method, _GREEDY) else textattack.Attack
     constraints = [*built.pre_transformation_constraints, *built.constraints]
     attack = kind(goal, constraints, in_time(built.transformation), copy.copy(built.search_method))
