@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import lru
 import torch
 
 from bench.models.classify import Classifier
+from bench.models.first_piece import first_piece_alone
 from bench.models.inputs import accepted
 from bench.rewriter import Attacked
 from strategies.textattack.library import textattack
@@ -41,6 +43,7 @@ class Reader:
         self._student = student
         self._by_row: dict[Row, torch.Tensor] = {}
         self._by_pieces: dict[Pieces, torch.Tensor] = {}
+        self._reads_first: bool | None = None
         self.read = 0
 
     def logits(self, questions: Sequence[Sequence[Row]]) -> list[torch.Tensor]:
@@ -86,9 +89,20 @@ class Reader:
             types[number, :length], ids[number, :length] = torch.tensor(row).view(2, length)
             mask[number, :length] = 1
         inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+        model = self._student.model
+        read = accepted(model, {name: each.to(device) for name, each in inputs.items()})
         with torch.no_grad():
-            read = accepted(self._student.model, {name: each.to(device) for name, each in inputs.items()})
-            return self._student.model(**read).logits.float().cpu()
+            if self._reads_first is None:
+                # A head that reads more than the first piece gives other logits, or none.
+                whole = model(**read).logits
+                try:
+                    with first_piece_alone(model):
+                        self._reads_first = torch.allclose(model(**read).logits, whole, atol=1e-4)
+                except (RuntimeError, IndexError, ValueError):
+                    self._reads_first = False
+                return whole.float().cpu()
+            with first_piece_alone(model) if self._reads_first else nullcontext():
+                return model(**read).logits.float().cpu()
 
 
 class Student(Victim):
