@@ -221,7 +221,6 @@ def import_file(path: Path) -> Any:
     module_name = "bench_file_" + re.sub(r"\W", "_", str(path.resolve()))
     if module_name in sys.modules:
         return sys.modules[module_name]
-    _files.append(path.resolve())
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -232,6 +231,7 @@ def import_file(path: Path) -> Any:
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise UsageError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    _files.append(path.resolve())
     return module
 
 

@@ -149,6 +149,12 @@ def test_every_link_of_readme_and_contributing_leads_somewhere():
     assert [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()] == []
 
 
+def test_every_test_that_the_page_on_faults_names_is_there():
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (pages.FOLDER / "faults.md").read_text("utf-8"))
+    assert len(named) > 15
+    assert [f for f, name in named if f"def {name}" not in (ROOT / f).read_text("utf-8")] == []
+
+
 def test_every_mark_of_a_table_is_explained():
     text = pages.page("results")
     named = (signs.OPTIMISTIC, signs.NO_BASELINE, signs.LESS_DATA, signs.ONE_SEED, signs.SEEDS_ALONE, signs.ON_FRONT)

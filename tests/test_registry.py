@@ -79,6 +79,8 @@ def test_a_file_that_ends_the_program_is_an_error(call, tmp_path):
     (tmp_path / "ends.py").write_text(f"import sys; {call}")
     with pytest.raises(UsageError, match=r"ends\.py cannot be imported: (SystemExit|KeyError): \d"):
         load(f"{tmp_path / 'ends.py'}:X")
+    # A worker process would stumble over it, whatever strategy it is for.
+    assert (tmp_path / "ends.py").resolve() not in registry.imported_files()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ what undisturbed ones left.
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ["OMP_NUM_THREADS"] = "1"  # threads of numerical libraries do not survive forks
 
 from kills import attempt, differing, killed, outcome
 

@@ -126,9 +126,9 @@ def test_what_cannot_be_is_refused_before_any_work(made, arguments, words, code)
     assert (done.exit_code, words in done.output) == (code, True), done.output
 
 
+@needs_library
+@needs_words
 def test_a_run_without_a_student_is_named_and_nothing_is_left_to_attack(made, tmp_path):
-    if FAMILY.missing is not None:
-        pytest.skip(FAMILY.missing)
     results = shutil.copytree(made[0], tmp_path / "results")
     for student in results.glob("runs/*/rte/*/*/student"):
         shutil.rmtree(student)

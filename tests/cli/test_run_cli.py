@@ -344,7 +344,7 @@ def test_a_run_that_is_interrupted_goes_on_where_it_was(results, tmp_path):
     switch.touch()
     cut = bench(*often, results=results)
     assert cut.exit_code == 130
-    assert "Interrupted. The same command goes on from here:\n  bench " in cut.stderr
+    assert "Interrupted. The same command goes on from here:\n  bench" in cut.stderr
     assert list(results.rglob("record.json")) == []
     (state,) = results.rglob("states")
     switch.unlink()

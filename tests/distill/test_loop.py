@@ -218,7 +218,9 @@ def test_a_run_cut_off_twice_ends_bitwise_like_one_that_was_not(strategy, cuts, 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(("method", "counter"), [("fit_adversary", "adversary_updates"), ("views", "student_updates")])
-def test_a_signal_waits_for_the_end_of_the_update_and_leaves_a_checkpoint_of_it(method, counter, number, tmp_path):
+def test_a_signal_waits_for_the_end_of_the_update_and_leaves_a_checkpoint_of_it(
+    method, counter, number, tmp_path, monkeypatch
+):
     strategy = mate_kd()
     original, calls = getattr(strategy, method), []
 
@@ -229,6 +231,7 @@ def test_a_signal_waits_for_the_end_of_the_update_and_leaves_a_checkpoint_of_it(
         return original(*arguments)
 
     setattr(strategy, method, signalled)
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_DFL)  # heeded, also in the background
     states = tmp_path / "states"
     with pytest.raises(Interrupted) as interrupt:
         train(make_models(dropout=0.1), strategy, checkpoints=states)
