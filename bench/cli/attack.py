@@ -10,7 +10,7 @@ import click
 
 from bench.brackets import split_list
 from bench.cli.choices import format_option, results_option
-from bench.cli.found import chosen_runs, plain_evaluations, say_lacking
+from bench.cli.found import Wanted, chosen_runs, plain_evaluations, runs_options, say_lacking
 from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
@@ -26,12 +26,8 @@ Examples:
 then: bench compare --attacks
 """
 )
-@click.argument("runs", nargs=-1, metavar="[ID]...")
 @click.option("--recipes", help="Recipes, comma-separated; options in brackets: bae[sentence_encoder=none].")
-@click.option("--preset", help="Only runs of this preset (globs work, commas separate).")
-@click.option("--tasks", help="Only runs of these tasks (globs work, commas separate).")
-@click.option("--strategy", help="Only runs of these strategies (globs work, commas separate).")
-@click.option("--seed", "seeds", type=int, multiple=True, help="Only runs of this seed. Repeatable.")
+@runs_options
 @click.option(
     "--rows",
     type=click.IntRange(2),
@@ -58,12 +54,8 @@ then: bench compare --attacks
 @format_option
 @results_option
 def attack(
-    runs: tuple[str, ...],
+    wanted: Wanted,
     recipes: str | None,
-    preset: str | None,
-    tasks: str | None,
-    strategy: str | None,
-    seeds: tuple[int, ...],
     rows: int,
     budget: int,
     workers: int | None,
@@ -88,7 +80,7 @@ def attack(
     from bench.experiment.recipes import recipes_of
 
     asked = recipes_of(split_list(recipes), budget)
-    chosen = chosen_runs(results, runs, {"preset": preset, "task": tasks, "strategy": strategy}, seeds)
+    chosen = chosen_runs(results, wanted)
     from bench.experiment.progress import watching
 
     with watching() as progress:
@@ -102,7 +94,7 @@ def attack(
         click.echo(f"left out: {reason}", err=True)
     if made.failed:
         raise BenchError(f"{len(made.failed)} attacks failed; the same command tries them again")
-    say_lacking(made, everything=bool(runs))
+    say_lacking(made, everything=bool(wanted.ids))
 
 
 def _table(made: Attacks) -> str:

@@ -10,7 +10,7 @@ import click
 
 from bench.brackets import split_list
 from bench.cli.choices import format_option, results_option
-from bench.cli.found import chosen_runs, plain_evaluations, say_lacking
+from bench.cli.found import Wanted, chosen_runs, plain_evaluations, runs_options, say_lacking
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ Examples:
 then: bench compare --on hans
 """
 )
-@click.argument("runs", nargs=-1, metavar="[ID]...")
 @click.option("--on", "on", help="Sets, comma-separated: names, all, or your own ./FILE.toml.")
 @click.option(
     "--ood-dir",
@@ -35,23 +34,16 @@ then: bench compare --on hans
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder with sets as their authors give them. Repeatable. Without: the hub, for those that are there.",
 )
-@click.option("--preset", help="Only runs of this preset (globs work, commas separate).")
-@click.option("--tasks", help="Only runs of these tasks (globs work, commas separate).")
-@click.option("--strategy", help="Only runs of these strategies (globs work, commas separate).")
-@click.option("--seed", "seeds", type=int, multiple=True, help="Only runs of this seed. Repeatable.")
+@runs_options
 @click.option("--max-rows", type=click.IntRange(2), help="Of larger sets, a fixed sample of this many rows.")
 @click.option("--redo", is_flag=True, help="Evaluate again what is there already.")
 @click.option("--list", "list_sets", is_flag=True, help="List the sets that there are, and whose students fit them.")
 @format_option
 @results_option
 def evaluate(
-    runs: tuple[str, ...],
+    wanted: Wanted,
     on: str | None,
     folders: tuple[Path, ...],
-    preset: str | None,
-    tasks: str | None,
-    strategy: str | None,
-    seeds: tuple[int, ...],
     max_rows: int | None,
     redo: bool,
     list_sets: bool,
@@ -74,7 +66,7 @@ def evaluate(
     if on is None:
         raise UsageError("which sets? --on hans,paws, or --on all; see: bench evaluate --list")
     sets = chosen_sets(split_list(on))
-    chosen = chosen_runs(results, runs, {"preset": preset, "task": tasks, "strategy": strategy}, seeds)
+    chosen = chosen_runs(results, wanted)
     from bench.experiment.progress import watching
 
     with watching() as progress:
@@ -85,7 +77,7 @@ def evaluate(
         click.echo(json.dumps(plain_evaluations(made), indent=1))
     else:
         click.echo(_table(made))
-    say_lacking(made, everything=bool(runs))
+    say_lacking(made, everything=bool(wanted.ids))
 
 
 def _table(made: Made) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import functools
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -51,22 +52,51 @@ def title(run: Found) -> str:
     return printable(f"{run.record.id}  {in_words(run.record)}")
 
 
-def chosen_runs(
-    results: Path, ids: tuple[str, ...], patterns: dict[str, str | None], seeds: Collection[int]
-) -> list[Done]:
-    """Return the finished runs that are named, or all, as far as the patterns and seeds choose them."""
+class Wanted(NamedTuple):
+    """Which finished runs a command line asks for: by ids, or all; of these what the patterns and seeds leave."""
+
+    ids: tuple[str, ...]
+    patterns: dict[str, str | None]
+    seeds: tuple[int, ...]
+
+
+def runs_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give ``command`` the argument and options that choose finished runs, as its parameter ``wanted``."""
+
+    @click.argument("runs", nargs=-1, metavar="[ID]...")
+    @click.option("--preset", help="Only runs of this preset (globs work, commas separate).")
+    @click.option("--tasks", help="Only runs of these tasks (globs work, commas separate).")
+    @click.option("--strategy", help="Only runs of these strategies (globs work, commas separate).")
+    @click.option("--seed", "seeds", type=int, multiple=True, help="Only runs of this seed. Repeatable.")
+    @functools.wraps(command)
+    def with_runs(
+        runs: tuple[str, ...],
+        preset: str | None,
+        tasks: str | None,
+        strategy: str | None,
+        seeds: tuple[int, ...],
+        **others: Any,
+    ) -> None:
+        patterns = {"preset": preset, "task": tasks, "strategy": strategy}
+        command(wanted=Wanted(runs, patterns, seeds), **others)
+
+    return with_runs
+
+
+def chosen_runs(results: Path, wanted: Wanted) -> list[Done]:
+    """Return the finished runs under ``results`` that are ``wanted``; UsageError where there are none."""
     from bench.reporting.kept import find_run
     from bench.reporting.records import scan
     from bench.reporting.schema import Done
 
     records = scan(results)[0]
-    named = [find_run(results, name, records) for name in ids] if ids else records
+    named = [find_run(results, name, records) for name in wanted.ids] if wanted.ids else records
     chosen = [
         record
         for record in named
         if isinstance(record, Done)
-        and all(_matches(getattr(record, key), pattern) for key, pattern in patterns.items())
-        and (not seeds or record.seed in seeds)
+        and all(_matches(getattr(record, key), pattern) for key, pattern in wanted.patterns.items())
+        and (not wanted.seeds or record.seed in wanted.seeds)
     ]
     if not chosen:
         raise UsageError(f"none of the {len(records)} runs in {results} is a finished one of those asked for")
