@@ -18,7 +18,7 @@ from bench.data.tasks import Example
 from bench.rewriter import Attacked, Forms, Rewriter
 from bench.rewriting.engine import Rewritten, rewrite_all
 from bench.rewriting.job import Job, RowResult, in_a_line
-from bench.rewriting.workers import in_workers
+from bench.rewriting.workers import Pool, in_workers
 from bench.spec import StrategySpec
 from bench.strategy import Strategy
 
@@ -26,10 +26,13 @@ _ROW_SECONDS = 20.0  # of CPU time
 
 
 class Subject:
-    """A strategy to check, by its spec. ``folder`` takes models and checkpoints, and is the caller's to remove."""
+    """A strategy to check, by its spec. ``folder`` takes models and checkpoints, and is the caller's to remove.
 
-    def __init__(self, spec: StrategySpec, folder: Path) -> None:
-        self.spec, self.folder = spec, folder
+    Processes that rewrite come from ``pool`` and go back there, if there is one: importing libraries takes seconds.
+    """
+
+    def __init__(self, spec: StrategySpec, folder: Path, pool: Pool | None = None) -> None:
+        self.spec, self.folder, self.pool = spec, folder, pool
         self._rewriters: dict[TinyTask, list[TaskRewriter]] = {}
 
     def create(self) -> Strategy:
@@ -152,10 +155,19 @@ class TaskRewriter:
         """Return what the harness's own engine makes of ``rows`` by ``rewriter``, by default a fresh one."""
         rewriter, name = rewriter or self.fresh(), str(self.subject.spec)
         context = self.tiny.context(rewriter)
-        return rewrite_all(rewriter, rows, context, name=name, seed=seed, workers=1, row_seconds=_ROW_SECONDS)
+        return rewrite_all(
+            rewriter,
+            rows,
+            context,
+            name=name,
+            seed=seed,
+            workers=1,
+            row_seconds=_ROW_SECONDS,
+            pool=self.subject.pool,
+        )
 
     def by_workers(self) -> list[RowResult]:
-        """Return what two worker processes make of the short rows when they are given from the last to the first."""
+        """Return what two new processes make of the short rows when they are given from the last to the first."""
         rewriter, rows = self.fresh(), self.tiny.short[::-1]
         job = Job(rewriter, self.tiny.context(rewriter), seed=0, name=str(self.subject.spec))
         with closing(in_workers(job, [(0, row) for row in rows], 2, _ROW_SECONDS)) as results:

@@ -12,6 +12,7 @@ from typing import Literal
 from bench.conformance import Skipped, registration, rewriting, training
 from bench.conformance.subject import Subject
 from bench.rewriting.job import in_a_line
+from bench.rewriting.workers import Pool
 from bench.spec import StrategySpec
 
 Check = Callable[[Subject], str | None]
@@ -67,8 +68,8 @@ def examine(spec: StrategySpec) -> Iterator[Finding]:
     Without its resources a strategy cannot be checked: the checks after that one are skipped.
     """
     ready = True
-    with tempfile.TemporaryDirectory(prefix="bench-check-") as folder:
-        subject = Subject(spec, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="bench-check-") as folder, Pool() as pool:
+        subject = Subject(spec, Path(folder), pool)
         for check, demand in CHECKS.items():
             start = time.perf_counter()
             outcome, detail = _outcome(check, subject) if ready else ("skipped", "it lacks what it needs")

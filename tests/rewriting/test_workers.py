@@ -56,7 +56,10 @@ def test_a_row_without_end_is_stopped_by_its_cpu_time_and_tried_again_by_the_nex
     assert first.forms[1] == [examples[1].texts]
     log.unlink()
     again = rewrite_all(create(f"Library[log={log}]"), examples, CONTEXT, cache=tmp_path, workers=1, row_seconds=0.5)
-    assert calls(log)[0] == {"a b c d": 1, "spin for ever": 1}  # the first tells how long loading takes
+    # One that ends tells how long loading takes: the first one found, of files that a slow machine writes several of.
+    called = calls(log)[0]
+    assert called.pop("spin for ever") == 1
+    assert list(called.values()) == [1]
     assert again.cached == 3
     assert (again.forms, list(again.failed)) == (first.forms, [1])
 
