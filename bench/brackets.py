@@ -29,6 +29,19 @@ def split_list(text: str, separator: str = ",") -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
+def options_in(text: str, brackets: str) -> dict[str, str]:
+    """Return the options in the ``brackets`` of ``text``, "[a=1,b=2]"; UsageError where one is odd or given twice."""
+    given: dict[str, str] = {}
+    for item in split_list(brackets[1:-1]):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise UsageError(f"{text!r}: write options as name=value, not {item!r}")
+        if key.strip() in given:
+            raise UsageError(f"{text!r}: the option {key.strip()} is given twice")
+        given[key.strip()] = value.strip()
+    return given
+
+
 def is_pattern(text: str) -> bool:
     """Return whether ``text`` is a name with * or ?, options in brackets behind it apart: ``nlpaug:*[side=first]``."""
     return re.fullmatch(r"[^\[\]()+]*[*?][^\[\]()+]*(\[.*\])?", text) is not None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from bench.brackets import is_pattern, matching, split_list
+from bench.brackets import is_pattern, matching, options_in, split_list
 from bench.errors import UsageError, quoted, unknown
 from bench.options import build, check_bounds, coerce, describe, fields_of
 from bench.registry import about, families, is_open_ended, load, names, verified
@@ -58,14 +58,7 @@ class StrategySpec:
                 f"FILE.py:Class (without + , ( ) [ ] in the file's path)"
             )
         name, inside, options = match[1].strip(), match[2], match[3] or "[]"
-        given = {}
-        for item in split_list(options[1:-1]):
-            key, equals, value = item.partition("=")
-            if not equals:
-                raise UsageError(f"{text!r}: write options as name=value, not {item!r}")
-            if key.strip() in given:
-                raise UsageError(f"{text!r}: the option {key.strip()} is given twice")
-            given[key.strip()] = value.strip()
+        given = options_in(text, options)
         field = wrapped(load(name))
         if (field is not None) != (inside is not None):
             raise UsageError(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from bench.experiment.launchers import Launching
+
 if TYPE_CHECKING:
     from bench.data.source import Source
     from bench.settings import Settings
@@ -90,7 +92,10 @@ def choices_options(command: Callable[..., T]) -> Callable[..., T]:
 
 
 def training_options(command: Callable[..., T]) -> Callable[..., T]:
-    """Give ``command`` the options of what trains a grid: ``workers``, ``dry_run``, and ``choices`` with all others."""
+    """Give ``command`` the options of what trains a grid.
+
+    They come as ``workers``, ``dry_run``, ``launching`` (where cells run), and ``choices`` with all others.
+    """
 
     @click.option("--max-train", type=click.IntRange(1), help="Train on a fixed sample of this many rows (recorded).")
     @click.option("--recipe", help="kd (default), annealing or continuation: what every update minimises.")
@@ -98,9 +103,20 @@ def training_options(command: Callable[..., T]) -> Callable[..., T]:
     @click.option(
         "--jobs",
         type=click.IntRange(1, 1024),
-        default=1,
+        help="Cells that run at a time, each in a process of its own with its share of the cores.  [default: 1; "
+        "elsewhere all that there is room for]",
+    )
+    @click.option(
+        "--launcher",
+        default="processes",
         show_default=True,
-        help="Cells that run at a time, each in a process of its own with its share of the cores.",
+        help="Where cells run: processes of this machine; ray, a Ray cluster; slurm, an array of jobs. Options in "
+        "brackets: 'ray[address=HOST:6379,cpus=2]' (bench docs machines).",
+    )
+    @click.option(
+        "--timeout",
+        type=click.FloatRange(60),
+        help="End a cell from whose process nothing was heard for so many seconds; it has failed.",
     )
     @click.option("--weak-teacher", is_flag=True, help="Distil even from a teacher that learned nothing.")
     @click.option(
@@ -109,10 +125,19 @@ def training_options(command: Callable[..., T]) -> Callable[..., T]:
     @choices_options
     @functools.wraps(command)
     def with_training(
-        choices: Choices, max_train: int | None, recipe: str | None, weak_teacher: bool, **others: Any
+        choices: Choices,
+        max_train: int | None,
+        recipe: str | None,
+        weak_teacher: bool,
+        launcher: str,
+        jobs: int | None,
+        timeout: float | None,
+        **others: Any,
     ) -> T:
+        launching = Launching(launcher, jobs, timeout)
         asked = {"data.max_train": max_train, "recipe.method": recipe, "teacher.force": weak_teacher or None}
         given = (f"{key}={value}" for key, value in asked.items() if value is not None)
-        return command(choices=dataclasses.replace(choices, overrides=(*choices.overrides, *given)), **others)
+        choices = dataclasses.replace(choices, overrides=(*choices.overrides, *given))
+        return command(choices=choices, launching=launching, **others)
 
     return with_training

@@ -28,6 +28,7 @@ WRITTEN = (
     "tuning",
     "own-strategy",
     "adversary",
+    "machines",
     "faults",
     "speed",
 )

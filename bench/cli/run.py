@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from bench.cli.choices import Choices, training_options
 from bench.errors import BenchError, UsageError
+from bench.experiment.launchers import Launching
 
 
 @click.command(
@@ -92,7 +93,7 @@ def trained(
     given: tuple[int, ...],
     train_rows: str,
     workers: int | None,
-    jobs: int,
+    launching: Launching,
     redo: bool,
     keep_students: str,
     track: str | None,
@@ -140,7 +141,6 @@ def trained(
         from bench.experiment.keeping import keeping
         from bench.experiment.launch import launch, prepare
         from bench.experiment.parts import Parts
-        from bench.experiment.processes import launcher
         from bench.experiment.tracking import check_tracker
 
         if track is not None:
@@ -155,8 +155,8 @@ def trained(
             click.echo(overview([str(cell) for cell, _ in done], to_run, choices.results, progress))
             return [record for _, record in done], []
         if len(to_run) > 1:
-            progress.note(estimate(to_run, choices.results, progress, jobs))
-        fresh = launch(to_run, choices.results, progress, redo=redo, track=track, launcher=launcher(jobs))
+            progress.note(estimate(to_run, choices.results, progress, launching.at_once))
+        fresh = launch(to_run, choices.results, progress, redo=redo, track=track, launcher=launching.open())
     return [record for _, record in done], fresh
 
 

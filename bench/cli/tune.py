@@ -11,6 +11,7 @@ import click
 
 from bench.cli.choices import Choices, training_options
 from bench.errors import BenchError, UsageError
+from bench.experiment.launchers import Launching
 
 if TYPE_CHECKING:
     from bench.experiment.tuning import Chosen
@@ -36,7 +37,7 @@ def tune(
     seeds: int,
     replace: bool,
     workers: int | None,
-    jobs: int,
+    launching: Launching,
     dry_run: bool,
     choices: Choices,
 ) -> None:
@@ -75,7 +76,6 @@ def tune(
     with watching(scored="held-out") as progress:
         from bench.experiment.launch import launch, prepare
         from bench.experiment.parts import Parts
-        from bench.experiment.processes import launcher
 
         progress.doing("reading data")
         for note in notes:
@@ -86,8 +86,8 @@ def tune(
             click.echo(overview([str(cell) for cell, _ in done], to_run, runs, progress))
             return
         if len(to_run) > 1:
-            progress.note(estimate(to_run, runs, progress, jobs, trials=True))
-        fresh = launch(to_run, runs, progress, launcher=launcher(jobs))
+            progress.note(estimate(to_run, runs, progress, launching.at_once, trials=True))
+        fresh = launch(to_run, runs, progress, launcher=launching.open())
     records = [*(record for _, record in done), *fresh]
     found = [search.choose(cell, (run for run in records if run["task"] == cell.task.name)) for cell in whole]
     choices_made = [one for one in found if one is not None]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench import __version__
 from bench.brackets import matching
@@ -24,6 +24,7 @@ from bench.settings import Settings
 from bench.spec import StrategySpec, models_read
 from bench.strategy import Strategy
 
+T = TypeVar("T")
 _PARTS = ("teacher", "student", "generator")
 
 
@@ -41,11 +42,21 @@ class Cell:
     """Identity of all texts of the source: generators and tokenizers are made on them."""
     tuned: TunedSection | None = None
     """The search that chose the strategy's options; None where they are as they were asked for."""
+    known: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What cells of one grid have worked out, by all that it depends on: seeds have it in common."""
 
-    @cached_property
+    @property
     def instance(self) -> Strategy:
         """A strategy object to ask about; runs create their own."""
-        return self.strategy.create()
+        return self._once("instance", self.strategy.create)
+
+    def _once(self, what: str, work: Callable[[], T]) -> T:
+        """Return what ``work`` returns, of the first cell that differs in the seed alone."""
+        settings = id(self.settings)  # kept alive by the entry itself
+        key = (what, settings, self.task.name, self.strategy, self.source, self.fingerprint, self.corpus)
+        if key not in self.known:
+            self.known[key] = (self.settings, work())
+        return self.known[key][1]
 
     @cached_property
     def id(self) -> str:
@@ -67,7 +78,10 @@ class Cell:
         return replace(self, strategy=plain, tuned=None), replace(self, strategy=other, tuned=None)
 
     def identity(self) -> dict[str, Any]:
-        """Return what the result depends on, strategy and seed apart."""
+        """Return what the result depends on, strategy and seed apart; it is not to be changed."""
+        return self._once("identity", self._identity)
+
+    def _identity(self) -> dict[str, Any]:
         tree, rewriters = self._settings(), self.instance.rewriters()
         used = self._with_origins({*self.instance.needs, *models_read(self.instance), "student"})
         if self._made_of_corpus(used) or any("corpus" in rewriter.reads() for rewriter in rewriters):
@@ -109,6 +123,9 @@ class Cell:
     @property
     def signature(self) -> str:
         """What must be equal for two results on a task to be comparable, readable and hashed."""
+        return self._once("signature", self._signature)
+
+    def _signature(self) -> str:
         tree = self._settings()
         compared = self._with_origins({"teacher", "student"})
         parts = {
@@ -191,11 +208,12 @@ def make_grid(
 ) -> list[Cell]:
     """Return the cells in the order in which they run: seed by seed, task by task, so that tables fill evenly."""
     prints = {task.name: source.fingerprint(task.name) for task in tasks}
-    corpus = digest(_corpus(source))
+    corpus, known = digest(_corpus(source)), dict[Any, Any]()
+    # What gets its budget from another strategy's run comes after it.
+    in_order = sorted(strategies, key=lambda spec: spec.create().budget() is not None)
     return [
-        Cell(settings, task, strategy, seed, source.name, prints[task.name], corpus)
+        Cell(settings, task, strategy, seed, source.name, prints[task.name], corpus, known=known)
         for seed in seeds
         for task in tasks
-        # What gets its budget from another strategy's run comes after it.
-        for strategy in sorted(strategies, key=lambda spec: spec.create().budget() is not None)
+        for strategy in in_order
     ]

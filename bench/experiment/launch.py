@@ -26,6 +26,7 @@ from bench.experiment.pace import Pace
 from bench.experiment.parts import Parts
 from bench.experiment.progress import Progress
 from bench.experiment.tracking import tracking
+from bench.experiment.waiting import Remaining
 from bench.locks import Lock
 from bench.observer import Observer
 from bench.reporting.records import read_record, set_aside_record
@@ -77,13 +78,17 @@ def plan(cells: Sequence[Cell], results: Path, *, redo: bool) -> Plan:
             record = None if redo else read_record(cell.folder(results))
         except BenchError:
             record = None  # corrupt: said and set aside before the cell runs again
-        # What a cell lacked when it was skipped may be there now; what its strategy does not support stays so.
-        stays = {"done": True, "skipped": cell.instance.supports(cell.task) is not None}
-        if record is not None and stays.get(record["status"], False):
+        if record is not None and _stays(record["status"], cell):
             done.append((cell, record))
         else:
             missing.append(cell)
     return Plan(done, missing)
+
+
+def _stays(status: str, cell: Cell) -> bool:
+    """Return whether a record is of a run that is over."""
+    # What a cell lacked when it was skipped may be there now; what its strategy does not support stays so.
+    return status == "done" or (status == "skipped" and cell.instance.supports(cell.task) is not None)
 
 
 def _make_way(cell: Cell, results: Path, redo: bool, observer: Observer) -> None:
@@ -193,10 +198,13 @@ def launch(
 def in_process(jobs: Sequence[CellJob], sweep: Sweep) -> Iterator[Finished]:
     """Run ``jobs`` one after another in this process; those that another command is running come last."""
     elsewhere: list[int] = []
+    remaining = Remaining(jobs)
     for wait in (False, True):
         for number in elsewhere if wait else range(len(jobs)):
             job, start = jobs[number], time.monotonic()
-            left = partial(sweep.pace.left, jobs, number)
+            if not wait:
+                remaining.remove(job)
+            left = partial(sweep.pace.left, job, remaining)
             sweep.progress.cell(number + 1, len(jobs), str(job.cell), left)
             record = run_job(job, sweep.results, sweep.progress, redo=sweep.redo, track=sweep.track, wait=wait)
             if record is None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cost import waited
 from bench.errors import BenchError
 from bench.experiment.provenance import provenance
+from bench.experiment.waiting import place
 from bench.reporting.records import read_record
 from bench.reporting.schema import Done, record_of
 
@@ -40,7 +41,7 @@ class Pace:
 
     def like(self, job: CellJob) -> list[float]:
         """Return the seconds per student update of every run like ``job``: same models, batches and hardware."""
-        key = (*_place(job), str(job.cell.strategy))
+        key = (*place(job), str(job.cell.strategy))
         if key not in self._measured:
             self._measured[key] = self._recorded(job.cell)
         return self._measured[key]
@@ -50,29 +51,32 @@ class Pace:
         own = waited(record["cost"]["seconds"]) if record["status"] == "done" else None
         if own is not None:
             self.like(job).append(own / record["cost"]["student_updates"])
-            if _place(job) not in self._prepared:
+            if place(job) not in self._prepared:
                 self._preparations.append(seconds - own)
-        self._prepared.add(_place(job))
+        self._prepared.add(place(job))
 
-    def left(self, jobs: Sequence[CellJob], at: int, phase: str, left: float, per_step: float) -> float | None:
-        """Return the seconds left of ``jobs`` where number ``at`` has ``left`` in ``phase``; None while not measured.
+    def left(
+        self, job: CellJob, later: Iterable[tuple[CellJob, int]], phase: str, left: float, per_step: float
+    ) -> float | None:
+        """Return the seconds left of ``job``, which has ``left`` in ``phase``, and of the cells that come ``later``.
 
-        A strategy that was not measured on a task counts as on the tasks where it was, and a task's preparation as
-        that of others.
+        Those are told by one of each kind and the updates of all of the kind. None while not measured. A strategy
+        that was not measured on a task counts as on the tasks where it was, and a task's preparation as that of
+        others.
         """
-        job, total = jobs[at], left
+        total = left
         paces: dict[str, list[float]] = {}
         for (*_, strategy), rates in self._measured.items():
             paces.setdefault(strategy, []).extend(rates)
         if phase == "student":
             paces.setdefault(str(job.cell.strategy), []).append(per_step)
-        later = list(jobs[at + 1 :])
-        for other in later if phase == "student" else [job, *later]:
+        later = list(later)
+        for other, updates in later if phase == "student" else [(job, job.updates), *later]:
             rates = self.like(other) or paces.get(str(other.cell.strategy), [])
             if not rates:
                 return None
-            total += statistics.median(rates) * other.updates
-        unprepared = {_place(other) for other in later} - self._prepared - {_place(job)}
+            total += statistics.median(rates) * updates
+        unprepared = {place(other) for other, _ in later} - self._prepared - {place(job)}
         if unprepared and not self._preparations:
             return None
         return total + len(unprepared) * statistics.median(self._preparations or [0.0])
@@ -89,10 +93,6 @@ class Pace:
             if isinstance(run, Done) and run.cost.student_updates and _is_alike(run, cell):
                 rates.append(waited(run.cost.seconds) / run.cost.student_updates)
         return rates
-
-
-def _place(job: CellJob) -> tuple[int, str]:
-    return id(job.parts), job.cell.task.name
 
 
 def _is_alike(run: Done, cell: Cell) -> bool:

@@ -25,19 +25,23 @@ _TELL_EVERY_SECONDS = 0.25
 
 
 class Start(NamedTuple):
-    """What a worker is told first: the strategies' files to import, the command line, and its number of threads."""
+    """What a worker is told first: strategies' files to import, the command line, its number of threads, its folder.
+
+    That is the working folder of the command, to which what it names is relative.
+    """
 
     files: list[Path]
     argv: list[str]
     threads: int
+    folder: Path
 
 
 class Order(NamedTuple):
-    """A cell to run. ``made_of`` is left out where this worker had the ``parts`` of that number before."""
+    """A cell to run. Of one number of ``parts`` all cells are made of the same, which is made of it once."""
 
     cell: Cell
     parts: int
-    made_of: tuple[Settings, Source, Path, int | None] | None
+    made_of: tuple[Settings, Source, Path, int | None]
     results: Path
     keep: bool
     redo: bool
@@ -78,6 +82,7 @@ def serve(handle: int) -> None:
     try:
         start: Start = pickle.loads(connection.recv_bytes())
         sys.argv[:] = start.argv
+        os.chdir(start.folder)
         for file in start.files:
             import_file(file)
         import torch
@@ -89,7 +94,7 @@ def serve(handle: int) -> None:
         observer, known = Told(connection), {}
         while True:
             order: Order = pickle.loads(connection.recv_bytes())
-            if order.made_of is not None:
+            if order.parts not in known:
                 settings, source, results, workers = order.made_of
                 known[order.parts] = Parts(settings, source, results, observer, workers)
             job = CellJob(order.cell, known[order.parts], order.keep)

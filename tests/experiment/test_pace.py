@@ -12,6 +12,7 @@ from bench.experiment.grid import make_grid
 from bench.experiment.pace import Pace
 from bench.experiment.presets import open_data
 from bench.experiment.provenance import provenance
+from bench.experiment.waiting import Remaining
 from bench.spec import StrategySpec
 
 
@@ -28,6 +29,11 @@ def finished(seconds):
     return {"status": "done", "cost": {"seconds": phases, "student_updates": 10}}
 
 
+def left(pace, jobs, at, phase, seconds, per_step):
+    """What ``pace`` says in the cell of ``jobs`` at that place."""
+    return pace.left(jobs[at], Remaining(jobs[at + 1 :]), phase, seconds, per_step)
+
+
 @pytest.fixture
 def jobs():
     parts = object()
@@ -36,23 +42,23 @@ def jobs():
 
 def test_nothing_is_said_before_every_strategy_and_a_preparation_were_measured(tmp_path, jobs):
     pace = Pace(tmp_path)
-    assert pace.left(jobs, 0, "teacher", 5.0, 0.1) is None
-    assert pace.left(jobs, 0, "student", 5.0, 0.1) is None
+    assert left(pace, jobs, 0, "teacher", 5.0, 0.1) is None
+    assert left(pace, jobs, 0, "student", 5.0, 0.1) is None
     pace.learn(jobs[0], finished(20), 50.0)
-    assert pace.left(jobs, 1, "generator", 3.0, 0.1) is None
+    assert left(pace, jobs, 1, "generator", 3.0, 0.1) is None
     # This cell has 3 s left; cola is prepared in 30 s as rte was, and takes 2 s and 0.5 s per update.
-    assert pace.left(jobs, 1, "student", 3.0, 0.5) == pytest.approx(3 + 30 + 20 + 5)
+    assert left(pace, jobs, 1, "student", 3.0, 0.5) == pytest.approx(3 + 30 + 20 + 5)
     pace.learn(jobs[1], finished(4), 4.0)
     # Before the student's updates, this cell's own are still to come.
-    assert pace.left(jobs, 2, "teacher", 7.0, 99.0) == pytest.approx(7 + 20 + 4)
+    assert left(pace, jobs, 2, "teacher", 7.0, 99.0) == pytest.approx(7 + 20 + 4)
     pace.learn(jobs[2], finished(10), 31.0)
-    assert pace.left(jobs, 3, "student", 1.5, 0.4) == 1.5
+    assert left(pace, jobs, 3, "student", 1.5, 0.4) == 1.5
 
 
 def test_what_failed_measures_nothing(tmp_path, jobs):
     pace = Pace(tmp_path)
     pace.learn(jobs[0], {"status": "failed"}, 50.0)
-    assert pace.left(jobs, 1, "student", 3.0, 0.5) is None
+    assert left(pace, jobs, 1, "student", 3.0, 0.5) is None
 
 
 def write(results, cell, hardware=None, **changed):

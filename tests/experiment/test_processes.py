@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
+from tiny_jobs import MATE_KD, jobs, outcome
 
-from bench.data.glue import FolderSource
-from bench.experiment.grid import Cell, make_grid
-from bench.experiment.launch import CellJob, Sweep, in_process, launch, run_job
+from bench.experiment.grid import Cell
+from bench.experiment.launch import Sweep, in_process, launch, run_job
 from bench.experiment.pace import Pace
 from bench.experiment.parts import Parts
-from bench.experiment.presets import load_settings
-from bench.experiment.processes import GRACE_SECONDS, Processes, _Queue
+from bench.experiment.processes import GRACE_SECONDS, Processes
 from bench.experiment.progress import Progress
+from bench.experiment.waiting import Queue
 from bench.locks import Lock
-from bench.spec import StrategySpec
 
-TINY = (
-    "data.max_length=24",
-    "teacher.epochs=1",
-    "teacher.force=true",
-    "recipe.epochs=1",
-    "generator.tokens=2000",
-    "generator.shape.num_hidden_layers=1",
-)
 BAD = """
     import os, signal, time
     import torch
@@ -47,6 +37,14 @@ BAD = """
             yield
 
     @dataclass
+    class Hangs(Strategy):
+        needs = ()
+
+        def views(self, batch, models):
+            time.sleep(600)
+            yield
+
+    @dataclass
     class Sleeps(Strategy):
         needs = ()
 
@@ -57,39 +55,6 @@ BAD = """
             time.sleep(1)
             return torch.zeros(())
 """
-MATE_KD = "mate-kd[generator_steps=1,student_steps=1]"
-
-
-def glue(folder: Path) -> Path:
-    """A folder with two tasks of GLUE and few rows of few words."""
-    for task, labels, train in (("RTE", ("entailment", "not_entailment"), 192), ("WNLI", ("0", "1"), 160)):
-        (folder / task).mkdir(parents=True)
-        for split, n in (("train", train), ("dev", 40)):
-            rows = [f"{i}\ta{i % 7} b{i % 5} {split}\ta{i % 3} c{i % 4}\t{labels[i % 2]}\n" for i in range(n)]
-            (folder / task / f"{split}.tsv").write_text("index\tsentence1\tsentence2\tlabel\n" + "".join(rows))
-    return folder
-
-
-def jobs(results: Path, *strategies: str, tasks: tuple[str, ...] = ("wnli",)) -> list[CellJob]:
-    source = FolderSource(glue(results / "glue"))
-    settings = replace(load_settings("mini", TINY), data=replace(load_settings("mini", TINY).data, source="folder"))
-    parts = Parts(settings, source, results, Progress())
-    specs = [StrategySpec.parse(strategy) for strategy in strategies]
-    cells = make_grid(settings, source, [source.tasks[task] for task in tasks], specs, [0])
-    return [CellJob(cell, parts) for cell in cells]
-
-
-def outcome(cell: Cell, record: dict, results: Path) -> dict:
-    """What must not depend on where a cell ran: all of the record but clocks, and the predictions."""
-    same = {
-        key: record[key] for key in ("id", "status", "metrics", "selection", "teacher", "generator", "text_quality")
-    }
-    same["teacher"] = {key: value for key, value in record["teacher"].items() if key != "seconds"}
-    if record["generator"]:
-        same["generator"] = {key: value for key, value in record["generator"].items() if key != "seconds"}
-    same["passes"] = {key: record["cost"][key] for key in ("forwards", "backwards", "student_updates")}
-    files = sorted((cell.folder(results) / "predictions").glob("*.parquet"))
-    return same | {file.stem: pd.read_parquet(file).to_dict("list") for file in files}
 
 
 def test_records_are_those_of_a_serial_run_a_dead_process_fails_its_cell_alone_and_none_is_left_behind(
@@ -126,6 +91,15 @@ def test_records_are_those_of_a_serial_run_a_dead_process_fails_its_cell_alone_a
     assert list(at_once[3].cell.folder(two).rglob("states/*/tensors.safetensors"))
     assert not children.exists() or not children.read_text().split()
     assert not (at_once[3].cell.folder(two) / "record.json").exists()
+
+
+def test_a_cell_of_which_nothing_is_heard_fails_and_another_process_takes_the_next(tmp_path: Path) -> None:
+    strategy = tmp_path / "bad.py"
+    strategy.write_text(textwrap.dedent(BAD))
+    work = jobs(tmp_path, f"{strategy}:Hangs", "none")
+    records = launch(work, tmp_path, Progress(), launcher=Processes(1, silence=30))
+    assert [record["status"] for record in records] == ["failed", "done"]
+    assert re.fullmatch(r"its process was ended: nothing was heard of it for 3\d s \(--timeout\)", records[0]["reason"])
 
 
 def test_a_cell_that_another_command_runs_comes_last_and_is_not_run_twice(
@@ -168,7 +142,7 @@ def test_a_lock_is_free_again_after_its_block(tmp_path: Path) -> None:
 
 
 def test_cells_of_a_task_whose_teacher_is_in_training_wait_while_there_are_others(tmp_path: Path) -> None:
-    queue = _Queue(jobs(tmp_path, "none", "mlm", "none[forwards_of=mlm]", tasks=("rte", "wnli")))
+    queue = Queue(jobs(tmp_path, "none", "mlm", "none[forwards_of=mlm]", tasks=("rte", "wnli")))
     cells = [str(job.cell.task.name) for job in queue.jobs]
     assert cells == ["rte"] * 3 + ["wnli"] * 3
     assert (queue.next(), queue.next()) == (0, 3)  # not the second of rte
@@ -182,7 +156,7 @@ def test_cells_of_a_task_whose_teacher_is_in_training_wait_while_there_are_other
 
 
 def test_every_teacher_is_trained_first_and_then_long_cells_come_before_short_ones(tmp_path: Path) -> None:
-    queue = _Queue(jobs(tmp_path, "none", "mlm", tasks=("wnli", "rte")))
+    queue = Queue(jobs(tmp_path, "none", "mlm", tasks=("wnli", "rte")))
     updates = {job.cell.task.name: job.updates for job in queue.jobs}
     assert updates["rte"] > updates["wnli"]
     taken = []
