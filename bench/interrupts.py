@@ -25,6 +25,9 @@ class Interrupts:
     the background, stay so. In another thread than the main one, where Python handles none, nothing is changed.
     """
 
+    last = signal.SIGINT
+    """The signal that was raised last: code in between may make a plain KeyboardInterrupt of it."""
+
     def __init__(self) -> None:
         self.asked = 0
         self._held = True
@@ -44,7 +47,7 @@ class Interrupts:
     def obey(self) -> None:
         """Raise Interrupted where a signal has come."""
         if self.asked:
-            raise Interrupted(self.asked)
+            raise self._interrupted(self.asked)
 
     @contextmanager
     def released(self) -> Iterator[None]:
@@ -58,12 +61,18 @@ class Interrupts:
 
     def _receive(self, number: int, _: FrameType | None) -> None:
         if self.asked or not self._held:
-            raise Interrupted(number)
+            raise self._interrupted(number)
         self.asked = number
+
+    @staticmethod
+    def _interrupted(number: int) -> Interrupted:
+        Interrupts.last = signal.Signals(number)
+        return Interrupted(number)
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
     """Have SIGTERM raise Interrupted within the block, so that it leaves as orderly as Ctrl-C does."""
+    Interrupts.last = signal.SIGINT
     with Interrupts() as interrupts, interrupts.released():
         yield

@@ -8,7 +8,6 @@ try:
     import difflib
     import importlib
     import shlex
-    import signal
     import traceback
     from typing import Any
 
@@ -16,7 +15,7 @@ try:
 
     from bench import __version__
     from bench.errors import BenchError, UsageError, printable
-    from bench.interrupts import Interrupted, terminable
+    from bench.interrupts import Interrupts, terminable
     from bench.startup import collect_seldom
 except KeyboardInterrupt:  # as below, where there is no click yet to say it
     sys.exit("Interrupted.")
@@ -24,6 +23,7 @@ except KeyboardInterrupt:  # as below, where there is no click yet to say it
 # verb: (where its command lives, what it does)
 VERBS = {
     "run": ("bench.cli.run:run", "Train and score strategies on tasks; does only what is missing."),
+    "plan": ("bench.cli.run:plan", "Say what would run, what is cached, and what N workers would take."),
     "tune": ("bench.cli.tune:tune", "Search strategies' options on rows held out of train."),
     "compare": ("bench.cli.compare:compare", "Print the leaderboard of finished runs."),
     "report": ("bench.cli.report:report", "Write the leaderboard as one HTML page to look at."),
@@ -103,11 +103,10 @@ class Verbs(click.Group):
             if place is None:
                 raise
             raise click.ClickException(_printable(f"{place}: {type(error).__name__}: {error}")) from error
-        except KeyboardInterrupt as interrupt:
-            number = interrupt.number if isinstance(interrupt, Interrupted) else signal.SIGINT
+        except KeyboardInterrupt:
             command = shlex.join(["bench", *sys.argv[1:]])
             click.echo(f"\nInterrupted. The same command goes on from here:\n  {_printable(command)}", err=True)
-            raise click.exceptions.Exit(128 + number) from None
+            raise click.exceptions.Exit(128 + Interrupts.last) from None
 
 
 def _printable(message: str) -> str:

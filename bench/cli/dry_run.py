@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from bench.experiment.progress import Progress
 
 _TIMED = "a few updates timed"
+_AT_ONCE = (1, 2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ def overview(done: Sequence[str], jobs: Sequence[CellJob], results: Path, progre
     width = max(len(row.name) for row in rows)
     total = f"{len(to_run)} cells to run, {len(done)} done: {_total(rows)}"
     lines = [f"{row.name:<{width}}  {row.what}" for row in rows]
-    return "\n".join([*lines, f"{total} (this took {time.monotonic() - start:.0f} s)"])
+    lines += [f"{total} (this took {time.monotonic() - start:.0f} s)", *_at_once(rows, view.memory(to_run))]
+    return "\n".join(lines)
 
 
 def estimate(
@@ -60,10 +63,33 @@ def estimate(
 
 
 def _total(rows: Sequence[_Line], lanes: int = 1) -> str:
-    known = [row.seconds for row in rows if row.seconds is not None]
-    seconds = max(sum(known) / lanes, max(known, default=0.0))
+    seconds = _makespan(sorted((row.seconds for row in rows if row.seconds), reverse=True), lanes)
     rest = ", plus the cells of unknown time" if any(row.seconds is None for row in rows) else ""
     return f"about {clock_time(seconds)}{rest}"
+
+
+def _at_once(rows: Sequence[_Line], memory: int) -> list[str]:
+    """Return lines that say what ``rows`` would take, so many at a time, of which each takes ``memory`` MB."""
+    seconds = sorted((row.seconds for row in rows if row.seconds), reverse=True)
+    counts = [count for count in _AT_ONCE if count <= len(seconds)]
+    if len(counts) < 2:
+        return []
+    cells = {
+        "cells at a time": [str(count) for count in counts],
+        "time, about": [clock_time(_makespan(seconds, count)) for count in counts],
+        "memory, GB": [f"{count * memory / 1024:.1f}" for count in counts],
+    }
+    width = max(map(len, cells)) + 2
+    lines = [f"{head:<{width}}" + "".join(f"{cell:>10}" for cell in row) for head, row in cells.items()]
+    return ["", *lines, "(--jobs N, or workers elsewhere; each with cores of its own, or it takes longer)"]
+
+
+def _makespan(seconds: Sequence[float], lanes: int) -> float:
+    """Return when the last of ``lanes`` is done, where the longest job left goes to whichever is free first."""
+    free = [0.0] * lanes
+    for one in seconds:
+        heapq.heapreplace(free, free[0] + one)
+    return max(free)
 
 
 def _reason(job: CellJob) -> str | None:
@@ -95,6 +121,12 @@ class _View:
         if (rate := self._timed[kind]) is None:
             return _Line(str(job.cell), "to run, time unknown until it has run once: it rewrites texts", None)
         return _to_do(str(job.cell), "to run", rate * job.updates, _TIMED)
+
+    def memory(self, jobs: Sequence[CellJob]) -> int:
+        """Return the MB that a process of ``jobs`` takes at most: of runs like them, else of the updates timed here."""
+        from bench.cost import peak_memory_mb
+
+        return self._pace.memory(jobs) or peak_memory_mb()["process"]
 
     def _per_update(self, job: CellJob) -> float | None:
         try:

@@ -83,6 +83,17 @@ def run(dry_run: bool, choices: Choices, **asked: Any) -> None:
         raise failed
 
 
+@click.command(
+    epilog="Example: bench plan --strategy none,mate-kd --tasks all --seeds 5",
+    help="Say which cells `bench run` with these options would run, what is cached, and the time and memory of it all: "
+    "from runs like them, else from a few updates. It is `bench run --dry-run`.",
+    params=[one for one in run.params if one.name != "dry_run"],
+)
+def plan(**asked: Any) -> None:
+    """Say what ``bench run`` would do."""
+    run.callback(dry_run=True, **asked)  # type: ignore[misc]  # it is a function
+
+
 def trained(
     strategies: str,
     tasks: str,
@@ -154,7 +165,7 @@ def trained(
         if dry_run:
             click.echo(overview([str(cell) for cell, _ in done], to_run, choices.results, progress))
             return [record for _, record in done], []
-        if len(to_run) > 1:
+        if len(to_run) > 1 and launching.is_here:
             progress.note(estimate(to_run, choices.results, progress, launching.at_once))
         fresh = launch(to_run, choices.results, progress, redo=redo, track=track, launcher=launching.open())
     return [record for _, record in done], fresh

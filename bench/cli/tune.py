@@ -85,7 +85,7 @@ def tune(
         if dry_run:
             click.echo(overview([str(cell) for cell, _ in done], to_run, runs, progress))
             return
-        if len(to_run) > 1:
+        if len(to_run) > 1 and launching.is_here:
             progress.note(estimate(to_run, runs, progress, launching.at_once, trials=True))
         fresh = launch(to_run, runs, progress, launcher=launching.open())
     records = [*(record for _, record in done), *fresh]

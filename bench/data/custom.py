@@ -18,7 +18,7 @@ from dataclasses import MISSING, dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from bench.data.source import Source, TaskData
 from bench.data.tables import FORMATS, read_bytes, read_table, to_examples
@@ -82,6 +82,10 @@ class FileSource:
     def __init__(self, task: Task, files: Mapping[str, Path], quoting: bool = False) -> None:
         self.tasks: Mapping[str, Task] = MappingProxyType({task.name: task})
         self._task, self._files, self._quoting = task, files, quoting
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Where a cell runs its rows are read again: they would travel with every cell.
+        return {name: value for name, value in vars(self).items() if name != "_data"}
 
     def load(self, task: str) -> TaskData:
         """Return the splits the task file names; errors name the file and line."""

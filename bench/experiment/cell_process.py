@@ -23,24 +23,24 @@ from bench.experiment.launch import CellJob, Sweep
 from bench.registry import imported_files
 
 DIED = "died"
-"""The kind of message that says with what last words the process died; there is no more from it."""
+"""The kind of message that says with what last words and exit code the process died; there is no more from it."""
 
 
 def start_of(threads: int) -> bytes:
     """Return what a process is told first, for a share of ``threads`` of the machine's cores."""
-    return _pickled(worker.Start(imported_files(), sys.argv, threads, Path.cwd()))
+    return pickled(worker.Start(imported_files(), sys.argv, threads, Path.cwd()))
 
 
-def order_of(job: CellJob, sweep: Sweep, rewriters: int, *, wait: bool) -> bytes:
-    """Return the order to run ``job``, with so many ``rewriters``; BenchError where it cannot be sent."""
+def order_of(
+    job: CellJob, sweep: Sweep, rewriters: int, *, wait: bool = False, known: dict[Any, Any] | None = None
+) -> worker.Order:
+    """Return the order to run ``job``, with so many ``rewriters``; orders that are sent together share ``known``."""
     parts = job.parts
     workers = rewriters if parts.workers is None else parts.workers
     made_of = (parts.settings, parts.source, parts.cache.parent, workers)
-    # A copy of the cell: what it has worked out about itself is not sent.
-    order = worker.Order(
-        replace(job.cell, known={}), id(parts), made_of, sweep.results, job.keep, sweep.redo, sweep.track, wait
-    )
-    return _pickled(order)
+    # What was worked out about the cell is not sent.
+    cell = replace(job.cell, known={} if known is None else known)
+    return worker.Order(cell, job.cell.id, id(parts), made_of, sweep.results, job.keep, sweep.redo, sweep.track, wait)
 
 
 class CellProcess:
@@ -67,7 +67,7 @@ class CellProcess:
         self._send(self._start_with)
 
     def send(self, order: bytes) -> None:
-        """Hand out a cell, to a new process where this one died idle."""
+        """Hand out a cell by its pickled ``order``, to a new process where this one died idle."""
         if self._process.poll() is not None:
             self.close()
             self._start()
@@ -78,7 +78,7 @@ class CellProcess:
         try:
             return self.connection.recv()
         except (EOFError, OSError):
-            return DIED, self._last_words()
+            return DIED, self._last_words(), self._process.returncode
 
     def _send(self, what: bytes) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a dead process is noticed in hear()
@@ -122,7 +122,8 @@ def _copied(view: MappingProxyType[Any, Any]) -> tuple[Any, ...]:
     return worker.read_only, (dict(view),)
 
 
-def _pickled(what: Any) -> bytes:
+def pickled(what: Any) -> bytes:
+    """Return ``what`` as bytes that a process of this program takes; BenchError where it cannot be sent."""
     content = io.BytesIO()
     try:
         pickler = pickle.Pickler(content)

@@ -78,14 +78,14 @@ def plan(cells: Sequence[Cell], results: Path, *, redo: bool) -> Plan:
             record = None if redo else read_record(cell.folder(results))
         except BenchError:
             record = None  # corrupt: said and set aside before the cell runs again
-        if record is not None and _stays(record["status"], cell):
+        if record is not None and stays(record["status"], cell):
             done.append((cell, record))
         else:
             missing.append(cell)
     return Plan(done, missing)
 
 
-def _stays(status: str, cell: Cell) -> bool:
+def stays(status: str, cell: Cell) -> bool:
     """Return whether a record is of a run that is over."""
     # What a cell lacked when it was skipped may be there now; what its strategy does not support stays so.
     return status == "done" or (status == "skipped" and cell.instance.supports(cell.task) is not None)
@@ -186,6 +186,8 @@ def launch(
 
     ``track`` names a tracker that sees each train.
     """
+    if not jobs:
+        return []
     records: dict[int, dict[str, Any]] = {}
     sweep = Sweep(results, progress, redo, Pace(results), track)
     for number, record, seconds in (launcher or in_process)(jobs, sweep):

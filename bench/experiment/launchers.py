@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.brackets import options_in
 from bench.errors import UsageError, quoted, unknown
-from bench.experiment.launcher_options import OPTIONS, RayOptions, SlurmOptions
+from bench.experiment.launcher_options import OPTIONS, ProcessesOptions, RayOptions, SlurmOptions
 from bench.options import Options, build
 
 if TYPE_CHECKING:
@@ -28,7 +29,12 @@ class Launching:
     silence: float | None = None
 
     def __post_init__(self) -> None:
-        _ = self.options
+        if isinstance(self.options, SlurmOptions) and self.silence is not None:
+            raise UsageError("--timeout does not go with --launcher slurm: give a time, 'slurm[minutes=60]'")
+        library = {RayOptions: "ray", SlurmOptions: "submitit"}.get(type(self.options))
+        if library and importlib.util.find_spec(library) is None:
+            name = self.text.partition("[")[0].strip()
+            raise UsageError(f"--launcher {name} needs {library}: pip install 'distil-augment-bench[{name}]'")
 
     @cached_property
     def options(self) -> Options:
@@ -40,6 +46,11 @@ class Launching:
         if name not in OPTIONS:
             raise unknown("launcher", name, OPTIONS)
         return build(OPTIONS[name], options_in(self.text, match[2] or "[]"), name)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether cells run on this machine, so that a few updates here tell how long they take."""
+        return type(self.options) is ProcessesOptions
 
     @property
     def at_once(self) -> int:
@@ -55,8 +66,6 @@ class Launching:
         if isinstance(self.options, SlurmOptions):
             from bench.experiment.slurm import Slurm
 
-            if self.silence is not None:
-                raise UsageError("--timeout does not go with --launcher slurm: give a time, 'slurm[minutes=60]'")
             return Slurm(self.options, self.jobs)
         from bench.experiment.launch import in_process
         from bench.experiment.processes import Processes

@@ -38,19 +38,34 @@ class Pace:
         self._measured: dict[tuple[int, str, str], list[float]] = {}
         self._preparations: list[float] = []
         self._prepared: set[tuple[int, str]] = set()
+        self._peaks: dict[tuple[int, str, str], int] = {}
+        # Medians are asked for at every step that is shown, and change when a cell ends.
+        self._typical: dict[tuple[int, str, str], float] = {}
+        self._typical_of: dict[str, float] = {}
 
     def like(self, job: CellJob) -> list[float]:
         """Return the seconds per student update of every run like ``job``: same models, batches and hardware."""
         key = (*place(job), str(job.cell.strategy))
         if key not in self._measured:
-            self._measured[key] = self._recorded(job.cell)
+            self._measured[key], self._peaks[key] = self._recorded(job.cell)
         return self._measured[key]
+
+    def memory(self, jobs: Iterable[CellJob]) -> int | None:
+        """Return the most memory in MB that a process had in any recorded run like one of ``jobs``; None without one.
+
+        That is the processor's memory, not a GPU's.
+        """
+        for job in jobs:
+            self.like(job)
+        return max(self._peaks.values(), default=0) or None
 
     def learn(self, job: CellJob, record: dict[str, Any], seconds: float) -> None:
         """Take in what ``job`` took: ``seconds`` in all, of which the first on a task has a teacher to train."""
         own = waited(record["cost"]["seconds"]) if record["status"] == "done" else None
         if own is not None:
             self.like(job).append(own / record["cost"]["student_updates"])
+            self._typical.clear()
+            self._typical_of.clear()
             if place(job) not in self._prepared:
                 self._preparations.append(seconds - own)
         self._prepared.add(place(job))
@@ -64,25 +79,34 @@ class Pace:
         that was not measured on a task counts as on the tasks where it was, and a task's preparation as that of
         others.
         """
-        total = left
-        paces: dict[str, list[float]] = {}
-        for (*_, strategy), rates in self._measured.items():
-            paces.setdefault(strategy, []).extend(rates)
-        if phase == "student":
-            paces.setdefault(str(job.cell.strategy), []).append(per_step)
-        later = list(later)
+        total, later = left, list(later)
+        now = {str(job.cell.strategy): per_step} if phase == "student" else {}
         for other, updates in later if phase == "student" else [(job, job.updates), *later]:
-            rates = self.like(other) or paces.get(str(other.cell.strategy), [])
-            if not rates:
+            if (rate := self._rate(other) or now.get(str(other.cell.strategy))) is None:
                 return None
-            total += statistics.median(rates) * updates
+            total += rate * updates
         unprepared = {place(other) for other, _ in later} - self._prepared - {place(job)}
         if unprepared and not self._preparations:
             return None
         return total + len(unprepared) * statistics.median(self._preparations or [0.0])
 
-    def _recorded(self, cell: Cell) -> list[float]:
-        rates = []
+    def _rate(self, job: CellJob) -> float | None:
+        """Return the seconds per update of runs like ``job``, else of its strategy on any task; None without one."""
+        strategy = str(job.cell.strategy)
+        key = (*place(job), strategy)
+        if key not in self._typical and (rates := self.like(job)):
+            self._typical[key] = statistics.median(rates)
+        if key in self._typical:
+            return self._typical[key]
+        if strategy not in self._typical_of:
+            rates = [rate for (*_, name), rates in self._measured.items() if name == strategy for rate in rates]
+            if not rates:
+                return None
+            self._typical_of[strategy] = statistics.median(rates)
+        return self._typical_of[strategy]
+
+    def _recorded(self, cell: Cell) -> tuple[list[float], int]:
+        rates, peak = [], 0
         for path in cell.folder(self._results).parent.glob("*/record.json"):
             try:
                 record = read_record(path.parent)
@@ -92,7 +116,8 @@ class Pace:
             run = None if record is None else record_of(record)
             if isinstance(run, Done) and run.cost.student_updates and _is_alike(run, cell):
                 rates.append(waited(run.cost.seconds) / run.cost.student_updates)
-        return rates
+                peak = max(peak, int(run.cost.peak_memory_mb.get("process", 0)))
+        return rates, peak
 
 
 def _is_alike(run: Done, cell: Cell) -> bool:

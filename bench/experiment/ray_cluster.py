@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from bench.experiment.launcher_options import RayOptions
 from bench.experiment.processes import GRACE_SECONDS
 from bench.experiment.progress import Progress
 from bench.experiment.seats import Heard, Seat, take_turns
+from bench.registry import imported_files
 
 _LOOK_EVERY_SECONDS = 30.0
 _MOST_LOSSES = 3
@@ -49,7 +50,7 @@ class RayCluster:
             fit = [room.get("CPU", 0.0) // self.asked.cpus, *([room.get("GPU", 0.0) // gpus] if gpus else [])]
             count = max(1, min(int(min(fit)), self.count or len(jobs), len(jobs)))
             host = ray.remote(num_cpus=self.asked.cpus, num_gpus=gpus, max_concurrency=2, max_restarts=0)(_Host)
-            start, losses = start_of(self.asked.cpus), Counter[int]()
+            cluster = _Cluster(ray, host, start_of(self.asked.cpus), marker)
             seats = list[_Seat]()
             lacking = f"{self.asked.cpus} cores" + (f" and {gpus:g} GPUs" if gpus else "")
 
@@ -59,18 +60,36 @@ class RayCluster:
             def listen() -> list[_Seat]:
                 by_reference = {one.awaited: one for one in seats if one.awaited is not None}
                 limit = min(_LOOK_EVERY_SECONDS, self.silence or _LOOK_EVERY_SECONDS)
+                if not by_reference:
+                    raise BenchError("no machine of the cluster can run cells any more: the notes above say why")
                 spoke, _ = ray.wait(list(by_reference), timeout=limit)
+                # All that have spoken by now: the first in the list would be heard most.
+                spoke, _ = ray.wait(list(by_reference), num_returns=len(by_reference), timeout=0)
                 if not spoke and not any(one.is_there for one in seats):
                     sweep.progress.note(f"waiting for a machine of the cluster with {lacking} free for a cell")
-                heard = [by_reference[each] for each in spoke]
-                return heard + [one for one in seats if one not in heard and one.is_silent()]
+                for one in seats:
+                    one.has_spoken = one.awaited is not None and one.awaited in spoke
+                return [one for one in seats if one.has_spoken or one.is_silent()]
 
             try:
                 for progress in sweep.progress.seats(count):
-                    seats.append(_Seat(ray, host, (start, bench.__version__, marker), losses, progress, self.silence))
+                    seats.append(_Seat(cluster, progress, self.silence))
                 yield from take_turns(seats, ready, listen, jobs, sweep, self.asked.cpus)
             finally:
                 _end(ray, seats)
+
+
+@dataclass
+class _Cluster:
+    """What the seats have in common. ``losses`` counts the machines that each cell has lost."""
+
+    ray: Any
+    host: Any
+    start: bytes
+    marker: Path
+    losses: Counter[int] = field(default_factory=Counter)
+    works: bool = False
+    """Whether any machine has run a cell."""
 
 
 class _Host:
@@ -80,18 +99,20 @@ class _Host:
         self._start = start
         self._process: CellProcess | None = None
 
-    def check(self, version: str, marker: str) -> str:
+    def check(self, version: str, marker: Path, needed: Sequence[Path]) -> str:
         """Return the machine's name; BenchError where cells cannot run here as where they were sent from."""
         name = socket.gethostname()
         if bench.__version__ != version:
             raise BenchError(
                 f"{name} has version {bench.__version__} of distil-augment-bench, not {version}: install the same"
             )
-        if not Path(marker).exists():
+        if not marker.exists():
             raise BenchError(
-                f"{name} does not see the results folder {Path(marker).parent}: give --results DIR on storage that all "
+                f"{name} does not see the results folder {marker.parent}: give --results DIR on storage that all "
                 "machines share under one name"
             )
+        if lacking := [str(path) for path in needed if not path.exists()]:
+            raise BenchError(f"{name} does not see {', '.join(lacking)}: it must be there under the same name")
         return name
 
     def run(self, order: bytes) -> Iterator[tuple[Any, ...]]:
@@ -118,60 +139,73 @@ class _Host:
 class _Seat(Seat):
     """An actor with the cell that it has; ``awaited`` is where its next message comes from, None while it is idle."""
 
-    def __init__(
-        self,
-        ray: Any,
-        host: Any,
-        told: tuple[bytes, str, Path],
-        losses: Counter[int],
-        progress: Progress,
-        silence: float | None,
-    ) -> None:
+    def __init__(self, cluster: _Cluster, progress: Progress, silence: float | None) -> None:
         super().__init__(progress, silence)
-        self._ray, self._host, self._told, self._losses = ray, host, told, losses
+        self._cluster, self._ray = cluster, cluster.ray
+        self.has_spoken = self.is_there = False
+        self._starts, self._was_heard = 0, False
+        self.actor: Any = None
         self._begin()
 
     def _begin(self) -> None:
-        start, version, marker = self._told
+        """Ask for a machine."""
+        self._starts += 1
         self.is_there = False
-        self.actor = self._host.remote(start)
-        self.awaited: Any = self.actor.check.remote(version, str(marker))
+        self.actor = self._cluster.host.remote(self._cluster.start)
+        needed = [Path.cwd(), *imported_files()]
+        self.awaited: Any = self.actor.check.remote(bench.__version__, self._cluster.marker, needed)
         self.progress.doing("waiting for a machine")
 
     def hand_over(self, order: bytes) -> None:
+        self._was_heard = False
         self.awaited = self.actor.run.options(num_returns="streaming").remote(order)
 
     def hear(self) -> Heard:
-        if self.is_there and self.is_silent():
+        if not self.has_spoken:
             return self.hung()
         try:
             if not self.is_there:
                 self.name = self._ray.get(self.awaited)
-                self.is_there, self.awaited = True, None
+                self.is_there, self.awaited, self._starts = True, None, 0
                 self.progress.idle()
                 return "more"
             kind, *what = self._ray.get(next(self.awaited))
         except self._ray.exceptions.RayTaskError as error:
-            raise error.as_instanceof_cause() from None
+            return self._unfit(error.cause)
         except (self._ray.exceptions.RayError, StopIteration) as error:
             return self._lost(error)
+        self._was_heard = self._cluster.works = True
         if kind in ("record", DIED):
             self.awaited = None
         return self.understand(kind, what)
+
+    def _unfit(self, error: BaseException) -> Heard:
+        """The machine cannot run cells: the end where none has, else of this seat alone."""
+        if not self._cluster.works:
+            raise error if isinstance(error, BenchError) else BenchError(f"no cell can run on the cluster: {error}")
+        self.progress.note(f"{error}; no more cells go there")
+        self.rest()
+        return "more" if self.number is None else "lost"
 
     def _lost(self, error: BaseException) -> Heard:
         """The actor is no more, with its machine or by itself, or cannot be reached; then it shall not go on."""
         self._ray.kill(self.actor)
         if self.number is None:
+            if self._starts >= _MOST_LOSSES:
+                raise BenchError(
+                    f"cells cannot start on the cluster's machines, of which each needs distil-augment-bench "
+                    f"{bench.__version__}: {' '.join(str(error).split()):.300}"
+                )
             self._begin()
             return "more"
-        self._losses[self.number] += 1
+        # One that died idle, before it was given this cell, says nothing of the cell.
+        self._cluster.losses[self.number] += self._was_heard
         said = f"{self.name} was lost ({type(error).__name__})"
-        if self._losses[self.number] < _MOST_LOSSES:
-            self.progress.note(f"{said}; the cell goes on from its checkpoint on another machine")
-            self._begin()
-            return "lost"
-        return self.failed(f"{said}: {_MOST_LOSSES} machines were lost with this cell")
+        if self._cluster.losses[self.number] >= _MOST_LOSSES:
+            return self.failed(f"{said}: {_MOST_LOSSES} machines were lost with this cell")
+        self.progress.note(f"{said}; the cell goes on from its checkpoint on another machine")
+        self._begin()
+        return "lost"
 
     def close(self) -> None:
         # Of an actor whose process died by itself another process takes the next cell; of all else another actor.
@@ -179,14 +213,18 @@ class _Seat(Seat):
             self._ray.kill(self.actor)
             self._begin()
 
+    def rest(self) -> None:
+        if self.actor is not None:
+            self._ray.kill(self.actor)
+        self.actor = self.awaited = None
+        self.is_there = False
+
 
 def _ray() -> Any:
     # Usage reports go nowhere unless the user wants them to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError:
-        raise UsageError("--launcher ray needs Ray: pip install 'distil-augment-bench[ray]'") from None
+    import ray
+
     return ray
 
 
@@ -196,13 +234,18 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    where = address or os.environ.get("RAY_ADDRESS") or "local"
+    if where.startswith("ray://"):
+        raise UsageError(
+            f"{where} is of a Ray client, which cannot follow cells: give HOST:PORT, on a machine of the cluster"
+        )
     on_main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        started = {"include_dashboard": False} if where == "local" else {}
+        ray.init(address=where, log_to_driver=False, logging_level="ERROR", **started)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        where = address or os.environ.get("RAY_ADDRESS") or "on this machine"
-        raise BenchError(f"no Ray cluster {where}: {' '.join(str(error).split()):.300}") from error
+        raise BenchError(f"no Ray cluster at {where}: {' '.join(str(error).split()):.300}") from error
     finally:
         if on_main:
             signal.signal(signal.SIGTERM, handler)  # Ray has put its own there, which leaves nothing in order
@@ -224,8 +267,9 @@ def _marker(results: Path) -> Iterator[Path]:
 
 
 def _end(ray: Any, seats: Sequence[_Seat]) -> None:
-    at_work = [one.actor.end.remote() for one in seats if one.number is not None and one.is_there]
+    there = [one for one in seats if one.actor is not None]
+    at_work = [one.actor.end.remote() for one in there if one.number is not None and one.is_there]
     if at_work:
         ray.wait(at_work, num_returns=len(at_work), timeout=GRACE_SECONDS + 5)
-    for one in seats:
+    for one in there:
         ray.kill(one.actor)

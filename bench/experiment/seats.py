@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
 from bench.experiment.cell import failed_record
-from bench.experiment.cell_process import DIED, order_of
+from bench.experiment.cell_process import DIED, order_of, pickled
 from bench.experiment.launch import CellJob, Finished, Sweep
 from bench.experiment.progress import Progress
 from bench.experiment.waiting import Queue
@@ -37,7 +38,7 @@ class Seat(ABC):
         self.number, self.job, self.sweep = number, job, sweep
         self.began = self._heard = time.monotonic()
         self._waits = wait
-        self.hand_over(order_of(job, sweep, rewriters, wait=wait))
+        self.hand_over(pickled(order_of(job, sweep, rewriters, wait=wait)))
 
     @abstractmethod
     def hand_over(self, order: bytes) -> None:
@@ -50,6 +51,10 @@ class Seat(ABC):
     @abstractmethod
     def close(self) -> None:
         """End the process at once; the next order goes to a new one."""
+
+    def rest(self) -> None:
+        """Let go of what is taken up while idle, as there may be nothing left to do here."""
+        self.close()
 
     def is_silent(self) -> bool:
         """Return whether nothing was heard for too long."""
@@ -92,17 +97,24 @@ def take_turns(
     ``ready`` returns the seats that may begin with a cell now; ``listen`` waits until some have something to tell, or
     were silent for too long, and returns them.
     """
-    queue = Queue(jobs)
+    queue, begun = Queue(jobs), set[int]()
+    afresh = replace(sweep, redo=False)
     while queue.unfinished:
         for one in ready():
             if (number := queue.next()) is None:
-                break
+                # Who has nothing to do is not needed any more where all that is left runs.
+                if len(queue.unfinished) <= sum(seat.number is not None for seat in seats):
+                    one.rest()
+                continue
             job = jobs[number]
             left = partial(_left, sweep, job, queue, len(seats))
             one.progress.cell(number + 1, len(jobs), str(job.cell), left)
-            one.send(number, job, sweep, rewriters, wait=queue.waits(number))
+            # One that is sent again goes on from its checkpoint, which --redo would remove.
+            one.send(number, job, afresh if number in begun else sweep, rewriters, wait=queue.waits(number))
         for one in listen():
             if (heard := one.hear()) == "more":
+                if one.number is not None:
+                    begun.add(one.number)
                 continue
             assert one.number is not None
             number, one.number = one.number, None

@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
+import pickle
+import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import BenchError, UsageError
 from bench.experiment.cell import failed_record
-from bench.experiment.cell_process import DIED, CellProcess, order_of, start_of
-from bench.experiment.grid import Cell
-from bench.experiment.launch import CellJob, Finished, Sweep
+from bench.experiment.cell_process import DIED, CellProcess, order_of, pickled, start_of
+from bench.experiment.launch import CellJob, Finished, Sweep, stays
 from bench.experiment.launcher_options import SlurmOptions
 from bench.experiment.processes import GRACE_SECONDS
+from bench.experiment.worker import Order
 from bench.reporting.records import read_record
 
 _LOOK_EVERY_SECONDS = 2.0
 _SIGNAL_SECONDS_BEFORE_END = 90
+_SEEN_AFTER_SECONDS = 60.0
+"""How long a file may be there before a network file system shows it to another machine."""
 _MOST_JOBS = 64
 
 
-class Order(NamedTuple):
-    """A cell and the orders to run it, as bytes: left to another job that is at it, or waiting for that.
+class Todo(NamedTuple):
+    """The order to run a cell, its folder, and when the record was written that an earlier command left of it."""
 
-    ``before`` is when the record was written that an earlier command left.
-    """
-
-    cell: Cell
-    results: Path
+    order: Order
+    folder: Path
     before: int | None
-    at_once: bytes
-    waiting: bytes
 
     def record(self) -> dict[str, Any] | None:
-        """Return the cell's record, if it was written since."""
-        folder = self.cell.folder(self.results)
-        return None if written(folder) == self.before else read_record(folder)
+        """Return the cell's record, if it was written since; one that cannot be read is still to be made."""
+        if _written(self.folder) == self.before:
+            return None
+        with contextlib.suppress(BenchError):
+            return read_record(self.folder)
+        return None
 
 
-def written(folder: Path) -> int | None:
+def _written(folder: Path) -> int | None:
     """Return when the record in ``folder`` was written, by the file system's own clock."""
     try:
         return (folder / "record.json").stat().st_mtime_ns
@@ -51,48 +54,46 @@ def written(folder: Path) -> int | None:
 
 @dataclass
 class Share:
-    """What each job of the array is: it takes cells that no other job has, one after another.
+    """What each job of the array is: it takes cells that no other job has, one after another, until none are left.
 
-    Slurm's signal before the end of its time, or before it is preempted, has the cell in hand put away; the job is
-    then queued again, and goes on with what is left.
+    Slurm's signal before the end of its time has the cell in hand put away; the job is then queued again, and goes on
+    with what is left. ``work`` is the list of ``Todo`` pickled as a whole, in which what cells have in common is there
+    once.
     """
 
     start: bytes
-    orders: Sequence[Order]
+    work: bytes
     process: CellProcess | None = None
 
     def __call__(self, number: int) -> int:
         """Take part as job ``number``, and return how many cells this job has run."""
-        self.process, ran = CellProcess(self.start), 0
-        first = number % len(self.orders)  # so that jobs that start at once do not all ask for the same
-        in_turn = [*self.orders[first:], *self.orders[:first]]
+        self.process = CellProcess(self.start)
+        work: list[Todo] = pickle.loads(self.work)
+        first = number % len(work)  # so that jobs that start at once do not all ask for the same
         try:
-            for wait in (False, True):
-                # Those that another job was running come last; it may have died.
-                for order in list(in_turn):
-                    if (done := self._run(self.process, order, wait)) is not None:
-                        ran += done
-                        in_turn.remove(order)
+            return sum(self._run(self.process, todo) for todo in [*work[first:], *work[:first]])
         finally:
             self.process.close()
-        return ran
 
-    def _run(self, process: CellProcess, order: Order, wait: bool) -> bool | None:
-        """Run a cell and return whether it was this job that did; None where another one is at it."""
-        if order.record() is not None:
+    def _run(self, process: CellProcess, todo: Todo) -> bool:
+        """Run a cell and return True; False where it has been run, or another job is at it."""
+        if todo.record() is not None:
             return False
-        process.send(order.waiting if wait else order.at_once)
+        cell = todo.order.cell
+        process.send(pickled(todo.order))
         while True:
             kind, *what = process.hear()
             record = what[0] if kind == "record" else None
             if kind == DIED:
+                if what[1] in (0, -signal.SIGTERM):
+                    time.sleep(_SIGNAL_SECONDS_BEFORE_END)  # told to, it has put the cell away: this job ends, too
                 process.close()
-                record = failed_record(order.cell, order.results, what[0])
-            if kind in ("note", DIED) or record is not None:
-                said = what[0] if record is None else f"{order.cell}: {record['status']}"
+                record = failed_record(cell, todo.order.results, what[0])
+            if kind == "note" or record is not None:
+                said = what[0] if record is None else f"{cell}: {record['status']}"
                 print(time.strftime("%H:%M:%S"), said, flush=True)
             if kind in ("record", DIED):
-                return None if record is None else True
+                return record is not None
 
     def checkpoint(self, number: int) -> Any:
         """Put away what is in hand, and return what is to be queued again: submitit calls it at Slurm's signal."""
@@ -100,14 +101,17 @@ class Share:
 
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(GRACE_SECONDS)
+            self.process.wait(_SIGNAL_SECONDS_BEFORE_END - GRACE_SECONDS)
             self.process.close()
-        return submitit.helpers.DelayedSubmission(Share(self.start, self.orders), number)
+        return submitit.helpers.DelayedSubmission(Share(self.start, self.work), number)
 
 
 @dataclass(frozen=True)
 class Slurm:
-    """Runs jobs in an array of ``count`` Slurm jobs, by default one for each cell, 64 at most."""
+    """Runs jobs in an array of ``count`` Slurm jobs, by default one for each cell, 64 at most.
+
+    What an array leaves without a record, as its job was lost for good, gets one more array, and fails then.
+    """
 
     asked: SlurmOptions
     count: int | None = None
@@ -120,44 +124,64 @@ class Slurm:
         # What gets its budget from others' runs comes after them.
         second = {n for n, job in enumerate(jobs) if any(cell.id in ids for cell in job.cell.compared())}
         for numbers in (sorted(set(range(len(jobs))) - second), sorted(second)):
-            if numbers:
-                yield from self._array(jobs, numbers, sweep)
-
-    def _array(self, jobs: Sequence[CellJob], numbers: Sequence[int], sweep: Sweep) -> Iterator[Finished]:
-        began = time.monotonic()
-        orders = {number: self._order(jobs[number], sweep) for number in numbers}
-        share, count = Share(start_of(self.asked.cpus), [*orders.values()]), min(self.count or _MOST_JOBS, len(orders))
-        submitted = self._submit(share, count, sweep.results.resolve() / "slurm")
-        sweep.progress.note(f"{count} jobs take {len(orders)} cells; their logs: {submitted[0].paths.folder}")
-        try:
-            while orders:
-                over = all(job.done() for job in submitted)
-                for number, order in list(orders.items()):
-                    record = order.record()
-                    if record is None and over:
-                        record = failed_record(order.cell, sweep.results, _last_words(submitted))
-                    if record is not None:
-                        del orders[number]
+            left, began = {number: jobs[number] for number in numbers}, time.monotonic()
+            for last in (False, True):
+                if left:
+                    for number, record in self._array(left, sweep, last):
+                        del left[number]
                         yield Finished(number, record, time.monotonic() - began)
-                if orders:
+
+    def _array(self, jobs: Mapping[int, CellJob], sweep: Sweep, last: bool) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Submit an array and yield the number and record of each of ``jobs`` that gets one."""
+        work = self.todo(jobs, sweep)
+        count = min(self.count or _MOST_JOBS, len(work))
+        submitted = self.submit([*work.values()], count, sweep.results.resolve() / "slurm")
+        sweep.progress.note(f"{count} jobs take {len(work)} cells; their logs: {submitted[0].paths.folder}")
+        over: float | None = None
+        try:
+            while work:
+                for number, todo in list(work.items()):
+                    if (record := todo.record()) is not None:
+                        del work[number]
+                        yield number, record
+                if over is not None and time.monotonic() > over + _SEEN_AFTER_SECONDS:
+                    break
+                if work:
                     states = Counter(str(job.state).lower() for job in submitted)
                     said = ", ".join(f"{count} {state}" for state, count in states.items())
-                    sweep.progress.doing(f"{len(orders)} cells left; jobs: {said}")
+                    sweep.progress.doing(f"{len(work)} cells left; jobs: {said}")
                     time.sleep(_LOOK_EVERY_SECONDS)
+                if over is None and all(job.done() for job in submitted):
+                    over = time.monotonic()
         finally:
-            for job in submitted if orders else ():
-                job.cancel(check=False)
+            for job in submitted:
+                if not job.done():
+                    job.cancel(check=False)
+                job.paths.submitted_pickle.unlink(missing_ok=True)
+        if work and last:
+            reason = _last_words(submitted)
+            for number, todo in work.items():
+                yield number, failed_record(todo.order.cell, sweep.results, reason)
 
-    def _order(self, job: CellJob, sweep: Sweep) -> Order:
-        later, at_once = (order_of(job, sweep, self.asked.cpus, wait=wait) for wait in (True, False))
-        before = written(job.cell.folder(sweep.results))
-        return Order(replace(job.cell, known={}), sweep.results.resolve(), before, at_once, later)
+    def todo(self, jobs: Mapping[int, CellJob], sweep: Sweep) -> dict[int, Todo]:
+        """Return what the jobs of the array are told of each cell."""
+        # Elsewhere, too, the results folder has this name.
+        elsewhere, known = replace(sweep, results=sweep.results.resolve()), dict[Any, Any]()
+        found = {}
+        for number, job in jobs.items():
+            folder = job.cell.folder(elsewhere.results)
+            record = None
+            with contextlib.suppress(BenchError):
+                record = read_record(folder)
+            # One that another command has made meanwhile counts as this one's.
+            before = None if record and stays(record["status"], job.cell) else _written(folder)
+            found[number] = Todo(order_of(job, elsewhere, self.asked.cpus, known=known), folder, before)
+        return found
 
-    def _submit(self, share: Share, count: int, folder: Path) -> list[Any]:
-        try:
-            import submitit
-        except ImportError:
-            raise UsageError("--launcher slurm needs submitit: pip install 'distil-augment-bench[slurm]'") from None
+    def submit(self, work: Sequence[Todo], count: int, folder: Path) -> list[Any]:
+        """Submit an array of ``count`` jobs that share ``work``, with their files in ``folder``; return submitit's."""
+        import submitit
+
         asked = self.asked
         try:
             executor = submitit.AutoExecutor(folder, cluster=asked.cluster, slurm_max_num_timeout=asked.requeues)
@@ -174,7 +198,11 @@ class Slurm:
             slurm_additional_parameters={"requeue": True, **{key: value for key, value in given.items() if value}},
             **({"mem_gb": asked.memory_gb} if asked.memory_gb else {}),
         )
-        return executor.map_array(share, range(count))
+        share = Share(start_of(asked.cpus), pickled(list(work)))
+        try:
+            return executor.map_array(share, range(count))
+        except RuntimeError as error:
+            raise BenchError(f"Slurm refused the jobs: {' '.join(str(error).split()):.500}") from error
 
 
 def _last_words(jobs: Sequence[Any]) -> str:

@@ -37,9 +37,13 @@ class Start(NamedTuple):
 
 
 class Order(NamedTuple):
-    """A cell to run. Of one number of ``parts`` all cells are made of the same, which is made of it once."""
+    """A cell to run. Of one number of ``parts`` all cells are made of the same, which is made of it once.
+
+    ``id`` is the cell's when it was planned.
+    """
 
     cell: Cell
+    id: str
     parts: int
     made_of: tuple[Settings, Source, Path, int | None]
     results: Path
@@ -78,6 +82,7 @@ def serve(handle: int) -> None:
     threading.Thread(target=_end_with_parent, args=(os.dup(0),), daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm's, to the whole tree on some clusters
     connection = Connection(handle)
     try:
         start: Start = pickle.loads(connection.recv_bytes())
@@ -94,6 +99,8 @@ def serve(handle: int) -> None:
         observer, known = Told(connection), {}
         while True:
             order: Order = pickle.loads(connection.recv_bytes())
+            if order.cell.id != order.id:
+                raise SystemExit(f"the code or files of {order.cell} are not what they were when this run was planned")
             if order.parts not in known:
                 settings, source, results, workers = order.made_of
                 known[order.parts] = Parts(settings, source, results, observer, workers)

@@ -640,7 +640,8 @@ def test_a_dry_run_says_what_would_run_how_long_it_takes_and_runs_nothing(no_tea
     (path,) = no_teachers.rglob("record.json")
     done = bench("--strategy", grid, "--tasks", "cola", "--seeds", "2", "--dry-run", results=no_teachers)
     assert done.exit_code == 0, done.output
-    lines = dict(re.split(r"  +", line, maxsplit=1) for line in done.stdout.splitlines()[:-1])
+    cells, _, at_once = done.stdout.partition("\n\n")
+    lines = dict(re.split(r"  +", line, maxsplit=1) for line in cells.splitlines()[:-1])
     about = r"about \d+:\d\d \({}\)"
     assert lines["cola · finetune · seed 0"] == "done"
     assert re.fullmatch("to run, " + about.format("from 1 run like it"), lines["cola · finetune · seed 1"])
@@ -651,11 +652,16 @@ def test_a_dry_run_says_what_would_run_how_long_it_takes_and_runs_nothing(no_tea
     assert lines["generator"] == "there already"
     assert re.fullmatch(f"to be trained, {timed}", lines["teacher of cola"])
     total = r"5 cells to run, 1 done: about \d+:\d\d, plus the cells of unknown time"
-    assert re.match(total, done.stdout.splitlines()[-1])
+    assert re.match(total, cells.splitlines()[-1])
+    counts, times, memory = (re.split(r"  +", line)[1:] for line in at_once.splitlines()[:3])
+    assert counts == ["1", "2", "4"]  # of three cells with a time, and a teacher
+    one, two, four = (int(minutes) * 60 + int(seconds) for minutes, seconds in (time.split(":") for time in times))
+    assert one >= two >= four >= one // 4
+    assert float(memory[2]) == pytest.approx(4 * float(memory[0]), abs=0.3)
     assert list(no_teachers.rglob("record.json")) == [path]
     assert not [*(no_teachers / "cache" / "teachers").glob("[!.]*")]
     # What no cell needs is not counted.
-    alone = ("--set", "student.model=scratch", "--seed", "7", "--dry-run")
+    alone = ("--set", "student.model=scratch", "--seed", "7", "--dry-run")  # is what bench plan does
     only = bench("--strategy", "finetune", "--tasks", "cola", *alone, results=no_teachers)
     assert [line.split("  ")[0] for line in only.stdout.splitlines()[:-1]] == ["cola · finetune · seed 7"]
     # Nor is anything moved.

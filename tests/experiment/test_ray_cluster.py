@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tiny_jobs import MATE_KD, jobs, outcome, waiting_strategy
 
+from bench.errors import BenchError
 from bench.experiment.grid import Cell
 from bench.experiment.launch import Sweep, launch
 from bench.experiment.launcher_options import RayOptions
@@ -36,7 +37,7 @@ def cluster() -> Iterator[Any]:
 
 
 def test_a_node_that_is_killed_costs_no_cell_and_changes_no_figure(
-    cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from bench.experiment.ray_cluster import RayCluster
 
@@ -70,6 +71,13 @@ def test_a_node_that_is_killed_costs_no_cell_and_changes_no_figure(
     assert [outcome(job.cell, records[number], two) for number, job in enumerate(at_once)] == expected
     assert "was lost" in capsys.readouterr().err
     assert log.read_text() == "0 1 2 3 3 4 5 "  # not from the start
+    # Machines on which cells would not run as here are told before one does.
+    work = jobs(tmp_path / "three", "none")
+    three = Sweep(tmp_path / "three", Progress(), False, Pace(tmp_path / "three"))
+    with monkeypatch.context() as patch, pytest.raises(BenchError, match=r"has version [\d.]+ of .*, not 99: install"):
+        patch.setattr("bench.__version__", "99")
+        next(RayCluster(RayOptions(address=cluster.address))(work, three))
+    assert not list((tmp_path / "three").glob(".seen-*"))
     for made in ("teachers", "generators"):
         assert len(list((two / "cache" / made).glob("[!.]*"))) == 1
     assert not list(two.glob(".seen-*"))

@@ -12,13 +12,12 @@ import pytest
 from tiny_jobs import MATE_KD, jobs, outcome, waiting_strategy
 
 from bench.errors import UsageError
-from bench.experiment.cell_process import start_of
 from bench.experiment.launch import Sweep, launch
 from bench.experiment.launcher_options import SlurmOptions
 from bench.experiment.launchers import Launching
 from bench.experiment.pace import Pace
 from bench.experiment.progress import Progress
-from bench.experiment.slurm import Share, Slurm
+from bench.experiment.slurm import Slurm
 from bench.reporting.records import read_record
 
 submitit = pytest.importorskip("submitit", reason="needs submitit: pip install 'distil-augment-bench[slurm]'")
@@ -63,8 +62,8 @@ def test_a_job_that_is_preempted_puts_its_cell_away_and_goes_on_when_it_is_queue
 
     (preempted,) = jobs(two, waits)
     slurm = Slurm(replace(HERE, requeues=1))
-    share = Share(start_of(1), [slurm._order(preempted, Sweep(two, Progress(), False, Pace(two)))])
-    (job,) = slurm._submit(share, 1, two / "slurm")
+    work = slurm.todo({0: preempted}, Sweep(two, Progress(), False, Pace(two)))
+    (job,) = slurm.submit([*work.values()], 1, two / "slurm")
     until = time.monotonic() + 120
     while not (log.exists() and log.read_text() == "0 1 2 3 "):
         assert time.monotonic() < until

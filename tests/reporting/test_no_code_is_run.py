@@ -98,7 +98,13 @@ def _calls(path):
 def test_nothing_is_unpickled_from_a_results_folder():
     room = Path(bench.__file__).parent
     # Between a run and its own worker processes, and of objects made in the same process.
-    files = ("rewriting/workers.py", "experiment/worker.py", "conformance/subject.py", "conformance/registration.py")
+    files = (
+        "rewriting/workers.py",
+        "experiment/worker.py",
+        "experiment/slurm.py",
+        "conformance/subject.py",
+        "conformance/registration.py",
+    )
     own = {room / file for file in files}
     loads = 0
     for path in room.rglob("*.py"):
