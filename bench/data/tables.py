@@ -207,7 +207,7 @@ def read_parquet(path: Path, only: Collection[str] | None = None) -> Table:
             table = file.read(columns=[name for name in names if only is None or name in only])
     except FileNotFoundError:
         raise UsageError(f"no such file: {path}") from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: a name that is no UTF-8
         raise BenchError(f"{path} is not readable as parquet: {error}") from error
     cells: dict[str, Iterable[Any]] = dict.fromkeys(names, [None] * table.num_rows)
     for name, column in zip(table.column_names, table.columns, strict=True):

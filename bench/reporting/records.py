@@ -65,13 +65,13 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     try:
         raw = _content(path)
         parse(raw)
+        return json.loads(raw)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise BenchError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise BenchError(f"{path} is corrupt: {error}; delete it and run the cell again") from error
-    return json.loads(raw)
 
 
 def _content(path: str | Path) -> bytes:
@@ -88,7 +88,9 @@ def _content(path: str | Path) -> bytes:
     if info.st_size > _LARGEST:
         raise ValueError(f"{info.st_size:,} bytes are no record")
     with open(path, "rb") as file:
-        return file.read()
+        content = file.read()
+    content.decode()  # what a reader skips is looked at by nobody else
+    return content
 
 
 @uncollected()

@@ -239,6 +239,15 @@ def test_of_parquet_only_the_columns_asked_for_are_read(tmp_path):
         load_task_file(path).load("reviews")
 
 
+def test_a_parquet_file_with_a_column_name_that_is_no_text_is_said_too(tmp_path):
+    path = task_file(tmp_path, TASK.replace("train.tsv", "train.parquet"))
+    parquet(tmp_path / "train.parquet", text="text", rating="rating")
+    content = (tmp_path / "train.parquet").read_bytes()
+    (tmp_path / "train.parquet").write_bytes(content.replace(b"text", b"te\x80t"))
+    with pytest.raises(BenchError, match=r"train\.parquet is not readable as parquet: 'utf-8' codec"):
+        load_task_file(path).load("reviews")
+
+
 @pytest.mark.parametrize("text", ["when", "bytes"])
 def test_parquet_that_cannot_be_read_as_texts_is_said_in_a_line(tmp_path, text):
     path = task_file(tmp_path, TASK.replace("train.tsv", "train.parquet"))

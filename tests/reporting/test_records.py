@@ -175,6 +175,7 @@ CORRUPT = {
     "nested deeply": json.dumps(make()).replace('"id"', f'"more": {DEEP}, "id"'),
     "nested deeply where anything may be": json.dumps(make()).replace('"lr": 2e-05', f'"lr": {DEEP}'),
     "options nested": _with("strategy_options", {"a": json.loads("[" * 90 + "]" * 90)}),
+    "no UTF-8 where nobody looks": json.dumps(make(more="?")).encode().replace(b"?", b"\x80"),
     "a lone surrogate": json.dumps(make()).replace('"none"', '"\\ud800"'),
 }
 
