@@ -22,6 +22,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "texts_alone: the release of transformers has no say in it (see tox.ini)")
 
 
+@pytest.hookimpl(optionalhook=True)  # there may be no xdist
+def pytest_xdist_auto_num_workers() -> int:
+    """More than there are cores: many tests wait for processes of their own."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def glue_dir() -> Path:
     """The folder of the real GLUE files: BENCH_GLUE_DIR, or ``glue`` beside the repository."""

@@ -121,6 +121,8 @@ def preflight(cells: Sequence[Cell], parts: Parts, results: Path, progress: Prog
             f"preset {parts.settings.preset} trains tiny models from nothing, which shows how it works and not what "
             f"strategies do to real text: for {', '.join(tasks)} give --preset minilm"
         )
+    for cell in {(cell.task.name, cell.strategy): cell for cell in cells}.values():
+        cell.instance.supports(cell.task)  # what is wrong with a strategy's own code is said before any work
     runnable = [cell for cell in cells if not missing(cell.instance)]
     for strategy in {str(cell.strategy): cell.strategy for cell in cells}.values():
         if reason := lacking(strategy.create()):

@@ -33,16 +33,7 @@ def failures(spec):
 OWN = [name for name in registry.targets() if wrapped(registry.load(name)) is None]
 
 
-def case(name):
-    """The strategy's name, marked where it only rewrites texts: then it trains as ``none`` does.
-
-    Those whose words are a model's are run under either release by the golden tests.
-    """
-    alone = bool(StrategySpec.parse(name).create().rewriters()) and "+" not in name
-    return pytest.param(name, marks=[pytest.mark.texts_alone] * alone)
-
-
-@pytest.mark.parametrize("name", map(case, [*OWN, "best-of-k(aeda)", "flips(aeda)", "aeda+mate-kd"]))
+@pytest.mark.parametrize("name", [*OWN, "best-of-k(aeda)", "flips(aeda)", "aeda+mate-kd"])
 def test_every_strategy_of_this_repository_passes_every_check(name):
     spec = StrategySpec.parse(name)
     if lacking := missing(spec.create()):
@@ -50,7 +41,6 @@ def test_every_strategy_of_this_repository_passes_every_check(name):
     assert failures(spec) == {}
 
 
-@pytest.mark.texts_alone
 def test_a_strategy_that_rewrites_with_a_library_passes_every_check():
     if "nlpaug:keyboard" not in registry.names():
         pytest.skip("needs nlpaug")
@@ -64,7 +54,6 @@ def test_what_the_bad_ones_are_made_from_is_good(name):
     assert failures(bad(name)) == {}
 
 
-@pytest.mark.texts_alone
 @pytest.mark.parametrize(
     ("name", "breaks", "message"),
     [

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_jobs import MATE_KD, jobs, outcome, waiting_strategy
+from tiny_jobs import jobs, outcome, waiting_strategy
 
 from bench.errors import UsageError
 from bench.experiment.launch import Sweep, launch
@@ -39,7 +39,7 @@ def test_records_are_those_of_a_serial_run_and_what_fails_is_not_tried_by_the_ot
     one, two = tmp_path / "one", tmp_path / "two"
     bad = tmp_path / "bad.py"
     bad.write_text(textwrap.dedent(BAD))
-    strategies = (f"{bad}:Bad", MATE_KD, "none", "none[forwards_of=mlm]", "mlm")
+    strategies = (f"{bad}:Bad", "none", "none[forwards_of=r-drop]", "r-drop")
     serial = jobs(one, *strategies)
     expected = launch(serial, one, Progress())
     submitted = jobs(two, *strategies)

@@ -88,10 +88,10 @@ def mutated(draw):
     return bytes(raw)
 
 
-@pytest.mark.parametrize("block", range(7))
+@pytest.mark.parametrize("block", range(4))
 def test_compare_answers_for_any_record(tmp_path, block):
     shown = 0
-    for number in range(20):
+    for number in range(35):
         draw = random.Random(100 * block + number)
         results = tmp_path / str(number)
         for record in (run(), run("rte", "eda", 0, 0.55), run("cola")):
@@ -115,4 +115,4 @@ def test_compare_answers_for_any_record(tmp_path, block):
             for row in json.loads(done.stdout):
                 assert -1 <= row["mean"] <= 1, told
                 assert row["train_seconds"] >= 0, told
-    assert 1 <= shown <= 19  # else one of the two was not tried
+    assert 1 <= shown <= 34  # else one of the two was not tried
