@@ -63,20 +63,19 @@ def estimate(
 
 
 def _total(rows: Sequence[_Line], lanes: int = 1) -> str:
-    seconds = _makespan(sorted((row.seconds for row in rows if row.seconds), reverse=True), lanes)
+    seconds = _makespan(rows, lanes)
     rest = ", plus the cells of unknown time" if any(row.seconds is None for row in rows) else ""
     return f"about {clock_time(seconds)}{rest}"
 
 
 def _at_once(rows: Sequence[_Line], memory: int) -> list[str]:
     """Return lines that say what ``rows`` would take, so many at a time, of which each takes ``memory`` MB."""
-    seconds = sorted((row.seconds for row in rows if row.seconds), reverse=True)
-    counts = [count for count in _AT_ONCE if count <= len(seconds)]
+    counts = [count for count in _AT_ONCE if count <= sum(bool(row.seconds) for row in rows)]
     if len(counts) < 2:
         return []
     cells = {
         "cells at a time": [str(count) for count in counts],
-        "time, about": [clock_time(_makespan(seconds, count)) for count in counts],
+        "time, about": [clock_time(_makespan(rows, count)) for count in counts],
         "memory, GB": [f"{count * memory / 1024:.1f}" for count in counts],
     }
     width = max(map(len, cells)) + 2
@@ -84,10 +83,10 @@ def _at_once(rows: Sequence[_Line], memory: int) -> list[str]:
     return ["", *lines, "(--jobs N, or workers elsewhere; each with cores of its own, or it takes longer)"]
 
 
-def _makespan(seconds: Sequence[float], lanes: int) -> float:
-    """Return when the last of ``lanes`` is done, where the longest job left goes to whichever is free first."""
+def _makespan(rows: Sequence[_Line], lanes: int) -> float:
+    """Return when the last of ``lanes`` is done, where the longest of ``rows`` left goes to whichever is free first."""
     free = [0.0] * lanes
-    for one in seconds:
+    for one in sorted((row.seconds for row in rows if row.seconds), reverse=True):
         heapq.heapreplace(free, free[0] + one)
     return max(free)
 

@@ -58,8 +58,9 @@ class Seat(ABC):
 
     def is_silent(self) -> bool:
         """Return whether nothing was heard for too long."""
-        waits = self._waits or self.silence is None or self.number is None
-        return not waits and time.monotonic() > self._heard + (self.silence or 0.0)
+        if self.silence is None or self.number is None or self._waits:
+            return False
+        return time.monotonic() > self._heard + self.silence
 
     def understand(self, kind: str, what: Sequence[Any]) -> Heard:
         """Return what a message means; of a process that died the cell has failed."""
