@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench import mirror
 from bench.errors import BenchError
+from bench.mirror import CHECKSUMS
 from bench.observer import Observer
-
-CHECKSUMS = "SHA256SUMS"
 
 
 def digest(*parts: Any) -> str:
@@ -61,7 +61,8 @@ def content_digest(path: Path) -> str | None:
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield the name of a file to write, which becomes ``path`` when the block ends well and vanishes if it does not.
 
-    Raises BenchError, naming ``path``, where that cannot be written.
+    In the mirror of an object store it is sent there, too. Raises BenchError, naming ``path``, where that cannot be
+    written.
     """
     # In a folder of its own, so that the name keeps its ending (NumPy appends one) and no search finds it.
     folder = _beside(path)
@@ -72,19 +73,25 @@ def whole_file(path: Path) -> Iterator[Path]:
             yield part
             with part.open("rb+") as written:
                 os.fsync(written.fileno())
+            # Before it is here: what another machine has taken over is not made twice.
+            there = mirror.of(path)
+            ours = there is None or there.is_ours(path)
             os.replace(part, path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise cannot_write(path, error) from error
+    if there is not None:
+        there.send(path, checked=ours)
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def whole_folder(path: Path, *, later: bool = False) -> Iterator[Path]:
     """Yield a folder to fill that becomes ``path`` when the block ends well, and vanishes if it does not.
 
     Its files' sha256 are written down in it, for ``is_whole``. Where another process has put a folder at ``path``
-    meanwhile, that one stays. Raises BenchError, naming ``path``, where that cannot be written.
+    meanwhile, that one stays. In the mirror of an object store it is sent there, too, or, ``later``, while work goes
+    on. Raises BenchError, naming ``path``, where that cannot be written.
     """
     part = _beside(path)
     try:
@@ -92,6 +99,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
         try:
             yield part
             (part / CHECKSUMS).write_text(_checksums(part))
+            there = mirror.of(path)
+            ours = there is None or later or there.is_ours(path)
             try:
                 os.replace(part, path)
             except OSError:
@@ -101,30 +110,84 @@ def whole_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise cannot_write(path, error) from error
+    if there is not None:
+        there.send_later(path) if later else there.send(path, checked=ours)
 
 
 def is_whole(folder: Path, observer: Observer) -> bool:
     """Return whether ``folder`` is as ``whole_folder`` left it; a damaged one is set aside, with a note.
 
-    Each file is read once per process, and again only where its size or time has changed.
+    Each file is read once per process, and again only where its size or time has changed. In the mirror of an object
+    store, one that is not here is brought.
     """
     if not os.path.lexists(folder):
-        return False
-    try:
-        lines = {*(folder / CHECKSUMS).read_text().splitlines()} ^ {*_checksums(folder).splitlines()}
-        names = {line.partition("  ")[2] for line in lines}
-        damage = ", ".join(sorted(name if name and name.isprintable() else CHECKSUMS for name in names))
-    except (OSError, ValueError) as error:
-        damage = str(error)
-    if not damage:
+        return _brought(folder, observer)
+    if not (damage := _damage(folder)):
         return True
-    aside = set_aside(folder)
+    aside = _moved_aside(folder)
+    if _brought(folder, observer):
+        observer.note(f"damaged, set aside as {aside} and brought anew: {folder} ({damage})")
+        return True
     observer.note(f"damaged, set aside as {aside} and to be made anew: {folder} ({damage})")
     return False
 
 
+def _damage(folder: Path) -> str:
+    """Return in what ``folder`` is not as ``whole_folder`` left it; nothing where it is."""
+    try:
+        lines = {*(folder / CHECKSUMS).read_text().splitlines()} ^ {*_checksums(folder).splitlines()}
+        names = {line.partition("  ")[2] for line in lines}
+        return ", ".join(sorted(name if name and name.isprintable() else CHECKSUMS for name in names))
+    except (OSError, ValueError) as error:
+        return str(error)
+
+
+def _brought(folder: Path, observer: Observer) -> bool:
+    """Bring ``folder`` from the object store that it mirrors; False where there is none, or no whole one on it."""
+    if (there := mirror.of(folder)) is None:
+        return False
+    part = _beside(folder)
+    try:
+        part.mkdir(parents=True)
+        if not there.fetch(folder, part):
+            return False
+        if damage := _damage(part):
+            observer.note(f"damaged on the store, and to be made anew: {mirror.shown(folder)} ({damage})")
+            return False
+        try:
+            os.replace(part, folder)
+        except OSError:  # another process was quicker
+            if not folder.is_dir():
+                raise
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return True
+
+
+def remove(path: Path) -> None:
+    """Delete the file or folder at ``path``, if it is there, and on the object store that it mirrors."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+    if (there := mirror.of(path)) is not None:
+        there.drop(path)
+
+
 def set_aside(path: Path) -> Path:
-    """Rename the file or folder at ``path``, if it is still there, to a free name beside it; return that name."""
+    """Rename the file or folder at ``path``, if it is still there, to a free name beside it; return that name.
+
+    What an object store has of it is deleted.
+    """
+    aside = _moved_aside(path)
+    if (there := mirror.of(path)) is not None:
+        there.drop(path)
+    return aside
+
+
+def _moved_aside(path: Path) -> Path:
     names = (path.with_name(f"{path.name}.corrupt-{number}") for number in itertools.count(1))
     aside = next(name for name in names if not os.path.lexists(name))
     try:

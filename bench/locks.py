@@ -7,10 +7,12 @@ import errno
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench import mirror
 from bench.errors import printable
 from bench.files import cannot_write, is_whole
 from bench.observer import Observer
@@ -18,13 +20,15 @@ from bench.observer import Observer
 WAITING = "waiting for"
 """How a note begins that says what of another process's is waited for."""
 _POLL_SECONDS = 0.2
+_ASK_STORE_SECONDS = 2.0
 
 
 class Lock:
     """The lock of ``path``, a file or folder that one process at a time may make: a hidden file beside it.
 
     The operating system holds it for a living process (``flock``), and lets go when that dies, however it dies. Where
-    a file system knows no such locks there is none: what is made stays whole, but may be made twice.
+    a file system knows no such locks there is none: what is made stays whole, but may be made twice. In the mirror of
+    an object store it is a lease there as well, as other machines have other mirrors.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,9 +38,36 @@ class Lock:
         self._file = path.with_name(f".{path.name}.lock")
         self._says = path.with_name(f".{path.name}.owner")
         self._lock = FileLock(str(self._file))
+        self._mirror = mirror.of(path)
+        self._lease = None if self._mirror is None else self._mirror.lease(path)
 
     def take(self, *, wait: bool) -> bool:
         """Take the lock and return True; False where another process has it and ``wait`` is not asked for."""
+        if not self._take_here(wait):
+            return False
+        try:
+            if not self._take_lease(wait):
+                self._lock.release()
+                return False
+        except BaseException:
+            self._lock.release()
+            raise
+        with contextlib.suppress(OSError):  # for people: who has it
+            self._says.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+        return True
+
+    def _take_lease(self, wait: bool) -> bool:
+        if self._mirror is None or self._lease is None:
+            return True
+        # Whoever has a lease from this mirror had the lock, and is dead if we have that now.
+        while not self._lease.take(ours_is_dead=self._lock.is_locked):
+            if not wait:
+                return False
+            time.sleep(_ASK_STORE_SECONDS)
+        self._mirror.leases.add(self._lease)
+        return True
+
+    def _take_here(self, wait: bool) -> bool:
         from filelock import Timeout
 
         try:
@@ -50,12 +81,14 @@ class Lock:
             if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
                 return True
             raise cannot_write(self._file, error) from error
-        with contextlib.suppress(OSError):  # for people: who has it
-            self._says.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
         return True
 
     def release(self) -> None:
         """Let go; files of locks stay, as another process may wait at them."""
+        if self._mirror is not None and self._lease is not None and self._lease in self._mirror.leases:
+            self._mirror.flush()
+            self._mirror.leases.discard(self._lease)
+            self._lease.release()
         if self._lock.is_locked:
             with contextlib.suppress(OSError):
                 self._says.unlink()
@@ -63,6 +96,8 @@ class Lock:
 
     def owner(self) -> str:
         """Return who has the lock, as a person reads it."""
+        if self._lease is not None and self._lease.holder:
+            return self._lease.holder
         try:
             owner = json.loads(self._says.read_text())
             return printable(f"process {owner['pid']} on {owner['host']}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
+from object_store import _server, object_store  # noqa: F401 - fixtures
 
 # Tiny models are faster on one thread, many times so on a busy machine; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

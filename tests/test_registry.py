@@ -291,7 +291,7 @@ def test_a_package_cannot_take_a_name_of_this_suite(site):
     ],
 )
 def test_names_and_help_import_nothing_heavy(program):
-    heavy = ("torch", "transformers", "datasets", "pandas", "evaluate", "sklearn", "scipy", "numpy")
+    heavy = ("torch", "transformers", "datasets", "pandas", "evaluate", "sklearn", "scipy", "numpy", "fsspec")
     report = f"import sys, json; print(json.dumps([m for m in {heavy} if m in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", f"{program}\n{report}"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ from checkout import ROOT
 
 ROOMS = (
     ("errors", "brackets", "toml", "observer", "interrupts", "startup"),
-    ("files", "strength", "options", "settings", "code", "locks"),
+    ("files", "strength", "options", "settings", "code", "locks", "store", "leases", "mirror"),
     ("data.tasks",),
     ("models", "resources"),
     ("data",),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from bench.experiment.launchers import Launching
+from bench.mirror import shown
 
 if TYPE_CHECKING:
     from bench.data.source import Source
@@ -31,6 +32,19 @@ class _Folder(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _Results(_Folder):
+    """Where results are: a folder, or an object store by its URL, of which it is the mirror."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return ``value`` as a Path; of a URL that of its mirror."""
+        if isinstance(value, str) and "://" in value:
+            from bench.mirror import opened
+
+            return opened(value)
+        return super().convert(value, param, ctx)
+
+
+RESULTS = _Results(path_type=Path, file_okay=False)
 preset_option = click.option("--preset", default="mini", show_default=True, help="Preset name, or your own FILE.toml.")
 data_dir_option = click.option(
     "--data-dir",
@@ -46,10 +60,11 @@ set_option = click.option(
 )
 results_option = click.option(
     "--results",
-    type=_Folder(path_type=Path, file_okay=False),
+    type=RESULTS,
     default="results",
     show_default=True,
-    help="Where runs and caches live.",
+    metavar="DIRECTORY|URL",
+    help="Where runs and caches live: a folder, or an object store, s3://BUCKET/FOLDER (bench docs machines).",
 )
 format_option = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
@@ -73,7 +88,7 @@ class Choices:
         """Return these choices as one types them behind a command, each with a space before it."""
         given = [("--preset", self.preset)] + [("--set", override) for override in self.overrides]
         given += [("--data-dir", str(self.data_dir))] if self.data_dir is not None else []
-        given += [("--results", str(self.results))] if str(self.results) != "results" else []
+        given += [("--results", shown(self.results))] if str(self.results) != "results" else []
         return "".join(f" {option} {shlex.quote(value)}" for option, value in given)
 
 

@@ -28,6 +28,7 @@ def clean(kinds: tuple[str, ...], dry_run: bool, results: Path) -> None:
     again when they are needed. Records, predictions and evaluations always stay. Not while another bench runs here.
     """
     from bench.files import in_bytes
+    from bench.mirror import shown
     from bench.reporting.clean import KINDS, SAFE, free, freeable
 
     chosen = set(KINDS) if "all" in kinds else set(kinds or SAFE)
@@ -44,6 +45,6 @@ def clean(kinds: tuple[str, ...], dry_run: bool, results: Path) -> None:
                 failed.append(f"{item.path}: {error.strerror}")
         click.echo(f"{kind:<12} {in_bytes(sum(item.size for item in items)):>10}  {len(items):>5}  {word:<15} {about}")
     freed = sum(item.size for item in found if item.kind in chosen)
-    click.echo(f"{'would free' if dry_run else 'freed'} {in_bytes(freed)} in {results}")
+    click.echo(f"{'would free' if dry_run else 'freed'} {in_bytes(freed)} in {shown(results)}")
     if failed:
         raise BenchError("could not free all: " + "; ".join(failed[:5]))

@@ -85,6 +85,7 @@ def runs_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def chosen_runs(results: Path, wanted: Wanted) -> list[Done]:
     """Return the finished runs under ``results`` that are ``wanted``; UsageError where there are none."""
+    from bench.mirror import shown
     from bench.reporting.kept import find_run
     from bench.reporting.records import scan
     from bench.reporting.schema import Done
@@ -99,7 +100,7 @@ def chosen_runs(results: Path, wanted: Wanted) -> list[Done]:
         and (not wanted.seeds or record.seed in wanted.seeds)
     ]
     if not chosen:
-        raise UsageError(f"none of the {len(records)} runs in {results} is a finished one of those asked for")
+        raise UsageError(f"none of the {len(records)} runs in {shown(results)} is a finished one of those asked for")
     return chosen
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bench.cli.choices import results_option
+from bench.cli.choices import RESULTS, results_option
 from bench.cli.entries import paragraph
 from bench.errors import BenchError, UsageError
 
@@ -19,7 +19,7 @@ AGAIN = "again"
 @results_option
 @click.option(
     "--into",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=RESULTS,
     help="Results of the new run; those of --results themselves: written over.  [default: a folder again in --results]",
 )
 @click.option("--fresh", is_flag=True, help="Make teacher, generator and texts anew as well, in the caches of --into.")

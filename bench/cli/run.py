@@ -191,13 +191,16 @@ def _smoke_run(choices: Choices, tasks: str) -> tuple[Choices, str]:
 
 def _show(records: list[dict[str, Any]], results: Path, ran: int) -> None:
     """Print the leaderboard of this command's cells and where their files are."""
+    from bench.mirror import bring, shown
     from bench.reporting import sheet
     from bench.reporting.comparison import compare
     from bench.reporting.leaderboard import failures, leaderboard
     from bench.reporting.predictions import answers
+    from bench.reporting.records import RUNS
     from bench.reporting.runs import written
     from bench.reporting.tables import tables
 
+    bring(results / RUNS)  # of cells that ran on other machines
     runs = written(records)
     frame, to_terminal = leaderboard(runs), sys.stdout.isatty()
     predictions, _ = answers(results, runs, {*frame["split"]})
@@ -208,5 +211,7 @@ def _show(records: list[dict[str, Any]], results: Path, ran: int) -> None:
     done_before = f", {len(records) - ran} were there already" if ran < len(records) else ""
     skipped = sum(record["status"] == "skipped" for record in records[len(records) - ran :])
     left_out = f" ({skipped} of them skipped)" if skipped else ""
-    click.echo(f"{ran} cells run{left_out}{done_before}; records and predictions: {results / 'runs'}")
-    click.echo("all results so far: bench compare" + (f" --results {results}" if str(results) != "results" else ""))
+    click.echo(f"{ran} cells run{left_out}{done_before}; records and predictions: {shown(results / 'runs')}")
+    click.echo(
+        "all results so far: bench compare" + (f" --results {shown(results)}" if str(results) != "results" else "")
+    )

@@ -12,9 +12,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from bench import mirror
 from bench.errors import BenchError
-from bench.files import is_whole, set_aside, whole_folder
+from bench.files import is_whole, remove, set_aside, whole_folder
+from bench.leases import Lost
 from bench.observer import Observer
+from bench.store import StoreError
 
 FORMAT = 4
 # What reading a file may raise that is whole, but of another version or of somebody's making.
@@ -33,27 +36,39 @@ class Checkpoints:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write ``state``; where that fails, say so once: the training itself needs no checkpoint."""
-        numbers = self._numbers()
+        numbers, there = self._numbers(), mirror.of(self.home)
         tensors: dict[str, torch.Tensor] = {}
         try:
-            with whole_folder(self.home / str(max(numbers, default=0) + 1)) as part:
+            with whole_folder(self.home / str(max(numbers, default=0) + 1), later=True) as part:
                 rest = {"format": FORMAT, "state": _without_tensors(state, tensors)}
                 (part / "rest.json").write_text(json.dumps(rest))
                 save_file(_apart(tensors), part / "tensors.safetensors")
+        except Lost:
+            raise
+        except StoreError as error:
+            self._fail(f"checkpoints are on this machine alone, where this run can go on ({error})")
         except (BenchError, SafetensorError, TypeError) as error:
-            if not self._has_failed:
-                self.observer.note(f"no checkpoint can be written; if this run is cut off, it starts over ({error})")
-            self._has_failed = True
+            self._fail(f"no checkpoint can be written; if this run is cut off, it starts over ({error})")
             return
         for number in numbers[:-1]:
-            shutil.rmtree(self.home / str(number), ignore_errors=True)
+            folder = self.home / str(number)
+            if there is None or there.sending != folder:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _fail(self, how: str) -> None:
+        if not self._has_failed:
+            self.observer.note(how)
+        self._has_failed = True
 
     def load(self, **weights: Mapping[str, torch.Tensor]) -> dict[str, Any] | None:
         """Return the last usable state, or None; an unusable one is set aside, with a note.
 
         Usable is one of this format whose entries named in ``weights`` have these tensors, by names and shapes.
         """
-        for number in reversed(self._numbers()):
+        there = mirror.of(self.home)
+        for number in sorted(
+            {*self._numbers(), *(there.numbers(self.home) if there is not None else ())}, reverse=True
+        ):
             folder = self.home / str(number)
             if not is_whole(folder, self.observer):
                 continue
@@ -74,7 +89,7 @@ class Checkpoints:
 
     def remove(self) -> None:
         """Delete all states: the training is done."""
-        shutil.rmtree(self.home, ignore_errors=True)
+        remove(self.home)
 
     def _numbers(self) -> list[int]:
         return sorted(int(path.name) for path in self.home.glob("*") if path.name.isdecimal())

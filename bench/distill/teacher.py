@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from bench.errors import BenchError, UsageError
 from bench.evaluation.metrics import against_constant, score
 from bench.evaluation.predict import predict
 from bench.evaluation.selection import selection
-from bench.files import digest, whole_folder, write_json
+from bench.files import digest, remove, whole_folder, write_json
 from bench.locks import missing
 from bench.models.keep import save
 from bench.models.load import content_hash, explained, locate
@@ -128,7 +127,7 @@ def _fine_tune(
     with whole_folder(home) as part:
         save(model, tokenizer, part)
         (part / "card.json").write_text(json.dumps(card))
-    shutil.rmtree(states, ignore_errors=True)
+    remove(states)
 
 
 def _in_precision(

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench import mirror
 from bench.errors import BenchError
 from bench.experiment.grid import Cell
 from bench.experiment.parts import Parts
@@ -24,6 +25,7 @@ def budget_of(cell: Cell, parts: Parts, results: Path) -> dict[str, Any]:
     that a run that is taken up again has the same horizon. BenchError where one of the two has no record.
     """
     kept = cell.folder(results) / "checkpoint" / "budget.json"
+    mirror.fetch_file(kept)
     if kept.exists():
         return json.loads(kept.read_text())
     asked = cell.instance.budget()
@@ -53,6 +55,7 @@ def budget_of(cell: Cell, parts: Parts, results: Path) -> dict[str, Any]:
 
 
 def _recorded(wanted: Cell, cell: Cell, results: Path) -> dict[str, Any]:
+    mirror.bring(wanted.folder(results))
     record = read_record(wanted.folder(results))
     if record is None or record["status"] != "done":
         raise BenchError(

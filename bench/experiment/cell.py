@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import shlex
-import shutil
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,7 +35,7 @@ from bench.experiment.grid import Cell
 from bench.experiment.parts import Parts
 from bench.experiment.provenance import COMMAND, provenance
 from bench.experiment.search import searched
-from bench.files import whole_file, write_json
+from bench.files import remove, whole_file, write_json
 from bench.models.inputs import Role
 from bench.models.keep import keep_classifier
 from bench.models.load import content_hash
@@ -47,6 +46,7 @@ from bench.rewriting.context import saved
 from bench.rewriting.job import in_a_line
 from bench.rewriting.training_sets import RewrittenTexts
 from bench.spec import lacking
+from bench.store import StoreError
 from bench.strategy import Models
 
 
@@ -60,7 +60,7 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer, *, kee
     folder = cell.folder(results)
     folder.mkdir(parents=True, exist_ok=True)
     # It belongs to the record that is about to be written anew.
-    shutil.rmtree(folder / STUDENT, ignore_errors=True)
+    remove(folder / STUDENT)
     started, record = _now(), _begun(cell)
     write_json(folder / "spec.json", record | {"status": "started"})
     try:
@@ -70,11 +70,15 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer, *, kee
             sections, student = _train(cell, parts, results, folder, observer)
             record |= sections
             record["student"] = _student(student, record | _origin(started), cell, parts, folder, keep, observer)
+    except StoreError:  # the cell is not to blame, and goes on from its checkpoint
+        raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded and shown; the next cell may be fine
+        text = traceback.format_exc()
         try:
-            (folder / "error.txt").write_text(traceback.format_exc(), "utf-8", "backslashreplace")
-        except OSError as unwritten:  # a full disk, say: the record may still fit, and the next cells
-            observer.note(f"cannot write {folder / 'error.txt'}: {unwritten.strerror}")
+            with whole_file(folder / "error.txt") as part:
+                part.write_text(text, "utf-8", "backslashreplace")
+        except BenchError as unwritten:  # a full disk, say: the record may still fit, and the next cells
+            observer.note(str(unwritten))
         record |= {"status": "failed", "reason": in_a_line(error).encode(errors="backslashreplace").decode()}
     return _ended(record, started, folder)
 
@@ -109,8 +113,9 @@ def _ended(record: dict[str, Any], started: str, folder: Path) -> dict[str, Any]
     record = record | _origin(started)
     write_json(folder / "record.json", record)
     if record["status"] == "done":
-        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-        (folder / "error.txt").unlink(missing_ok=True)
+        remove(folder / "checkpoint")
+        if (folder / "error.txt").exists():
+            remove(folder / "error.txt")
     # Read back: what is handed on is what stays, and what stays is what a record may hold.
     written = read_record(folder)
     assert written is not None
@@ -149,6 +154,8 @@ def _student(
                 max_length=cell.settings.data.max_length,
                 card=model_card(record, cell.task),
             )
+        except StoreError:
+            raise
         except BenchError as error:  # a full disk, say: the scores are there, and are not lost for it
             observer.note(f"the student is not kept: {error}")
             section |= {"kept": False, "reason": in_a_line(error)}

@@ -20,6 +20,7 @@ from typing import Any
 from bench.errors import BenchError
 from bench.experiment import worker
 from bench.experiment.launch import CellJob, Sweep
+from bench.mirror import reduced
 from bench.registry import imported_files
 
 DIED = "died"
@@ -127,7 +128,7 @@ def pickled(what: Any) -> bytes:
     content = io.BytesIO()
     try:
         pickler = pickle.Pickler(content)
-        pickler.dispatch_table = {**copyreg.dispatch_table, MappingProxyType: _copied}
+        pickler.dispatch_table = {**copyreg.dispatch_table, MappingProxyType: _copied, type(Path()): reduced}
         pickler.dump(what)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise BenchError(

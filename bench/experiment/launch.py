@@ -6,7 +6,6 @@ A launcher is a function over a list of jobs; here is the one that runs them one
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bench import mirror
 from bench.data.source import Source, doubts
 from bench.distill.loop import batch_order, total_updates
 from bench.errors import BenchError, UsageError
@@ -27,6 +27,8 @@ from bench.experiment.parts import Parts
 from bench.experiment.progress import Progress
 from bench.experiment.tracking import tracking
 from bench.experiment.waiting import Remaining
+from bench.files import remove
+from bench.leases import Lost
 from bench.locks import Lock
 from bench.observer import Observer
 from bench.reporting.records import read_record, set_aside_record
@@ -96,7 +98,7 @@ def _make_way(cell: Cell, results: Path, redo: bool, observer: Observer) -> None
     folder = cell.folder(results)
     if redo:
         # A checkpoint of the run before would be gone on from.
-        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+        remove(folder / "checkpoint")
     try:
         read_record(folder)
     except BenchError as error:
@@ -136,6 +138,7 @@ def prepare(
     """Check ``grids`` before any work, and return the cells with a record in ``results`` and those that are to run."""
     done, jobs, checked = [], [], set()
     grids = list(grids)
+    mirror.bring(results)
     for parts, cells in grids:
         # Grids of one source differ in how many of its rows they train on, and need one look.
         if id(parts.source) not in checked:
@@ -228,7 +231,7 @@ def run_job(
 ) -> dict[str, Any] | None:
     """Run the cell of ``job`` and return its record; that of another command, if one runs it at this moment.
 
-    None, where another command does and ``wait`` is not asked for.
+    None, where another command does and ``wait`` is not asked for, or where one on another machine has taken it over.
     """
     cell = job.cell
     lock = Lock(cell.folder(results))
@@ -240,6 +243,7 @@ def run_job(
         observer.note(f"{cell}: waiting for {lock.owner()}, which is running it")
         lock.take(wait=True)
     try:
+        mirror.bring(cell.folder(results))
         # One that was not free, or that waited its turn, may have been run by another command since it was planned.
         if not redo and (done := plan([cell], results, redo=False).done):
             observer.note(f"{cell}: another command has run it meanwhile")
@@ -250,6 +254,9 @@ def run_job(
             if tracked is not None:
                 tracked.finish(record)
         return record
+    except Lost as error:
+        observer.note(f"{cell}: {error}; it comes later")
+        return None
     finally:
         lock.release()
 

@@ -9,7 +9,7 @@ import socket
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,13 @@ from bench.experiment.launcher_options import RayOptions
 from bench.experiment.processes import GRACE_SECONDS
 from bench.experiment.progress import Progress
 from bench.experiment.seats import Heard, Seat, take_turns
+from bench.files import remove, whole_file
+from bench.mirror import fetch_file, reduced
 from bench.registry import imported_files
 
 _LOOK_EVERY_SECONDS = 30.0
+Marker = tuple[Callable[..., Path], tuple[Any, ...]]
+"""A file in the results as ``reduced`` returns it: on an object store another machine has it in a folder of its own."""
 _MOST_LOSSES = 3
 """How many machines a cell may lose before it counts as what ends them."""
 
@@ -44,13 +48,13 @@ class RayCluster:
     def __call__(self, jobs: Sequence[CellJob], sweep: Sweep) -> Iterator[Finished]:
         """Run every one of ``jobs`` and yield what became of it, as it ends."""
         ray = _ray()
-        with _connected(ray, self.asked.address), _marker(sweep.results) as marker:
+        with _connected(ray, self.asked.address), _marker(sweep.results) as path:
             room = ray.cluster_resources()
             gpus = min(1.0, room.get("GPU", 0.0)) if self.asked.gpus is None else self.asked.gpus
             fit = [room.get("CPU", 0.0) // self.asked.cpus, *([room.get("GPU", 0.0) // gpus] if gpus else [])]
             count = max(1, min(int(min(fit)), self.count or len(jobs), len(jobs)))
             host = ray.remote(num_cpus=self.asked.cpus, num_gpus=gpus, max_concurrency=2, max_restarts=0)(_Host)
-            cluster = _Cluster(ray, host, start_of(self.asked.cpus), marker)
+            cluster = _Cluster(ray, host, start_of(self.asked.cpus), reduced(path))
             seats = list[_Seat]()
             lacking = f"{self.asked.cpus} cores" + (f" and {gpus:g} GPUs" if gpus else "")
 
@@ -86,7 +90,7 @@ class _Cluster:
     ray: Any
     host: Any
     start: bytes
-    marker: Path
+    marker: Marker
     losses: Counter[int] = field(default_factory=Counter)
     works: bool = False
     """Whether any machine has run a cell."""
@@ -99,17 +103,20 @@ class _Host:
         self._start = start
         self._process: CellProcess | None = None
 
-    def check(self, version: str, marker: Path, needed: Sequence[Path]) -> str:
+    def check(self, version: str, marker: Marker, needed: Sequence[Path]) -> str:
         """Return the machine's name; BenchError where cells cannot run here as where they were sent from."""
         name = socket.gethostname()
         if bench.__version__ != version:
             raise BenchError(
                 f"{name} has version {bench.__version__} of distil-augment-bench, not {version}: install the same"
             )
-        if not marker.exists():
+        make, given = marker
+        path = make(*given)
+        fetch_file(path)
+        if not path.exists():
             raise BenchError(
-                f"{name} does not see the results folder {marker.parent}: give --results DIR on storage that all "
-                "machines share under one name"
+                f"{name} does not see the results folder {path.parent}: give --results DIR on storage that all "
+                "machines share under one name, or on an object store"
             )
         if lacking := [str(path) for path in needed if not path.exists()]:
             raise BenchError(f"{name} does not see {', '.join(lacking)}: it must be there under the same name")
@@ -258,12 +265,15 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
 @contextlib.contextmanager
 def _marker(results: Path) -> Iterator[Path]:
     """Yield a file in ``results`` by which another machine knows that it sees the same folder."""
-    path = results.resolve() / f".seen-{uuid.uuid4().hex}"
-    path.touch()
+    path = results.resolve() / "seen" / uuid.uuid4().hex
+    with whole_file(path) as part:
+        part.touch()
     try:
         yield path
     finally:
-        path.unlink(missing_ok=True)
+        remove(path)
+        with contextlib.suppress(OSError):  # another command's is there
+            path.parent.rmdir()
 
 
 def _end(ray: Any, seats: Sequence[_Seat]) -> None:

@@ -19,6 +19,7 @@ from bench.experiment.launch import CellJob, Finished, Sweep, stays
 from bench.experiment.launcher_options import SlurmOptions
 from bench.experiment.processes import GRACE_SECONDS
 from bench.experiment.worker import Order
+from bench.mirror import of, shown
 from bench.reporting.records import read_record
 
 _LOOK_EVERY_SECONDS = 2.0
@@ -118,6 +119,11 @@ class Slurm:
 
     def __call__(self, jobs: Sequence[CellJob], sweep: Sweep) -> Iterator[Finished]:
         """Run every one of ``jobs`` and yield what became of it, as it ends."""
+        if of(sweep.results) is not None:
+            raise UsageError(
+                f"--launcher slurm does not go with --results {shown(sweep.results)}: its machines share storage, so "
+                f"give --results DIR there"
+            )
         if sweep.redo:
             raise UsageError("--redo does not go with --launcher slurm: remove the runs first, or give --results DIR")
         ids = {job.cell.id for job in jobs}

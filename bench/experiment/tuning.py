@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from bench import mirror
 from bench.data.source import Source
 from bench.data.tasks import Task
 from bench.errors import BenchError, UsageError, quoted
@@ -147,6 +148,7 @@ def chosen_for(cell: Cell, results: Path) -> Chosen | None:
 
 def chosen_before(cells: Iterable[Cell], search: Search, results: Path) -> list[str]:
     """Return in words what another search than ``search`` has chosen for ``cells``, which keeping its own replaces."""
+    mirror.bring(results / CHOSEN)
     said = []
     for cell in cells:
         try:
@@ -185,6 +187,7 @@ def as_tuned(cells: Sequence[Cell], results: Path) -> tuple[list[Cell], list[str
 
     Strategies without a range, and tasks that a strategy does not support, stay as they are.
     """
+    mirror.bring(results / CHOSEN)
     changed: list[Cell] = []
     elsewhere: dict[str, None] = {}
     as_shipped = {str(cell.strategy): None for cell in cells if not searched(cell.strategy)}
@@ -204,7 +207,7 @@ def as_tuned(cells: Sequence[Cell], results: Path) -> tuple[list[Cell], list[str
 
 
 def _command(cell: Cell, results: Path) -> str:
-    where = "" if str(results) == "results" else f" --results {results}"
+    where = "" if str(results) == "results" else f" --results {mirror.shown(results)}"
     return (
         f"bench tune --preset {cell.settings.preset} --strategy '{cell.strategy}' --tasks {cell.task.name} --trials 8"
         f"{where}, with the --set, --max-train and --data-dir of this command"

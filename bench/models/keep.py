@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from safetensors import SafetensorError
 
 from bench.data.tasks import Task
 from bench.errors import BenchError
-from bench.files import whole_folder
+from bench.files import remove, whole_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -48,7 +47,7 @@ def keep_classifier(
     if task.is_regression:
         config.id2label, config.label2id = {0: "score"}, {"score": 0}
     own.model_max_length = max_length
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)
     trained_with, model.config = model.config, config
     try:
         with whole_folder(folder) as part:

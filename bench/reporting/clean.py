@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import mirror
 from bench.reporting.records import STUDENT, scan
 from bench.reporting.schema import Done
 
@@ -36,7 +37,11 @@ class Freeable:
 def freeable(results: Path) -> list[Freeable]:
     """Return all that can be freed under ``results``, of every kind of ``KINDS``."""
     found = [Freeable(kind, path, size_of(path)) for kind, path in _places(results)]
-    return [item for item in found if item.size or item.path.exists()]
+    there = {item.path: item for item in found if item.size or item.path.exists()}
+    for item in _elsewhere(results):
+        if item.size >= there.get(item.path, item).size:
+            there[item.path] = item
+    return [*there.values()]
 
 
 def _places(results: Path) -> Iterator[tuple[str, Path]]:
@@ -55,6 +60,25 @@ def _places(results: Path) -> Iterator[tuple[str, Path]]:
             if _is_leftover(path) and (".corrupt-" in name or now - path.lstat().st_mtime > _STILL_WRITING):
                 yield "leftovers", path
         folders[:] = [name for name in folders if not _is_leftover(Path(root, name))]
+
+
+def _elsewhere(results: Path) -> Iterator[Freeable]:
+    """Yield what the object store has, if ``results`` mirrors one, that is not or in part here."""
+    if (there := mirror.of(results)) is None:
+        return
+    done = {record.folder for record in scan(results)[0] if isinstance(record, Done)}
+    start, sizes = there.name(results), dict[tuple[str, str], int]()
+    for name, entry in there.store.find(start).items():
+        parts = name.removeprefix(start).lstrip("/").split("/")
+        run, kind = "/".join(parts[:5]), {"checkpoint": "checkpoints", STUDENT: "students"}.get("".join(parts[5:6]))
+        if kind is not None and run in done:
+            place = kind, f"{run}/{parts[5]}"
+        elif parts[0] == "cache" and len(parts) > 2:
+            place = "caches", "/".join(parts[:2])
+        else:
+            continue
+        sizes[place] = sizes.get(place, 0) + entry.size
+    yield from (Freeable(kind, results / path, size) for (kind, path), size in sizes.items())
 
 
 def _is_leftover(path: Path) -> bool:
@@ -77,5 +101,7 @@ def free(item: Freeable) -> None:
     """Delete what ``item`` names; OSError where that is not allowed."""
     if item.path.is_dir() and not item.path.is_symlink():
         shutil.rmtree(item.path)
-    else:
+    elif item.path.exists():
         item.path.unlink()
+    if (there := mirror.of(item.path)) is not None:
+        there.drop(item.path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.errors import BenchError, UsageError
 from bench.files import is_whole
+from bench.mirror import shown
 from bench.observer import Observer, Silent
 from bench.reporting.records import STUDENT, scan
 from bench.reporting.schema import Done, Record
@@ -28,7 +29,7 @@ def find_run(results: Path, name: str, records: Sequence[Record] | None = None) 
         return found[0]
     if not found:
         raise UsageError(
-            f"no run has the id {name!r} in {results}; ids end the folders' names there{_near(name, records)}"
+            f"no run has the id {name!r} in {shown(results)}; ids end the folders' names there{_near(name, records)}"
         )
     listed = "\n".join(f"  {record.id}  {in_words(record)}" for record in found[:10])
     raise UsageError(f"{len(found)} runs have an id that begins with {name!r}:\n{listed}")

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench import mirror
 from bench.errors import BenchError
 from bench.reporting.schema import Record, parse
 
@@ -100,9 +101,10 @@ def scan(results: Path) -> tuple[list[Record], list[tuple[Path, str]]]:
     A corrupt record is moved to ``results/aside`` and returned with a reason. Raises BenchError if there are no
     results.
     """
+    mirror.bring(results / RUNS)
     if not (results / RUNS).is_dir():
         raise BenchError(
-            f"no results in {str(results)!r}; make some first, for example:\n"
+            f"no results in {mirror.shown(results)!r}; make some first, for example:\n"
             "  bench run --strategy none,mate-kd --tasks rte\n"
             "or say where they are: --results DIR"
         )
@@ -159,6 +161,8 @@ def set_aside_record(results: Path, path: Path) -> str:
         os.replace(path, target)
     except OSError as error:
         return f"left where it is, as it could not be moved to {target}: {error.strerror}"
+    if (there := mirror.of(path)) is not None:
+        there.drop(path)
     return f"moved to {target}"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import unknown
+from bench.mirror import folder_of
 from bench.reporting.leaderboard import failures, leaderboard
 from bench.reporting.predictions import answers, predicted
 from bench.reporting.records import run_folder, scan
@@ -26,7 +27,7 @@ def results(folder: str | os.PathLike[str] = "results") -> pd.DataFrame:
 
     A corrupt record is moved to ``aside`` in ``folder``, with a warning. BenchError where there are no results.
     """
-    return _scanned(Path(folder))
+    return _scanned(folder_of(folder))
 
 
 def predictions(
@@ -41,14 +42,14 @@ def predictions(
     ``ids`` names runs by the ``id`` of their records, ``splits`` what they predicted; all if not given. A file
     that does not match its record is left out with a warning that names it. UsageError for an id that no run has.
     """
-    runs = _scanned(Path(folder))
+    runs = _scanned(folder_of(folder))
     if ids is not None:
         known = set(runs["id"])
         for id in ids:
             if id not in known:
                 raise unknown("run", id, known)
         runs = runs[runs["id"].isin(list(ids))]
-    frame, wrong = predicted(Path(folder), runs, splits, logits=logits)
+    frame, wrong = predicted(folder_of(folder), runs, splits, logits=logits)
     for path, reason in wrong:
         warnings.warn(f"predictions left out, {path}: {reason}", stacklevel=2)
     return frame
@@ -61,9 +62,9 @@ def compare(folder: str | os.PathLike[str] = "results", baseline: str = "none") 
     """
     from bench.reporting.comparison import compare as compared
 
-    runs = _scanned(Path(folder))
+    runs = _scanned(folder_of(folder))
     frame = leaderboard(runs, baseline)
-    predictions, wrong = answers(Path(folder), runs, {*frame["split"]})
+    predictions, wrong = answers(folder_of(folder), runs, {*frame["split"]})
     for path, reason in wrong:
         warnings.warn(f"predictions left out, {path}: {reason}", stacklevel=2)
     return compared(frame, predictions, baseline, failures(runs))

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import mirror
 from bench.data.tasks import Task
 from bench.files import digest, set_aside, whole_file, write_json
 from bench.observer import Observer
@@ -42,6 +43,7 @@ class Store:
         """Return the stored results of the rows with ``keys``; a damaged part is set aside, with a note."""
         import pyarrow as pa
 
+        mirror.bring(self._folder)
         results: dict[str, RowResult] = {}
         for part in sorted(self._folder.glob("*.parquet")):
             try:
@@ -120,6 +122,7 @@ def preparing(cache: Path, identity: dict[str, Any], seconds: float) -> float:
     What is prepared serves every seed and edition, so ``identity`` must name neither.
     """
     path = cache / "preparations" / f"{digest(identity)}.json"
+    mirror.fetch_file(path)
     try:
         earlier = float(json.loads(path.read_text())["seconds"])
     except (OSError, ValueError, KeyError, TypeError):  # nothing was prepared, or the file is damaged

@@ -62,8 +62,10 @@ def glue(folder: Path) -> Path:
     return folder
 
 
-def jobs(results: Path, *strategies: str, tasks: tuple[str, ...] = ("wnli",)) -> list[CellJob]:
-    source = FolderSource(glue(results / "glue"))
+def jobs(
+    results: Path, *strategies: str, tasks: tuple[str, ...] = ("wnli",), data: Path | None = None
+) -> list[CellJob]:
+    source = FolderSource(glue(results / "glue") if data is None else data)
     settings = replace(load_settings("mini", TINY), data=replace(load_settings("mini", TINY).data, source="folder"))
     parts = Parts(settings, source, results, Progress())
     specs = [StrategySpec.parse(strategy) for strategy in strategies]

@@ -1,0 +1,287 @@
+"""The mirror of an object store: what is sent and brought, what is never read, and whose turn it is."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from object_store import machine
+
+from bench import leases, mirror
+from bench.errors import UsageError
+from bench.experiment.cell_process import pickled
+from bench.files import CHECKSUMS, is_whole, remove, whole_file, whole_folder, write_json
+from bench.leases import Lease, Lost
+from bench.locks import Lock, missing
+from bench.mirror import bring, opened, shown
+from bench.observer import Silent
+from bench.store import Store
+
+URL = "memory://results"
+RUN = "runs/mini/rte/none/seed-0-abc"
+
+
+class Noted(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture(autouse=True)
+def store() -> Store:
+    store = Store(URL)
+    store.delete(store.find(""))
+    return store
+
+
+def written(path: Path, text: str) -> Path:
+    with whole_file(path) as part:
+        part.write_text(text)
+    return path
+
+
+def folder(path: Path) -> Path:
+    with whole_folder(path) as part:
+        (part / "weights").write_text("0123456789")
+        (part / "config").write_text("{}")
+    return path
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://KEY:SECRET@bucket/results",
+        "s3://SECRET@bucket/results",
+        "s3://KEY:SEC/RET@bucket/results",
+        "abfs://SECRET@SECRET@account/results",
+        "gs://bucket/results?token=SECRET",
+        "simplecache::s3://SECRET:x@bucket",
+        "s3://",
+        "file:///tmp/results",
+        "https://host/results",
+    ],
+)
+def test_a_url_with_what_is_secret_or_that_is_no_object_store_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        opened(url)
+    assert "SEC" not in str(refused.value)
+
+
+def test_what_one_machine_commits_another_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, tmp_path / "one")
+    one = opened(URL)
+    record = written(one / RUN / "record.json", "one")
+    teacher = folder(one / "cache/teachers/rte")
+    folder(one / "cache/encoded/rte")  # each machine makes it for itself
+    folder(one / RUN / "student")
+    assert shown(record) == f"{URL}/{RUN}/record.json"
+
+    machine(monkeypatch, tmp_path / "two")
+    two = opened(URL)
+    assert two != one
+    bring(two)
+    assert (two / RUN / "record.json").read_text() == "one"
+    assert not (two / RUN / "student").exists()  # large, and not asked for
+    assert is_whole(two / RUN / "student", Silent())
+    assert (two / RUN / "student" / "weights").read_text() == "0123456789"
+    with missing(two / "cache/teachers/rte", Silent(), "it") as to_make:
+        assert not to_make
+    assert (two / "cache/teachers/rte" / CHECKSUMS).read_text() == (teacher / CHECKSUMS).read_text()
+    assert not is_whole(two / "cache/encoded/rte", Silent())
+    remove(two / RUN / "student")
+    assert not [name for name in Store(URL).find(RUN) if "student" in name]
+
+
+def test_a_path_of_a_mirror_is_sent_to_another_machine_as_its_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch, tmp_path / "one")
+    sent = pickled([opened(URL) / RUN, tmp_path])
+    assert str(tmp_path / "one").encode() not in sent
+    machine(monkeypatch, tmp_path / "two")
+    assert pickle.loads(sent) == [opened(URL) / RUN, tmp_path]
+
+
+def test_bringing_asks_for_what_is_new_alone_and_follows_deletions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    machine(monkeypatch, tmp_path / "one")
+    one = opened(URL)
+    for seed in range(3):
+        written(one / f"runs/mini/rte/none/seed-{seed}-a/record.json", f"{seed}")
+    written(one / "runs/mini/rte/none/seed-9-a/checkpoint/budget.json", "")
+    machine(monkeypatch, tmp_path / "two")
+    two, asked = opened(URL), []
+    fetch = Store.fetch
+    monkeypatch.setattr(Store, "fetch", lambda self, name, path: (asked.append(name), fetch(self, name, path)))
+    bring(two)
+    assert len(asked) == 3
+    bring(two)
+    assert len(asked) == 3
+    store.write("runs/mini/rte/none/seed-1-a/record.json", b"7")  # as long as it was
+    store.delete(["runs/mini/rte/none/seed-2-a/record.json"])
+    store.write("runs/../../escaped", b"")
+    (two / "runs/mini/rte/none/seed-4-a").mkdir()
+    (two / "runs/mini/rte/none/seed-4-a/record.json").write_text("made while the store was away")
+    bring(two)
+    assert len(asked) == 4
+    kept = {path.parent.name: path.read_text() for path in two.rglob("record.json")}
+    assert kept == {"seed-0-a": "0", "seed-1-a": "7", "seed-4-a": "made while the store was away"}
+    assert store.read("runs/mini/rte/none/seed-4-a/record.json").startswith(b"made")
+    assert not list(tmp_path.rglob("escaped"))
+
+
+@pytest.mark.parametrize("torn", ["no checksums", "cut", "missing file"])
+def test_a_folder_that_was_sent_in_part_is_never_read(
+    torn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    machine(monkeypatch, tmp_path / "one")
+    folder(opened(URL) / "cache/teachers/rte")
+    name = {"no checksums": CHECKSUMS, "cut": "weights", "missing file": "config"}[torn]
+    if torn == "cut":
+        store.write(f"cache/teachers/rte/{name}", b"01234")
+    else:
+        store.delete([f"cache/teachers/rte/{name}"])
+    machine(monkeypatch, tmp_path / "two")
+    two, noted = opened(URL) / "cache/teachers/rte", Noted()
+    assert not is_whole(two, noted)
+    assert not two.exists()
+    assert noted.notes == (
+        []
+        if torn == "no checksums"
+        else [f"damaged on the store, and to be made anew: {URL}/cache/teachers/rte ({name})"]
+    )
+    with missing(two, Silent(), "it") as to_make:
+        assert to_make
+        folder(two)
+    machine(monkeypatch, tmp_path / "three")
+    assert is_whole(opened(URL) / "cache/teachers/rte", Silent())
+
+
+def test_what_is_damaged_here_is_brought_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, tmp_path / "one")
+    made, noted = folder(opened(URL) / "cache/teachers/rte"), Noted()
+    (made / "weights").write_text("0123x56789")
+    assert is_whole(made, noted)
+    assert (made / "weights").read_text() == "0123456789"
+    assert "brought anew" in noted.notes[0]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that leases see pass; nobody renews one meanwhile."""
+    now = [1000.0]
+    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep))
+    monkeypatch.setattr(leases, "_renew", lambda: None)
+    monkeypatch.setattr(leases, "_renewing", [])
+    return now
+
+
+def test_a_lease_is_had_by_one_and_taken_over_after_silence_alone(store: Store, clock: list[float]) -> None:
+    one, two = Lease(store, RUN, "one"), Lease(store, RUN, "two")
+    assert one.take(ours_is_dead=False)
+    assert not two.take(ours_is_dead=True)
+    assert two.holder.startswith(f"process {os.getpid()} on ")
+    for _ in range(5):  # three minutes, in which the owner is heard of
+        clock[0] += 60
+        one.renew()
+        assert not two.take(ours_is_dead=True)
+    clock[0] += 89
+    assert not two.take(ours_is_dead=True)
+    clock[0] += 2
+    assert two.take(ours_is_dead=True)
+    with pytest.raises(Lost, match=f"has taken over {RUN}, having heard nothing of this one for 90 s"):
+        one.check()
+    one.renew()  # one that was only slow
+    one.release()
+    two.check()
+    assert not Lease(store, RUN, "three").take(ours_is_dead=False)
+    two.release()
+    assert one.take(ours_is_dead=False)
+    one.check()
+    assert len(store.find("leases")) == 1
+    assert not Lease(store, RUN + "/evaluations/ax.json", "two")._numbers()
+
+
+def test_of_many_that_want_a_lease_at_once_one_gets_it(object_store: object) -> None:
+    store = Store("s3://bench/many")
+    for turn in range(3):
+        wanting = [Lease(store, "cell", str(number)) for number in range(8)]
+        got, start = [], threading.Barrier(len(wanting))
+
+        def take(lease: Lease, start: threading.Barrier = start, got: list[Lease] = got) -> None:
+            start.wait()
+            if lease.take(ours_is_dead=False):
+                got.append(lease)
+
+        threads = [threading.Thread(target=take, args=(lease,)) for lease in wanting]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(got) == 1, turn
+        got[0].release()
+
+
+def test_no_machines_clock_counts(store: Store, clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 4e9)  # a machine in 2096
+    one, two = Lease(store, RUN, "one"), Lease(store, RUN, "two")
+    assert one.take(ours_is_dead=False)
+    monkeypatch.setattr(time, "time", lambda: 1.0)  # and one in 1970
+    assert not two.take(ours_is_dead=False)
+    clock[0] += 80
+    assert not two.take(ours_is_dead=False)
+
+
+def test_a_lease_of_a_process_of_this_machine_that_died_is_taken_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: list[float], store: Store
+) -> None:
+    machine(monkeypatch, tmp_path / "one")
+    run = opened(URL) / RUN
+    dead = mirror.of(run).lease(run)
+    assert dead.take(ours_is_dead=False)
+    lock = Lock(run)
+    assert lock.take(wait=False)
+    machine(monkeypatch, tmp_path / "two")
+    other = Lock(opened(URL) / RUN)
+    assert not other.take(wait=False)
+    assert other.owner().startswith("process ")
+    lock.release()
+    assert other.take(wait=False)
+    other.release()
+
+
+def test_who_has_lost_its_lease_publishes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: list[float], store: Store
+) -> None:
+    machine(monkeypatch, tmp_path / "one")
+    run = opened(URL) / RUN
+    lock = Lock(run)
+    assert lock.take(wait=False)
+    write_json(run / "spec.json", {})
+    other = Lease(store, RUN, "two")
+    assert not other.take(ours_is_dead=False)
+    clock[0] += 91
+    assert other.take(ours_is_dead=False)
+    with pytest.raises(Lost):
+        write_json(run / "record.json", {})
+    with pytest.raises(Lost):
+        folder(run / "student")
+    assert sorted(path.name for path in run.glob("*")) == ["spec.json"]
+    assert [*store.find(RUN)] == [f"{RUN}/spec.json"]
+    lock.release()
+    other.check()
+
+
+def test_a_store_that_is_not_known_to_create_once_is_not_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(URL)
+    store.url = "sftp://host/results"
+    with pytest.raises(UsageError, match="not known to refuse a second create.*known to: s3, "):
+        store.create("leases/x/1", b"")
