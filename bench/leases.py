@@ -16,7 +16,7 @@ import time
 import uuid
 from typing import Any
 
-from bench.errors import printable
+from bench.errors import UsageError, printable, quoted
 from bench.store import Store, StoreError
 
 SILENCE = "BENCH_LEASE_SECONDS"
@@ -56,7 +56,7 @@ class Lease:
         last = max(numbers, default=0)
         if last and not self._is_free(last, ours_is_dead):
             return False
-        self._number, silence = last + 1, float(os.environ.get(SILENCE) or _SILENCE_SECONDS)
+        self._number, silence = last + 1, _silence()
         self._said = {"mirror": self._mirror, "host": socket.gethostname(), "pid": os.getpid(), "silence": silence}
         self._said |= {"token": uuid.uuid4().hex, "beat": 0}
         if not self._store.create(self._at(self._number), self._content()):
@@ -122,6 +122,14 @@ class Lease:
 
     def _content(self) -> bytes:
         return json.dumps(self._said).encode()
+
+
+def _silence() -> float:
+    text = os.environ.get(SILENCE) or str(_SILENCE_SECONDS)
+    with contextlib.suppress(ValueError):
+        if 1 <= (seconds := float(text)) <= 86400:
+            return seconds
+    raise UsageError(f"{SILENCE}={quoted(text)}: give seconds, between 1 and 86400")
 
 
 def _renew() -> None:

@@ -38,6 +38,7 @@ _OWN = re.compile(
 )
 _UNFINISHED = re.compile(r"/seed-[^/]*/checkpoint/|\.states/")
 _CACHE = re.compile(rf"{_IN_RESULTS}cache/")
+_ALL = re.compile(rf"{_IN_RESULTS}(runs)?$")
 _opened: dict[str, Mirror] = {}
 
 
@@ -214,9 +215,10 @@ class Mirror:
             self.sending = None
 
     def flush(self) -> None:
-        """Wait for what is being sent."""
-        if self._later is not None:
-            self._later.exception()
+        """Wait for what is being sent, whatever becomes of it."""
+        later, self._later = self._later, None
+        if later is not None:
+            later.exception()
 
     def drop(self, path: Path) -> None:
         """Delete the file or folder at ``path`` from the store."""
@@ -251,10 +253,17 @@ class Mirror:
 
         Students and caches stay where they are. Lists once, and brings what has another tag than when it was seen.
         """
+        from bench.store import StoreError
+
         # Read before the listing: what is sent meanwhile is in neither.
         seen, inside = self._seen(), self.name(folder)
         remote = {name: entry for name, entry in self.store.find(inside).items() if _is_ours(name)}
         local = {name for name in self._files(folder) if _is_ours(name)}
+        if not remote and _ALL.search(inside) and any(seen.get(name) is not None for name in local):
+            raise StoreError(
+                f"{shown(folder)} is empty, and was not when this machine last looked: is it the right store? If "
+                f"all of it was deleted on purpose, delete {self.root} too"
+            )
         whole = {name.rpartition("/")[0] for name in (*remote, *local) if name.endswith(f"/{CHECKSUMS}")}
         wanted, gone, known = list[str](), dict[str, str | None](), dict[str, str | None]()
         for name, entry in remote.items():
@@ -276,11 +285,13 @@ class Mirror:
                 gone[name] = None
         self._note(known | gone)
         self._each(self.bring_file, wanted, lambda name: self._note({name: remote[name].tag}))
-        for name in sorted(sent, key=lambda name: name.endswith("/record.json")):  # what says that a run is over: last
-            if name.rpartition("/")[0] not in whole:
-                self.send(self.root / name)
-            elif name.endswith(f"/{CHECKSUMS}"):
+        for name in sent:
+            if name.endswith(f"/{CHECKSUMS}"):
                 self.send((self.root / name).parent)
+        for is_record in (False, True):  # what says that a run is over: last
+            loose = [name for name in sent if name.rpartition("/")[0] not in whole]
+            these = [name for name in loose if name.endswith("/record.json") == is_record]
+            self._each(lambda name: self.send(self.root / name), these)
 
     def bring_file(self, name: str) -> None:
         """Bring the file called ``name``, if it is on the store."""

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import os
 import pickle
+import socket
 import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from made_records import run
 from object_store import machine
 
+import bench
 from bench import leases, mirror
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 from bench.experiment.cell_process import pickled
+from bench.experiment.ray_cluster import _Host
 from bench.files import CHECKSUMS, is_whole, remove, whole_file, whole_folder, write_json
 from bench.leases import Lease, Lost
 from bench.locks import Lock, missing
-from bench.mirror import bring, opened, shown
+from bench.mirror import bring, opened, reduced, shown
 from bench.observer import Silent
-from bench.store import Store
+from bench.reporting.clean import free, freeable
+from bench.store import Store, StoreError
 
 URL = "memory://results"
 RUN = "runs/mini/rte/none/seed-0-abc"
@@ -136,6 +141,50 @@ def test_bringing_asks_for_what_is_new_alone_and_follows_deletions(
     assert kept == {"seed-0-a": "0", "seed-1-a": "7", "seed-4-a": "made while the store was away"}
     assert store.read("runs/mini/rte/none/seed-4-a/record.json").startswith(b"made")
     assert not list(tmp_path.rglob("escaped"))
+
+
+def test_a_store_that_is_empty_all_at_once_deletes_nothing_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    machine(monkeypatch, tmp_path / "one")
+    record = written(opened(URL) / RUN / "record.json", "one")
+    store.delete(store.find(""))  # or another store, by a setting that was forgotten
+    with pytest.raises(StoreError, match=f"{URL} is empty, and was not when"):
+        bring(opened(URL))
+    assert record.exists()
+
+
+def test_clean_frees_what_is_on_the_store_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
+    machine(monkeypatch, tmp_path / "one")
+    one = opened(URL)
+    folder(one / RUN / "student")
+    folder(one / RUN / "checkpoint/states/1")
+    folder(one / "cache/teachers/rte")
+    write_json(one / RUN / "record.json", run())
+    machine(monkeypatch, tmp_path / "two")
+    two = opened(URL)
+    found = {item.kind: item for item in freeable(two)}
+    assert {item.path for item in found.values()} == {
+        two / RUN / "student",
+        two / RUN / "checkpoint",
+        two / "cache/teachers",
+    }
+    assert found["students"].size == sum(file.stat().st_size for file in (one / RUN / "student").iterdir())
+    for kind in ("students", "checkpoints"):
+        free(found[kind])
+    assert {name.partition("/")[0] for name in store.find("")} == {"cache", "runs"}
+    assert [*store.find(RUN)] == [f"{RUN}/record.json"]
+
+
+def test_a_machine_of_a_cluster_needs_the_url_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, tmp_path / "one")
+    marker = reduced(written(opened(URL) / "seen/it", ""))
+    machine(monkeypatch, tmp_path / "two")
+    assert _Host(b"").check(bench.__version__, marker, []) == socket.gethostname()
+    remove(opened(URL) / "seen/it")
+    machine(monkeypatch, tmp_path / "three")
+    with pytest.raises(BenchError, match="does not see the results folder"):
+        _Host(b"").check(bench.__version__, marker, [])
 
 
 @pytest.mark.parametrize("torn", ["no checksums", "cut", "missing file"])

@@ -12,6 +12,7 @@ import click
 from bench.brackets import matching, split_list
 from bench.cli.choices import results_option
 from bench.errors import BenchError, UsageError, unknown
+from bench.mirror import shown
 from bench.reporting.records import uncollected
 
 if TYPE_CHECKING:
@@ -353,7 +354,7 @@ def _match(patterns: str, names: Collection[str], bases: Mapping[str, str], kind
 def _footer(results: Path, records: Sequence[Record]) -> str:
     count = {status: sum(r.status == status for r in records) for status in ("done", "failed", "skipped")}
     words = ", ".join(f"{n} {status}" for status, n in count.items() if n)
-    where = results / "runs" / "PRESET" / "TASK" / "STRATEGY" / "SEED" / "record.json"
+    where = f"{shown(results)}/runs/PRESET/TASK/STRATEGY/SEED/record.json"
     return f"{len(records)} records ({words}), one file per run: {where}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from tiny_jobs import glue, jobs, outcome, waiting_strategy
 import bench
 from bench.experiment.launch import CellJob, launch, prepare
 from bench.experiment.progress import Progress
+from bench.leases import Lease
 from bench.mirror import bring, opened
 from bench.store import Store, StoreError
 
@@ -157,6 +159,43 @@ def test_a_machine_that_died_is_taken_over_after_its_silence_from_its_last_check
     said = capsys.readouterr().err
     assert f"process {other.pid} on " in said
     assert "fine-tuning" not in said
+
+
+def test_who_was_only_slow_publishes_nothing_and_takes_the_record_of_who_took_over(
+    sweep: Sweep,
+    object_store: ObjectStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("BENCH_LEASE_SECONDS", "2")
+    renew, other = Lease.renew, "another mirror"
+    monkeypatch.setattr(Lease, "renew", lambda self: renew(self) if self._mirror == other else None)
+    url = f"s3://{BUCKET}/slow"
+    store, seen = Store(url), list[str]()
+    undisturbed = next((sweep.data.parent / "undisturbed").rglob("*Waits/*/record.json"))
+    name = undisturbed.parent.relative_to(sweep.data.parent / "undisturbed").as_posix()
+
+    def take_over() -> None:
+        until(lambda: sweep.log.exists() and sweep.log.read_text() == "0 1 2 3 ")
+        lease = Lease(store, name, other)
+        until(lambda: lease.take(ours_is_dead=False))
+        sweep.go.touch()
+        until(lambda: any("/none/" in one and one.endswith("record.json") for one in store.find("runs")))
+        seen.extend(one for one in store.find(name) if "/checkpoint/" not in one)
+        store.write(f"{name}/record.json", json.dumps(json.loads(undisturbed.read_text()) | {"resumed": 7}).encode())
+        lease.release()
+
+    thread = threading.Thread(target=take_over)
+    machine(monkeypatch, tmp_path / "this")
+    thread.start()
+    _, _, records = run(url, sweep.waits, sweep.data)
+    thread.join()
+    assert [record["resumed"] for record in records] == [7, 0]
+    assert seen == [f"{name}/spec.json"]  # from before
+    said = capsys.readouterr().err
+    assert f"has taken over {name}, having heard nothing of this one for 2 s; what it makes counts" in said
+    assert "fine-tuning" in said
 
 
 def test_a_store_that_goes_away_loses_nothing_and_the_same_command_goes_on(
