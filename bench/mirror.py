@@ -131,6 +131,7 @@ class Mirror:
         """The folder that is being sent at this moment, while work goes on."""
         self._later: Future[None] | None = None
         self._lock = threading.Lock()
+        self._tags, self._read = dict[str, Any](), 0
 
     @cached_property
     def store(self) -> Store:
@@ -145,7 +146,7 @@ class Mirror:
 
     def name(self, path: Path) -> str:
         """Return what ``path`` is called on the store; the mirror itself is the empty name."""
-        return path.relative_to(self.root).as_posix().removeprefix(".")
+        return "" if path == self.root else path.relative_to(self.root).as_posix()
 
     def lease(self, path: Path) -> Lease:
         """Return the lease of what one machine at a time may make at ``path``."""
@@ -333,12 +334,14 @@ class Mirror:
 
     def _seen(self) -> dict[str, str | None]:
         """Return the tags that files had when they were last the same here and there; None of those deleted there."""
-        seen: dict[str, str | None] = {}
-        with contextlib.suppress(FileNotFoundError):
-            for line in (self.root / _SEEN).read_text().splitlines():
-                with contextlib.suppress(ValueError):  # the end of a full disk
-                    seen |= json.loads(line)
-        return seen
+        with self._lock, contextlib.suppress(FileNotFoundError), open(self.root / _SEEN, "rb") as file:
+            file.seek(self._read)  # what was read before is known
+            for line in file:
+                if line.endswith(b"\n"):  # else another process is at it
+                    self._read += len(line)
+                    with contextlib.suppress(ValueError):  # the end of a full disk
+                        self._tags |= json.loads(line)
+        return dict(self._tags)
 
     def _note(self, tags: dict[str, Any]) -> None:
         if tags:

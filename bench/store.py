@@ -70,7 +70,9 @@ class Store:
         except FileNotFoundError:
             return {}
         start = len(self._root.rstrip("/")) + 1
-        return {name[start:]: Entry(int(info.get("size") or 0), _tag(info)) for name, info in found.items()}
+        # What a store's own pages call a folder is an object whose name ends in a slash.
+        files = {name[start:]: info for name, info in found.items() if not name.endswith("/")}
+        return {name: Entry(int(info.get("size") or 0), _tag(info)) for name, info in files.items() if name}
 
     def read(self, name: str) -> bytes:
         """Return the content of an object; FileNotFoundError where it is not there."""

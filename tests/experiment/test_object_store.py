@@ -104,8 +104,12 @@ def test_two_machines_run_each_cell_once_and_a_third_reads_the_records(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    import boto3
+
     url, log = f"s3://{BUCKET}/two", tmp_path / "log"
     other: list[subprocess.Popen[bytes]] = []
+    for folder in ("two/", "two/runs/"):  # as made by hand
+        boto3.client("s3").put_object(Bucket=BUCKET, Key=folder, Body=b"")
 
     def begin() -> None:
         until(sweep.log.exists)  # this machine is at the cell that waits
