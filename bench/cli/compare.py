@@ -125,7 +125,8 @@ def compare(
     verdict: better, worse, not distinguishable, or that these runs cannot tell.
 
     With --quality: how much the strategies change texts, whether the teacher still says the same of them, how far
-    the student is from it there, and how varied and how clean they are.
+    the student is from it there, and how varied and how clean they are; and of adversaries that learned, the lead over
+    their untrained selves, in all and by task.
 
     Rows are only compared where their signatures agree. Failed and skipped runs are listed below the table.
     """
@@ -165,7 +166,7 @@ def compare(
     if published is not None:
         sheets, table = _published(own, frame, records, published)
     elif quality:
-        sheets, table = _quality(own, baseline, full)
+        sheets, table = _quality(own, baseline, full, by_task is not False)
     elif attacks:
         from bench.reporting.attacks import transfer
 
@@ -288,18 +289,18 @@ def _frame(shown: Sequence[Comparison], rows: str) -> pd.DataFrame:
     return whole[["preset", *(name for name in whole if name != "preset")]]
 
 
-def _quality(frame: pd.DataFrame, baseline: str, full: bool) -> tuple[list[Sheet], pd.DataFrame]:
-    """Return the tables of what strategies did to the texts, and their rows."""
-    from bench.reporting import predictor, quality
+def _quality(frame: pd.DataFrame, baseline: str, full: bool, by_task: bool) -> tuple[list[Sheet], pd.DataFrame]:
+    """Return the tables of what strategies did to the texts and how far adversaries got, and the rows of the first."""
+    from bench.reporting import adversary, predictor, quality
 
-    table = quality.quality(frame)
-    if table.empty:
+    table, leads = quality.quality(frame), adversary.sheets(frame, by_task)
+    if table.empty and not leads:
         raise BenchError("none of these runs made texts, or none was recorded with what it did to them")
     sheets, ranks = quality.sheets(table, full), predictor.correlations(frame)
     for each in sheets:
         if full and (found := ranks.get(each.preset)):
             each.notes.append(predictor.note(found, baseline))
-    return sheets, table
+    return [*sheets, *leads], table
 
 
 def _ranks(found: Sequence[Comparison], names: Collection[str], sheets: list[Sheet]) -> list[tuple[Comparison, Ranks]]:

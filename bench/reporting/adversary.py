@@ -1,9 +1,13 @@
-"""What learned adversaries were worth, from the records' numbers to means and the note on those without a lead."""
+"""What learned adversaries were worth: means of the records' numbers, their leads, and the note on those without."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.reporting.sheet import Sheet, plain_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,16 +20,71 @@ NO_LEAD = (
     "its untrained self's; with little KL to its start it has not learned, with much the student knows its words now"
 )
 """What the figures of one without a lead come to, in words."""
+ABOUT_LEADS = (
+    "lead: divergence of teacher and student on the adversary's texts over that on its untrained self's, for the "
+    "student at the run's end and with the same noise; geometric mean over runs, 1 is no lead"
+)
+"""What the table of leads shows, in words."""
 
 
 def adversary_means(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the means over each ``group`` of ``runs`` of their sections ``adversary``; missing where without."""
+    """Return the means over each ``group`` of ``runs`` of their sections ``adversary``; missing where without.
+
+    ``log_lead`` is the mean logarithm of a run's divergence over that at the start, over the ``leads`` runs in which
+    both are above zero.
+    """
+    import numpy as np
+
     own = runs.filter(like="adversary.").astype("float64").rename(columns=lambda name: name.removeprefix("adversary."))
+    is_lead = (own["divergence"] > 0) & (own["divergence_at_start"] > 0)
+    own["log_lead"] = np.log((own["divergence"] / own["divergence_at_start"]).where(is_lead))
     groups = own.groupby(runs["group"])
     means = groups.mean()
     # The standard error is that of the mean over runs.
     means["standard_error"] /= groups["rows"].count() ** 0.5
-    return means
+    leads = groups["log_lead"].count()
+    return means.assign(leads=leads.where(leads > 0))
+
+
+class Lead(NamedTuple):
+    """The geometric mean over ``runs`` of the divergence on an adversary's texts over that on its untrained self's."""
+
+    value: float
+    runs: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f}"
+
+
+def lead(means: Iterable[Mapping[str, float] | None]) -> Lead | None:
+    """Return the lead over all runs that ``means``, of groups of them, are of; None where none has one."""
+    own = [group for group in means if group and "log_lead" in group]
+    runs = sum(group["leads"] for group in own)
+    if not runs:
+        return None
+    return Lead(math.exp(sum(group["leads"] * group["log_lead"] for group in own) / runs), int(runs))
+
+
+def sheets(frame: pd.DataFrame, by_task: bool = True) -> list[Sheet]:
+    """Return one table per preset: strategies whose adversary learned down, their leads across, in all and by task.
+
+    ``frame`` is what ``leaderboard`` returns; a task counts in its main setting. ``by_task``: with a column per task.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = defaultdict(lambda: defaultdict(dict))
+    for row in plain_rows(frame):
+        if row["main"] and lead([row["adversary"]]) is not None:
+            found[row["preset"]][row["strategy"]][row["task"]] = row["adversary"]
+    return [_sheet(preset, found[preset], by_task) for preset in sorted(found)]
+
+
+def _sheet(preset: str, found: Mapping[str, Mapping[str, Any]], by_task: bool) -> Sheet:
+    names, tasks = sorted(found), list(dict.fromkeys(task for own in found.values() for task in own))
+    over_all = [lead(found[name].values()) for name in names]
+    columns: list[tuple[str, Sequence[str]]] = [("strategy", names), ("lead", list(map(str, over_all)))]
+    columns.append(("runs", [str(one.runs) for one in over_all if one is not None]))
+    if by_task and len(tasks) > 1:
+        columns += [(task, [str(lead([found[name].get(task)]) or "–") for name in names]) for task in tasks]
+    return Sheet(preset, columns, [ABOUT_LEADS], title=f"preset {preset}: the adversary's lead")
 
 
 def without_lead(means: Mapping[str, float]) -> str | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from bench.reporting.adversary import lead
 from bench.reporting.sheet import Sheet, plain_rows
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ MEASURES = (
     Measure(
         "adversary_gain",
         "D learned",
-        "divergence on the texts of an adversary that learned over that on its untrained self's, same noise",
+        "divergence on a learned adversary's texts over that on its untrained self's; geometric mean over runs",
         "number",
     ),
     Measure("kl_from_start", "KL moved", "KL of its distribution of words to that at its start, in nats", "number"),
@@ -67,8 +68,7 @@ def quality_means(runs: pd.DataFrame) -> pd.DataFrame:
 
     Of what was counted in rewriting come shares of the rows: ``failed``, and of an adversary's ``attacked`` (it asked
     its victim about them), ``attack_success`` among those it tried to change (it skips the others), ``attack_clean``
-    (left as they were) and ``queries_per_row``. Of one that learned comes ``adversary_gain``, the divergence on its
-    texts over that on its untrained self's. A number that only some runs have is the mean over those.
+    (left as they were) and ``queries_per_row``. A number that only some runs have is the mean over those.
     """
     import pandas as pd
 
@@ -90,8 +90,6 @@ def quality_means(runs: pd.DataFrame) -> pd.DataFrame:
     queries = runs["cost.attack_queries"].astype("float64")
     own["queries_per_row"] = (queries / rows).where(queries > 0)
     own["kl_from_start"] = runs["adversary.kl_from_start"]
-    start = runs["adversary.divergence_at_start"]
-    own["adversary_gain"] = (runs["adversary.divergence"] / start).where(start != 0)
     return own.groupby(runs["group"]).mean()
 
 
@@ -99,7 +97,8 @@ def quality(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one row per (preset, strategy) that makes texts: the numbers of ``MEASURES``, means over its tasks.
 
     ``frame`` is what ``leaderboard`` returns; a task counts in its main setting. ``tasks`` names those covered,
-    ``n_seeds`` is the least number of seeds on any of them. A number that no task has is null.
+    ``n_seeds`` is the least number of seeds on any of them. A number that no task has is null. ``adversary_gain`` is
+    the lead of an adversary that learned over all its runs.
     """
     import pandas as pd
 
@@ -108,6 +107,9 @@ def quality(frame: pd.DataFrame) -> pd.DataFrame:
     numbers = pd.DataFrame(own["text_quality"].tolist(), index=own.index).reindex(columns=measures).astype("float64")
     groups = own[[*keys, "task", "n_seeds"]].join(numbers).groupby(keys, sort=True)
     made = groups.agg(n_tasks=("task", "size"), n_seeds=("n_seeds", "min")).join(groups[measures].mean())
+    leads = {key: lead(means) for key, means in own.groupby(keys)["adversary"]}
+    made["adversary_gain"] = [None if (one := leads[key]) is None else one.value for key in made.index]
+    made["adversary_gain"] = made["adversary_gain"].astype("float64")
     return made.join(groups["task"].agg(tuple).rename("tasks")).reset_index()
 
 

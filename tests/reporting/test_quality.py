@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from made_records import leaderboard, run
 
+from bench.reporting import adversary
 from bench.reporting import sheet as formats
 from bench.reporting.quality import quality, sheets
 
@@ -57,6 +58,29 @@ def test_what_an_adversary_learned_stands_beside_what_it_did_to_the_texts():
     assert found["mate-kd"]["adversary_gain"] == pytest.approx(1.2)
     assert found["mate-kd"]["kl_from_start"] == 0.2
     assert found["mlm"]["adversary_gain"] is None
+
+
+def test_the_lead_of_an_adversary_is_the_geometric_mean_over_runs_of_unequal_numbers_of_seeds():
+    def ran(task, seed, now, start=0.5, strategy="mate-kd"):
+        learned = {"rows": 9, "divergence": now, "divergence_at_start": start, "standard_error": 0.1}
+        return made(task, strategy, seed, 0.9) | {"adversary": learned}
+
+    records = [ran("cola", 0, 1.0), ran("cola", 1, 1.0), ran("rte", 0, 0.125), run("cola"), run("rte")]
+    # One of a divergence of zero has no ratio. An adversary in embeddings makes no text, and has a lead as well.
+    records += [ran("rte", 1, 0.0), ran("rte", 0, 0.6, strategy="shift") | {"text_quality": None}]
+    frame = leaderboard(records)
+    (sheet,) = adversary.sheets(frame)
+    assert sheet.title == "preset mini: the adversary's lead"
+    assert sheet.columns == [
+        ("strategy", ["mate-kd", "shift"]),
+        ("lead", ["1.000", "1.200"]),  # (2 · 2 · 1/4) ** (1/3)
+        ("runs", ["3", "1"]),
+        ("cola", ["2.000", "–"]),
+        ("rte", ["0.250", "1.200"]),
+    ]
+    assert [head for head, _ in adversary.sheets(frame, by_task=False)[0].columns] == ["strategy", "lead", "runs"]
+    assert table(records)["mate-kd"]["adversary_gain"] == pytest.approx(1.0)
+    assert adversary.sheets(leaderboard([run("rte"), made("rte", "eda", 0, 0.5)])) == []
 
 
 def test_only_the_main_setting_of_a_task_counts():
