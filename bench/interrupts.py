@@ -21,15 +21,17 @@ class Interrupted(KeyboardInterrupt):
 class Interrupts:
     """While entered, a SIGINT or SIGTERM waits until ``obey`` is called, so that it comes between two steps of a loop.
 
-    It is an Interrupted then. A second one does not wait. Signals that are ignored, as a shell has it for what runs in
-    the background, stay so. In another thread than the main one, where Python handles none, nothing is changed.
+    It is an Interrupted then. A second one does not wait, unless they are ``patient``. Signals that are ignored, as a
+    shell has it for what runs in the background, stay so. In another thread than the main one, where Python handles
+    none, nothing is changed.
     """
 
     last = signal.SIGINT
     """The signal that was raised last: code in between may make a plain KeyboardInterrupt of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient: bool = False) -> None:
         self.asked = 0
+        self._patient = patient
         self._held = True
         self._before: dict[int, Any] = {}
 
@@ -44,23 +46,27 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def obey(self) -> None:
-        """Raise Interrupted where a signal has come."""
-        if self.asked:
-            raise self._interrupted(self.asked)
+    def obey(self, asked: int | None = None) -> None:
+        """Raise Interrupted where a signal has come, or for the one ``asked``, wherever that came (0: none)."""
+        if number := self.asked if asked is None else asked:
+            raise self._interrupted(number)
 
     @contextmanager
     def released(self) -> Iterator[None]:
-        """Let signals through within the block: for what may take minutes and leaves nothing half made."""
-        self.obey()
-        self._held = False
+        """Let signals through within the block: for what may take minutes and leaves nothing half made.
+
+        Where they are ``patient``, they wait here too.
+        """
+        if not self._patient:
+            self.obey()
+        self._held = self._patient
         try:
             yield
         finally:
             self._held = True
 
     def _receive(self, number: int, _: FrameType | None) -> None:
-        if self.asked or not self._held:
+        if (self.asked and not self._patient) or not self._held:
             raise self._interrupted(number)
         self.asked = number
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 
 
 def collect_seldom() -> None:
@@ -12,3 +13,13 @@ def collect_seldom() -> None:
     fifth of the time that it takes.
     """
     gc.set_threshold(50_000)
+
+
+def processes() -> int:
+    """Return of how many processes of one command this is one, as ``accelerate launch`` or ``torchrun`` started it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+
+
+def leads() -> bool:
+    """Return whether this is the process of the command that writes files and talks to people."""
+    return processes() == 1 or os.environ.get("RANK") == "0"

@@ -8,6 +8,7 @@ twenty lines.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from bench.cost import Cost, CostModel
 from bench.models.inputs import Inputs, Role, accepted, portions, rows_of, share_of
+from bench.models.ranks import ALONE, Ranks
 from bench.options import Options
 from bench.rewriter import Rewriter
 from bench.settings import Recipe
@@ -100,15 +102,33 @@ class Models:
     cost: Cost = field(default_factory=Cost)
     recipe: Recipe = field(default_factory=Recipe)
     training: bool = True
+    ranks: Ranks = ALONE
+    _in_parts: bool = field(default=False, init=False, repr=False)
+    _was_in_parts: bool = field(default=False, init=False, repr=False)
+    _earlier: dict[Role, list[torch.Tensor | None]] = field(default_factory=dict, init=False, repr=False)
 
     def logits(self, role: Role, inputs: Inputs) -> torch.Tensor:
         """Return the model's logits, [B, C] (masked LM: [.., V]) for B rows of ``inputs``, never in half precision.
 
         Keys the model's family does not know (``token_type_ids`` on DistilBERT, say) are left out. Gradient
-        and train/eval mode are as the caller set them.
+        and train/eval mode are as the caller set them. Where several processes train together, each answers its part
+        of the rows if no gradient is asked for, and else all of them.
         """
+        import torch
+
+        rows = len(inputs["attention_mask"])
+        self.cost.forwards[role] += rows
+        if self.ranks.count == 1 or self._in_parts or torch.is_grad_enabled() or role == "generator":
+            return self._logits(role, inputs)
+        own = self.ranks.rows(rows)
+        width = int(getattr(self, role).config.num_labels or 1)
+        logits = torch.zeros(rows, width, device=self.accelerator.device)
+        if own.start < own.stop:
+            logits[own] = self._logits(role, rows_of(inputs, own))
+        return self.ranks.total(logits)
+
+    def _logits(self, role: Role, inputs: Inputs) -> torch.Tensor:
         model = getattr(self, role)
-        self.cost.forwards[role] += len(inputs["attention_mask"])
         with self.accelerator.autocast():
             logits = model(**accepted(model, inputs)).logits
         return logits.float() if logits.dtype.itemsize < 4 else logits
@@ -116,17 +136,68 @@ class Models:
     def backward(self, role: Role, loss: torch.Tensor, rows: int) -> None:
         """Add the gradient of ``loss``, of ``rows`` rows, to the parameters of ``role``, the one that learns."""
         self.cost.backwards[role] += rows
+        if self._in_parts and role not in self._earlier:
+            # Only what is new is added up over the processes.
+            self._earlier[role] = [parameter.grad for parameter in getattr(self, role).parameters()]
+            getattr(self, role).zero_grad()
         self.accelerator.backward(loss)
 
     def micro_batches(self, batch: Batch) -> Iterator[tuple[Inputs, float]]:
         """Yield the inputs of ``batch`` in ``recipe.accumulate`` parts, each with its share of the rows.
 
         A mean over the batch's rows is the sum of share times mean over the parts. Every tensor [B, L] of the
-        inputs is taken apart, also one that a strategy put there.
+        inputs is taken apart, also one that a strategy put there. Each part has random streams of its own
+        (``rng``, dropout). Where several processes train together, each gets its own parts, and after the last one
+        the gradients of all are added up.
         """
+        import torch
+
+        from bench.models.streams import start_stream, stream_seed
+
         rows = len(batch.inputs["attention_mask"])
-        for portion in portions(rows, self.recipe.accumulate):
-            yield rows_of(batch.inputs, portion), share_of(portion, rows)
+        parts = portions(rows, self.recipe.accumulate)
+        if len(parts) == 1 and self.ranks.count == 1:
+            yield batch.inputs, 1.0
+            return
+        rng, device = self.rng, self.rng.device
+        before = self.cost.forwards.copy(), self.cost.backwards.copy()
+        self._in_parts = self.ranks.count > 1
+        try:
+            for part, factor in self.ranks.own(len(parts)):
+                place = (sum(before[0].values()), part)  # no two calls are at one number of rows
+                self.rng = torch.Generator(device).manual_seed(stream_seed(rng.initial_seed(), "part", *place))
+                start_stream(device, rng.initial_seed(), "dropout of a part", *place)
+                yield rows_of(batch.inputs, parts[part]), factor * share_of(parts[part], rows)
+                if not factor:
+                    self.cost.forwards, self.cost.backwards = (counter.copy() for counter in before)
+        finally:
+            self.rng, self._in_parts = rng, False
+        self._add_up(*before)
+
+    def _add_up(self, forwards: Counter[str], backwards: Counter[str]) -> None:
+        """Add up over the processes what they did to their parts: rows counted since, and gradients."""
+        import torch
+
+        if self.ranks.count == 1:
+            return
+        self._was_in_parts = True
+        roles = ("student", "teacher", "generator")
+        for counter, before in ((self.cost.forwards, forwards), (self.cost.backwards, backwards)):
+            since = torch.tensor([counter[role] - before[role] for role in roles], device=self.accelerator.device)
+            elsewhere = (self.ranks.total(since.clone()) - since).tolist()
+            counter.update({role: rows for role, rows in zip(roles, elsewhere, strict=True) if rows})
+        for role, earlier in self._earlier.items():
+            parameters = list(getattr(self, role).parameters())
+            self.ranks.add_up(parameters)
+            for parameter, gradient in zip(parameters, earlier, strict=True):
+                if gradient is not None:
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+        self._earlier.clear()
+
+    def whole(self, loss: torch.Tensor) -> torch.Tensor:
+        """Return the ``loss`` (a scalar) of an adversary's update, of all processes' parts if it was made in parts."""
+        was_in_parts, self._was_in_parts = self._was_in_parts, False
+        return self.ranks.total(loss.clone()) if was_in_parts else loss
 
     @contextmanager
     def evaluating(self, role: Role, *, frozen: bool = False) -> Iterator[None]:

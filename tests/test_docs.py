@@ -123,6 +123,8 @@ def commands() -> list[str]:
         for block in blocks(document, "sh")
         for line in block.replace("\\\n", " ").splitlines()
     ]
+    # What starts several processes of `bench`, with options of its own, is held to `bench` after them.
+    lines = [re.sub(r"^(accelerate launch|torchrun).* -m bench ", "bench ", line) for line in lines]
     return list(dict.fromkeys(filter(None, lines)))
 
 

@@ -16,7 +16,7 @@ try:
     from bench import __version__
     from bench.errors import BenchError, UsageError, printable
     from bench.interrupts import Interrupts, terminable
-    from bench.startup import collect_seldom
+    from bench.startup import collect_seldom, processes
 except KeyboardInterrupt:  # as below, where there is no click yet to say it
     sys.exit("Interrupted.")
 
@@ -76,6 +76,8 @@ class Verbs(click.Group):
             near = difflib.get_close_matches(args[0], VERBS, n=1, cutoff=0.5)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(VERBS)}."
             raise click.UsageError(f"No such command {args[0]!r}. {hint}", ctx)
+        if args[0] != "run" and processes() > 1:
+            raise click.UsageError(f"{processes()} processes can share `bench run`: start `bench {args[0]}` alone", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from bench.cli.choices import Choices, training_options
 from bench.errors import BenchError, UsageError
 from bench.experiment.launchers import Launching
+from bench.startup import leads, processes
 
 
 @click.command(
@@ -76,7 +77,7 @@ def run(dry_run: bool, choices: Choices, **asked: Any) -> None:
     missing; a run that was cut off goes on from its checkpoint.
     """
     done, fresh = trained(choices=choices, dry_run=dry_run, **asked)
-    if dry_run:
+    if dry_run or not leads():
         return
     _show([*done, *fresh], choices.results, len(fresh))
     if failed := failed_cells(done, fresh):
@@ -116,6 +117,7 @@ def trained(
     from bench.cli.dry_run import estimate, overview
     from bench.data.custom import by_source
     from bench.experiment.few import at_sizes
+    from bench.experiment.followers import Followers
     from bench.experiment.grid import choose_tasks, make_grid
     from bench.experiment.progress import watching
     from bench.experiment.tuning import as_tuned
@@ -147,6 +149,16 @@ def trained(
                 notes += said
             grids.append((own, where, cells))
 
+    followers, together = Followers(), processes() > 1
+    if together and (launching.at_once > 1 or not launching.is_here or launching.silence or dry_run):
+        raise UsageError(
+            f"{processes()} processes train one cell together: --jobs, --launcher, --timeout and --dry-run go with one"
+        )
+    if not leads():
+        from bench.experiment.following import follow
+
+        follow(grids, choices.results)
+        return [], []
     with watching() as progress:
         # Only now what takes seconds to import: a misspelt name is answered at once.
         from bench.experiment.keeping import keeping
@@ -159,15 +171,18 @@ def trained(
         progress.doing("reading data")
         for note in dict.fromkeys(notes):
             progress.note(note)
-        assembled = [(Parts(own, where, choices.results, progress, workers), cells) for own, where, cells in grids]
+        assembled = [
+            (Parts(own, where, choices.results, progress, workers, followers), cells) for own, where, cells in grids
+        ]
         done, to_run = prepare(assembled, choices.results, progress, redo=redo)
         to_run = keeping(to_run, keep_students, choices.results, progress)
         if dry_run:
             click.echo(overview([str(cell) for cell, _ in done], to_run, choices.results, progress))
             return [record for _, record in done], []
-        if len(to_run) > 1 and launching.is_here:
+        if len(to_run) > 1 and launching.is_here and not together:
             progress.note(estimate(to_run, choices.results, progress, launching.at_once))
         fresh = launch(to_run, choices.results, progress, redo=redo, track=track, launcher=launching.open())
+        followers.dismiss()
     return [record for _, record in done], fresh
 
 

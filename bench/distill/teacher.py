@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from bench.data.encode import Encoded
 from bench.data.tasks import Task
 from bench.distill.feed import Feed
-from bench.distill.loop import EDITION, distil
+from bench.distill.loop import EDITION, Outcome, distil
 from bench.errors import BenchError, UsageError
 from bench.evaluation.metrics import against_constant, score
 from bench.evaluation.predict import predict
@@ -46,88 +48,103 @@ class _Labels(Strategy):
     needs = ()
 
 
-def fine_tune(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    task: Task,
-    splits: dict[str, Encoded],
-    settings: Teacher,
-    recipe: Recipe,
-    accelerator: Any,
-    cache: Path,
-    observer: Observer,
-) -> TrainedTeacher:
-    """Return ``model`` fine-tuned on ``splits["train"]``, from ``cache`` if that was done before.
+@dataclass(frozen=True)
+class TeacherTraining:
+    """The fine-tuning of ``model`` on ``splits["train"]``, under the settings of a teacher and the rest of a recipe."""
 
-    Cached by content: starting weights, data as tokenised, and the teacher's recipe.
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
+    splits: dict[str, Encoded]
+    settings: Teacher
+    recipe: Recipe
+    accelerator: Any
+    cache: Path
+
+    @cached_property
+    def plan(self) -> Recipe:
+        """The recipe that the teacher is trained by."""
+        settings, recipe = self.settings, self.recipe
+        return Recipe(
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            lr=settings.lr,
+            warmup=settings.warmup,
+            weight_decay=recipe.weight_decay,
+            clip=recipe.clip,
+            precision=recipe.precision,
+            evaluate_every=settings.epochs,
+            checkpoint_seconds=recipe.checkpoint_seconds,
+            accumulate=recipe.accumulate,
+            recompute=recipe.recompute,
+            compile=recipe.compile,
+        )
+
+    @cached_property
+    def home(self) -> Path:
+        """Where the teacher is cached: by its starting weights, the data as tokenised, and the plan."""
+        # Only what differs from the defaults: a new field of the recipe must not make other teachers of the old ones.
+        without_effect, defaults = ("checkpoint_seconds", "recompute"), asdict(Recipe())
+        given = {k: v for k, v in asdict(self.plan).items() if v != defaults[k] and k not in without_effect}
+        texts = [data_hash(self.splits[name]) for name in ("train", "dev")]
+        name = digest(EDITION, content_hash(self.model), texts, self.task.metrics, given)
+        return self.cache / "teachers" / f"{self.task.name}-{name}"
+
+    @property
+    def states(self) -> Path:
+        """The folder of its checkpoints."""
+        return self.home.with_name(f"{self.home.name}.states")
+
+    def learn(self, observer: Observer) -> Outcome:
+        """Train ``model``; of several processes that train together each calls it."""
+        device = self.accelerator.device
+        models = Models(
+            task=self.task,
+            tokenizer=self.tokenizer,
+            student=self.model.to(device),
+            rng=torch.Generator(device),
+            accelerator=self.accelerator,
+        )
+        labelled = {name: self.splits[name] for name in ("train", "dev")}
+        return distil(
+            models,
+            _Labels(),
+            self.plan,
+            selection("last"),
+            Feed(labelled["train"], device=device, cost=models.cost),
+            labelled,
+            seed=0,
+            observer=observer,
+            checkpoints=self.states,
+            trains="teacher",
+        )
+
+
+def fine_tune(
+    training: TeacherTraining, observer: Observer, together: AbstractContextManager[None] | None = None
+) -> TrainedTeacher:
+    """Return the teacher that ``training`` makes, from the cache if that was done before.
+
+    ``together`` is entered while it trains: it calls other processes to the same training.
     """
-    plan = Recipe(
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        lr=settings.lr,
-        warmup=settings.warmup,
-        weight_decay=recipe.weight_decay,
-        clip=recipe.clip,
-        precision=recipe.precision,
-        evaluate_every=settings.epochs,
-        checkpoint_seconds=recipe.checkpoint_seconds,
-        accumulate=recipe.accumulate,
-        recompute=recipe.recompute,
-        compile=recipe.compile,
-    )
-    # Only what differs from the defaults: a new field of the recipe must not make other teachers of the old ones.
-    without_effect = ("checkpoint_seconds", "recompute")
-    given = {k: v for k, v in asdict(plan).items() if v != asdict(Recipe())[k] and k not in without_effect}
-    texts = [data_hash(splits[name]) for name in ("train", "dev")]
-    home = cache / "teachers" / f"{task.name}-{digest(EDITION, content_hash(model), texts, task.metrics, given)}"
+    model, task, splits, accelerator = training.model, training.task, training.splits, training.accelerator
+    home = training.home
     with missing(home, observer, f"the teacher of {task.name}") as to_make:
         if to_make:
-            _fine_tune(model, tokenizer, task, splits, plan, accelerator, home, observer)
+            observer.note(f"fine-tuning the teacher for {task.name}")
+            start = time.perf_counter()
+            with together or nullcontext():
+                outcome = training.learn(observer)
+            card = _card(model, task, splits, outcome.logits["dev"])
+            card["seconds"] = round(time.perf_counter() - start, 1)
+            with whole_folder(home) as part:
+                save(model, training.tokenizer, part)
+                (part / "card.json").write_text(json.dumps(card))
+            remove(training.states)
     with explained(str(home)):
         trained = AutoModelForSequenceClassification.from_pretrained(home, trust_remote_code=False).float()
     teacher = TrainedTeacher(_frozen(trained, accelerator), json.loads((home / "card.json").read_text()))
-    return _in_precision(teacher, settings, task, splits, accelerator, observer)
-
-
-def _fine_tune(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    task: Task,
-    splits: dict[str, Encoded],
-    plan: Recipe,
-    accelerator: Any,
-    home: Path,
-    observer: Observer,
-) -> None:
-    observer.note(f"fine-tuning the teacher for {task.name}")
-    start = time.perf_counter()
-    models = Models(
-        task=task,
-        tokenizer=tokenizer,
-        student=model.to(accelerator.device),
-        rng=torch.Generator(accelerator.device),
-        accelerator=accelerator,
-    )
-    labelled = {name: splits[name] for name in ("train", "dev")}
-    states = home.with_name(f"{home.name}.states")
-    outcome = distil(
-        models,
-        _Labels(),
-        plan,
-        selection("last"),
-        Feed(labelled["train"], device=accelerator.device, cost=models.cost),
-        labelled,
-        seed=0,
-        observer=observer,
-        checkpoints=states,
-        trains="teacher",
-    )
-    card = _card(model, task, splits, outcome.logits["dev"])
-    card["seconds"] = round(time.perf_counter() - start, 1)
-    with whole_folder(home) as part:
-        save(model, tokenizer, part)
-        (part / "card.json").write_text(json.dumps(card))
-    remove(states)
+    return _in_precision(teacher, training.settings, task, splits, accelerator, observer)
 
 
 def _in_precision(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import shlex
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +16,28 @@ import msgspec
 import numpy as np
 from transformers import PreTrainedModel
 
-from bench.cost import Cost
 from bench.data.encode import Encoded
 from bench.data.tasks import Example, Task
 from bench.distill.adversary_gain import gain_of_adversary
-from bench.distill.feed import Feed, batch_order
-from bench.distill.loop import distil
 from bench.distill.view_quality import quality_of_views
 from bench.errors import BenchError
 from bench.evaluation.metrics import against_constant, score
-from bench.evaluation.selection import Selection, selection
-from bench.experiment.budget import budget_of
+from bench.evaluation.selection import Selection
+from bench.experiment.assembly import assembled
 from bench.experiment.card import model_card
-from bench.experiment.few import prolonged
 from bench.experiment.grid import Cell
 from bench.experiment.parts import Parts
 from bench.experiment.provenance import COMMAND, provenance
 from bench.experiment.search import searched
 from bench.files import remove, whole_file, write_json
-from bench.models.inputs import Role
 from bench.models.keep import keep_classifier
 from bench.models.load import content_hash
 from bench.observer import Observer
 from bench.reporting.records import STUDENT, read_record
 from bench.reporting.schema import SCHEMA
-from bench.rewriting.context import saved
 from bench.rewriting.job import in_a_line
-from bench.rewriting.training_sets import RewrittenTexts
 from bench.spec import lacking
 from bench.store import StoreError
-from bench.strategy import Models
 
 
 def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer, *, keep: bool = False) -> dict[str, Any]:
@@ -166,56 +156,11 @@ def _train(
     cell: Cell, parts: Parts, results: Path, folder: Path, observer: Observer
 ) -> tuple[dict[str, Any], PreTrainedModel]:
     """Return the sections of the record that training makes, and the student."""
-    task, settings, strategy = cell.task, cell.settings, cell.strategy.create()
-    data, splits = parts.data(task.name), parts.encoded(task.name)
-    cost = Cost()
-    cost.forget_peak()
-    teacher = logits = None
-    if "teacher" in strategy.needs:
-        teacher = parts.checked_teacher(task)
-        with cost.timed("teacher_logits"):
-            logits, _ = parts.logits_of(teacher, splits["train"])
-    device = parts.accelerator.device
-    generator = parts.fresh_generator() if "generator" in strategy.needs else None
-    models = parts.models(
-        task, cell.seed, teacher=None if teacher is None else teacher.model, generator=generator, cost=cost
-    )
-    recipe, budget = settings.recipe, None
-    per_epoch = batch_order(splits["train"].lengths, recipe, cell.seed).per_epoch
-    if settings.data.train_rows is not None:
-        recipe = prolonged(recipe, per_epoch)
-    if cell.instance.budget() is not None:
-        budget = budget_of(cell, parts, results)
-        recipe = dataclasses.replace(recipe, epochs=budget["updates"] / per_epoch)
-        observer.note(f"{cell.strategy}: {budget['updates']} updates in the place of {budget['recipe_updates']}")
-    texts = RewrittenTexts(
-        name=str(cell.strategy),
-        task=task,
-        rows=data.splits["train"],
-        folder_of=partial(_folder_of, parts, models, folder / "checkpoint"),
-        encode=partial(parts.encode, task=task),
-        teacher_logits=None if teacher is None else partial(parts.logits_of, teacher),
-        cache=parts.cache,
-        observer=observer,
-        seed=cell.seed if settings.data.rewrite_seed is None else settings.data.rewrite_seed,
-        workers=parts.workers,
-        device=device.type,
-        epochs=math.ceil(recipe.epochs),
-        corpus=partial(parts.corpus, task.name),
-    )
-    feed = Feed(splits["train"], logits, device=device, rewriters=strategy.rewriters(), texts=texts, cost=cost)
-    rule = selection(recipe.selection)
-    outcome = distil(
-        models,
-        strategy,
-        recipe,
-        rule,
-        feed,
-        splits,
-        seed=cell.seed,
-        observer=observer,
-        checkpoints=folder / "checkpoint" / "states",
-    )
+    ready = assembled(cell, parts, results, observer)
+    task, settings, data, splits = cell.task, cell.settings, ready.data, ready.splits
+    models, strategy, rule, feed, cost = ready.models, ready.strategy, ready.rule, ready.feed, ready.models.cost
+    with parts.followers.together("student", cell.id):
+        outcome = ready.distil()
     # A follower's rows (AX, predicted by MNLI's model) carry no labels in GLUE and are only predicted.
     labelled = {name: split for name, split in splits.items() if name in outcome.logits and _has_labels(split)}
     metrics = {}
@@ -227,11 +172,12 @@ def _train(
     _write_lines(folder / "curve.jsonl", outcome.curve)
     with cost.timed("adversary_gain"):
         start = models
-        if generator is not None and cost.adversary_updates:
-            start = dataclasses.replace(models, generator=parts.fresh_generator().to(device))
+        if models.generator is not None and cost.adversary_updates:
+            generator = parts.fresh_generator().to(parts.accelerator.device)
+            start = dataclasses.replace(models, generator=generator)
         adversary = gain_of_adversary(strategy, models, start, feed)
     with cost.timed("text_quality"):
-        judged = quality_of_views(strategy, models, feed, recipe, splits["dev"])
+        judged = quality_of_views(strategy, models, feed, ready.recipe, splits["dev"])
     if judged.samples:
         _write_lines(folder / "samples.jsonl", judged.samples)
     sections = {
@@ -244,12 +190,12 @@ def _train(
             "train_rows": settings.data.train_rows,
             "truncated": {name: split.truncated for name, split in splits.items()},
         },
-        "teacher": teacher.card if teacher else None,
+        "teacher": ready.teacher.card if ready.teacher else None,
         "generator": parts.generator.card if "generator" in strategy.needs else None,
         "main": {"split": "dev", "metric": task.main_metric, "value": metrics["dev"][task.main_metric]},
         "metrics": metrics,
         "selection": {"rule": rule.name, "optimistic": rule.optimistic, "step": outcome.step},
-        "budget": budget,
+        "budget": ready.budget,
         "cost": cost.summary(),
         "adversary": adversary,
         "text_quality": judged.quality,
@@ -271,13 +217,6 @@ def _checks(
         "most_predicted": np.unique(answers, return_counts=True)[1].max() / len(reported),
         "dev_in_train": sum(example.texts in train for example in rows["dev"]),
     }
-
-
-def _folder_of(parts: Parts, models: Models, scratch: Path, role: Role) -> tuple[str, str]:
-    """Return the folder and digest of a model that rewriters read: the student as it is now is saved in ``scratch``."""
-    if role == "generator":
-        return str(parts.generator_folder()), parts.generator.card["hash"]
-    return saved(getattr(models, role), models.tokenizer, scratch / role)
 
 
 def _has_labels(split: Encoded) -> bool:

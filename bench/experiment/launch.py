@@ -197,6 +197,8 @@ def launch(
     sweep = Sweep(results, progress, redo, Pace(results), track)
     for number, record, seconds in (launcher or in_process)(jobs, sweep):
         records[number] = record
+        if record["status"] == "failed":
+            jobs[number].parts.followers.regroup()
         sweep.pace.learn(jobs[number], record, seconds)
         progress.note(f"[{len(records)}/{len(jobs)}] {jobs[number].cell}: {_outcome(record)}")
     return [records[number] for number in range(len(jobs))]

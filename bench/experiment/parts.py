@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,17 @@ from bench.data.source import Source, TaskData
 from bench.data.sources import at_hand
 from bench.data.tasks import Example, Task
 from bench.distill.generator import TrainedGenerator, seconds_to_train, train_generator
-from bench.distill.teacher import TrainedTeacher, check_better_than_constant, fine_tune, load_finetuned, teacher_logits
+from bench.distill.teacher import (
+    TeacherTraining,
+    TrainedTeacher,
+    check_better_than_constant,
+    fine_tune,
+    load_finetuned,
+    teacher_logits,
+)
 from bench.errors import BenchError, UsageError
 from bench.experiment.few import few_rows
+from bench.experiment.followers import Followers
 from bench.models.load import (
     build_scratch,
     check_shape,
@@ -38,10 +47,11 @@ from bench.models.load import (
 from bench.models.reshape import chosen_layers, keep_layers
 from bench.models.streams import stream_seed
 from bench.models.tokenizer import word_tokenizer
-from bench.observer import Observer
+from bench.observer import Observer, Silent
 from bench.rewriter import Corpus
 from bench.rewriting.context import saved
 from bench.settings import Settings
+from bench.startup import processes
 from bench.strategy import Models
 
 
@@ -49,9 +59,17 @@ class Parts:
     """Loads, trains and caches the models and data of one preset."""
 
     def __init__(
-        self, settings: Settings, source: Source, results: Path, observer: Observer, workers: int | None = None
+        self,
+        settings: Settings,
+        source: Source,
+        results: Path,
+        observer: Observer,
+        workers: int | None = None,
+        followers: Followers | None = None,
     ) -> None:
         self.settings, self.source, self.observer, self.workers = settings, source, observer, workers
+        self.followers = followers or Followers()
+        self.followers.parts.append(self)
         self.cache = results / "cache"
         # The data and the teacher of the task in hand are kept in memory, those of others are not.
         self.data = lru_cache(maxsize=1)(self._data)
@@ -68,10 +86,17 @@ class Parts:
     @cached_property
     def accelerator(self) -> Any:
         """The accelerate handle: device and precision."""
-        from accelerate import Accelerator
+        from accelerate import Accelerator, InitProcessGroupKwargs
 
         recipe = self.settings.recipe
-        return Accelerator(cpu=recipe.device == "cpu", mixed_precision="bf16" if recipe.precision == "bf16" else "no")
+        on_cpu, precision = recipe.device == "cpu", "bf16" if recipe.precision == "bf16" else "no"
+        if processes() == 1:
+            return Accelerator(cpu=on_cpu, mixed_precision=precision)
+        # Where there is no GPU, accelerate connects processes only if it is told so.
+        on_cpu = on_cpu or not torch.accelerator.is_available() or torch.backends.mps.is_available()
+        # One process may rewrite texts for long while others wait to train on them.
+        waits = [InitProcessGroupKwargs(timeout=timedelta(hours=12))]
+        return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=waits)
 
     def origin(self, role: str) -> str:
         """Return the role whose settings name the model of ``role``: "teacher" for student.model = "teacher"."""
@@ -160,14 +185,23 @@ class Parts:
 
     def _teacher(self, name: str) -> TrainedTeacher:
         """Return the frozen teacher of task ``name``: given, cached or fine-tuned now."""
-        settings, task, splits = self.settings.teacher, self.source.tasks[name], self.encoded(name)
+        settings, task = self.settings.teacher, self.source.tasks[name]
         if settings.finetuned is not None:
             where = settings.finetuned.replace("{task}", task.name)
-            return load_finetuned(where, task, splits, settings, self.accelerator, self.observer)
+            return load_finetuned(where, task, self.encoded(name), settings, self.accelerator, self.observer)
+        together = self.followers.together("teacher", self.followers.parts.index(self), name)
+        return fine_tune(self._training_of_teacher(name), self.observer, together)
+
+    def train_teacher_along(self, name: str) -> None:
+        """Take part in the training of the teacher of task ``name`` that another process makes."""
+        self._training_of_teacher(name).learn(Silent())
+
+    def _training_of_teacher(self, name: str) -> TeacherTraining:
+        settings, task, splits = self.settings.teacher, self.source.tasks[name], self.encoded(name)
         if self.settings.data.train_rows is not None and settings.rows == "all":
             # One teacher for students of every number of rows.
             splits = {**splits, "train": self._pretokenised(self._whole(name).splits["train"], task)}
-        return fine_tune(
+        return TeacherTraining(
             self.classifier("teacher", task, seed=0),
             self.tokenizer("teacher"),
             task,
@@ -176,7 +210,6 @@ class Parts:
             self.settings.recipe,
             self.accelerator,
             self.cache,
-            self.observer,
         )
 
     def checked_teacher(self, task: Task) -> TrainedTeacher:
@@ -283,6 +316,11 @@ class Parts:
 
     def check(self, roles: Collection[str], tasks: Collection[str]) -> None:
         """Raise UsageError for a model that cannot be built, or for ``roles`` that do not share one vocabulary."""
+        if processes() > self.settings.recipe.accumulate:
+            raise UsageError(
+                f"{processes()} processes share the parts of a batch, and recipe.accumulate="
+                f"{self.settings.recipe.accumulate} makes fewer: --set recipe.accumulate={processes()}, or a multiple"
+            )
         for role in ("teacher", "student", "generator"):
             check_shape(getattr(self.settings, role).shape)
         besides: list[str] = ["generator"] if "generator" in roles else []

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench import __version__
 from bench.code import version
+from bench.startup import processes
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "evaluate", "accelerate", "numpy", "scikit-learn")
 COMMAND: ContextVar[str | None] = ContextVar("COMMAND", default=None)
@@ -45,6 +46,8 @@ def _git(*arguments: str) -> str | None:
 def _hardware() -> str:
     import torch
 
+    together = f", {processes()} processes together" if processes() > 1 else ""
     if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+        return torch.cuda.get_device_name() + together
+    threads, capability = torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()
+    return f"{platform.machine()} CPU, {threads} threads, {capability}{together}"

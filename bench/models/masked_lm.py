@@ -127,8 +127,21 @@ def refilled(
     """
     with torch.no_grad(), models.evaluating("generator"):
         masked = draw_mask(inputs, models.tokenizer, rate, models.rng, texts)
-        ids = inputs["input_ids"].clone()
-        ids[masked] = sample(masked_logits(models, inputs, masked), models.rng, temperature)
+        # Where several processes train together each fills its own rows.
+        own = models.ranks.rows(len(masked))
+        within, ids = masked[own], inputs["input_ids"].clone()
+        others = None if len(within) == len(masked) else (int(masked[: own.start].sum()), int(masked.sum()))
+        ids[own][within] = sample(
+            masked_logits(models, {key: value[own] for key, value in inputs.items()}, within),
+            models.rng,
+            temperature,
+            others,
+        )
+        if others is not None:
+            models.cost.forwards["generator"] += len(masked) - len(within)
+            filled = torch.zeros_like(ids)
+            filled[own] = ids[own]
+            ids = models.ranks.total(filled)
     return {**inputs, "input_ids": ids}
 
 
@@ -138,11 +151,14 @@ def gumbel(shape: torch.Size, rng: torch.Generator, device: torch.device) -> tor
     return -uniform.log()
 
 
-def sample(logits: torch.Tensor, rng: torch.Generator, temperature: float = 1.0) -> torch.Tensor:
+def sample(
+    logits: torch.Tensor, rng: torch.Generator, temperature: float = 1.0, within: tuple[int, int] | None = None
+) -> torch.Tensor:
     """Return one token per row, [M], drawn from softmax(logits / temperature) for ``logits`` [M, V].
 
     The same distribution as the arg-max of logits plus Gumbel noise, from two uniform numbers per row instead
-    of V: first a block of the vocabulary, then a token within it.
+    of V: first a block of the vocabulary, then a token within it. ``within``, (first, all), says which of ``all`` rows
+    these are: each gets the number that it would get among all.
     """
     rows, vocabulary = logits.shape
     blocks = -(-vocabulary // _BLOCK)
@@ -150,17 +166,18 @@ def sample(logits: torch.Tensor, rng: torch.Generator, temperature: float = 1.0)
     shifted = logits - logits.amax(dim=1, keepdim=True)
     torch.exp(shifted if temperature == 1.0 else shifted / temperature, out=weights[:, :vocabulary])
     weights = weights.view(rows, blocks, _BLOCK)
-    block = _invert(weights.sum(dim=2), rng)
+    block = _invert(weights.sum(dim=2), rng, within)
     inside = weights[torch.arange(rows, device=logits.device), block]
-    return block * _BLOCK + _invert(inside, rng)
+    return block * _BLOCK + _invert(inside, rng, within)
 
 
-def _invert(weights: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+def _invert(weights: torch.Tensor, rng: torch.Generator, within: tuple[int, int] | None) -> torch.Tensor:
     """Draw a column per row with probability proportional to ``weights`` [M, K], by the inverse distribution."""
     # Apple's GPUs have no fp64; over at most a few hundred columns fp32 will do.
     exact = torch.float32 if weights.device.type == "mps" else torch.float64
     cumulative = weights.to(exact).cumsum(dim=1)
-    uniform = torch.rand(len(weights), 1, generator=rng, device=weights.device, dtype=exact)
+    first, rows = within or (0, len(weights))
+    uniform = torch.rand(rows, 1, generator=rng, device=weights.device, dtype=exact)[first : first + len(weights)]
     # right=True steps over columns of weight zero, which must never be drawn.
     columns = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)[:, 0]
     return columns.clamp_(max=weights.shape[1] - 1)

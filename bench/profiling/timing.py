@@ -16,7 +16,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from bench.data.encode import Encoded
 from bench.distill.feed import Feed
-from bench.distill.loop import StudentUpdates, prepare
+from bench.distill.loop import prepare
+from bench.distill.student_updates import StudentUpdates
 from bench.models.inputs import Inputs, Role
 from bench.rewriter import Rewriter
 from bench.rewriting.training_sets import RewrittenSets, TrainingSet

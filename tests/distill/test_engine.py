@@ -15,8 +15,9 @@ from tiny import CLASSES, Notes, make_models, rows
 
 from bench.data.encode import TokenBatchOrder
 from bench.distill.feed import Feed
-from bench.distill.loop import StudentUpdates, distil
+from bench.distill.loop import distil
 from bench.distill.objective import Objective
+from bench.distill.student_updates import StudentUpdates
 from bench.evaluation.predict import predict
 from bench.evaluation.selection import selection
 from bench.models.inputs import portions, rows_of, share_of

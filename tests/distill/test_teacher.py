@@ -10,7 +10,14 @@ from families import build, every_family, tokenizer
 from tiny import CLASSES, SCORES, Notes, make_models, rows
 
 from bench.data.tasks import GLUE
-from bench.distill.teacher import TrainedTeacher, check_better_than_constant, fine_tune, load_finetuned, teacher_logits
+from bench.distill.teacher import (
+    TeacherTraining,
+    TrainedTeacher,
+    check_better_than_constant,
+    fine_tune,
+    load_finetuned,
+    teacher_logits,
+)
 from bench.errors import BenchError, UsageError
 from bench.evaluation.predict import predict
 from bench.models.load import content_hash
@@ -27,7 +34,8 @@ def start():
 
 def tune(cache, notes, settings=SETTINGS, recipe=None, splits=SPLITS, model=None):
     recipe = recipe or Recipe()
-    return fine_tune(model or start(), tokenizer(), CLASSES, splits, settings, recipe, ACCELERATOR, cache, notes)
+    training = TeacherTraining(model or start(), tokenizer(), CLASSES, splits, settings, recipe, ACCELERATOR, cache)
+    return fine_tune(training, notes)
 
 
 def test_a_teacher_is_fine_tuned_once(tmp_path):

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from tiny import CLASSES, SCORES, Notes, make_models, rows
 
 from bench.distill.feed import Feed
-from bench.distill.loop import StudentUpdates, distil
+from bench.distill.loop import distil
 from bench.distill.losses import divergence
+from bench.distill.student_updates import StudentUpdates
 from bench.errors import UsageError
 from bench.evaluation.selection import selection
 from bench.settings import Recipe
