@@ -10,7 +10,7 @@ import pytest
 from checkout import ROOT
 
 ROOMS = (
-    ("errors", "brackets", "toml", "observer", "interrupts", "startup"),
+    ("errors", "brackets", "toml", "observer", "interrupts", "startup", "child"),
     ("files", "strength", "options", "settings", "code", "locks", "store", "leases", "mirror"),
     ("data.tasks",),
     ("models", "resources"),

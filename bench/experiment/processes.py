@@ -71,7 +71,7 @@ class _Seat(Seat):
         return self.understand(kind, what)
 
     def close(self) -> None:
-        self.process.close()
+        self.process.kill()
 
 
 def _end(seats: Sequence[_Seat]) -> None:

@@ -131,7 +131,7 @@ class _Host:
             message = self._process.hear()
             yield message
             if message[0] == DIED:
-                self._process.close()
+                self._process.kill()
             if message[0] in ("record", DIED):
                 return
 
@@ -140,7 +140,7 @@ class _Host:
         if self._process is not None:
             self._process.terminate()
             self._process.wait(GRACE_SECONDS)
-            self._process.close()
+            self._process.kill()
 
 
 class _Seat(Seat):

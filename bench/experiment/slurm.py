@@ -74,7 +74,7 @@ class Share:
         try:
             return sum(self._run(self.process, todo) for todo in [*work[first:], *work[:first]])
         finally:
-            self.process.close()
+            self.process.kill()
 
     def _run(self, process: CellProcess, todo: Todo) -> bool:
         """Run a cell and return True; False where it has been run, or another job is at it."""
@@ -88,7 +88,7 @@ class Share:
             if kind == DIED:
                 if what[1] in (0, -signal.SIGTERM):
                     time.sleep(_SIGNAL_SECONDS_BEFORE_END)  # told to, it has put the cell away: this job ends, too
-                process.close()
+                process.kill()
                 record = failed_record(cell, todo.order.results, what[0])
             if kind == "note" or record is not None:
                 said = what[0] if record is None else f"{cell}: {record['status']}"
@@ -103,7 +103,7 @@ class Share:
         if self.process is not None:
             self.process.terminate()
             self.process.wait(_SIGNAL_SECONDS_BEFORE_END - GRACE_SECONDS)
-            self.process.close()
+            self.process.kill()
         return submitit.helpers.DelayedSubmission(Share(self.start, self.work), number)
 
 

@@ -6,17 +6,18 @@ import os
 import pickle
 import signal
 import sys
-import threading
 import time
-from multiprocessing.connection import Connection
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.child import attend
 from bench.registry import import_file
 from bench.startup import collect_seldom
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from bench.data.source import Source
     from bench.experiment.grid import Cell
     from bench.settings import Settings
@@ -78,12 +79,9 @@ class Told:
 def serve(handle: int) -> None:
     """Run the cells that are sent until nothing is; SIGTERM ends it between two steps, as Ctrl-C would."""
     collect_seldom()
-    os.set_inheritable(handle, False)
-    threading.Thread(target=_end_with_parent, args=(os.dup(0),), daemon=True).start()
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    connection = attend(handle)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm's, to the whole tree on some clusters
-    connection = Connection(handle)
     try:
         start: Start = pickle.loads(connection.recv_bytes())
         sys.argv[:] = start.argv
@@ -115,8 +113,3 @@ def serve(handle: int) -> None:
 def read_only(content: dict[Any, Any]) -> MappingProxyType[Any, Any]:
     """Return a read-only view of ``content``, as sources have of their tasks: pickle knows no such views."""
     return MappingProxyType(content)
-
-
-def _end_with_parent(standard_input: int) -> None:
-    os.read(standard_input, 1)
-    os.killpg(0, signal.SIGKILL)

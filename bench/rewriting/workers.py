@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import pickle
 import signal
-import subprocess
-import sys
-import tempfile
-import threading
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import wait
 from pathlib import Path
 
+from bench.child import Child, attend
 from bench.errors import BenchError, UsageError
 from bench.registry import import_file, imported_files
 from bench.rewriting.job import Job, Row, RowResult, in_a_line
@@ -155,25 +151,12 @@ class _LostError(Exception):
     """A worker process is dead, hangs or cannot start; the message says how."""
 
 
-class _Worker:
+class _Worker(Child):
     """One process from this side: ``busy`` starting, or with its ``rows``; ``first`` until it has done some."""
 
     def __init__(self, payload: bytes) -> None:
+        super().__init__(work, START_SECONDS, environment=ENVIRONMENT)
         self.cpu_seconds, self._unanswered = 0.0, 0
-        self.connection, theirs = Pipe()
-        # What libraries print would tear the progress display; the last line says why a process died.
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in kill()
-        code = f"import sys; sys.path[:] = {sys.path}; from {__name__} import work; "
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code + f"work({theirs.fileno()}, {START_SECONDS})"],
-            env={**os.environ, **ENVIRONMENT},
-            stdin=subprocess.PIPE,  # ends with this process, however that ends
-            stdout=self._log,
-            stderr=self._log,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,  # Ctrl-C is for this process, which then kills the worker and all it has started
-        )
-        theirs.close()
         self.begin(payload)
 
     def begin(self, payload: bytes) -> None:
@@ -181,16 +164,11 @@ class _Worker:
         self.started, self.first = False, True
         self.send(payload, [], START_SECONDS)
 
-    def is_alive(self) -> bool:
-        """Return whether the process is still there."""
-        return self._process.poll() is None
-
     def send(self, message: bytes, rows: list[int], seconds: float) -> None:
         """Hand out ``message``: ``rows`` to be done, or the job, in ``seconds`` of CPU time."""
         self.busy, self.rows, self._seconds, self.since = True, rows, seconds, time.monotonic()
         self._unanswered += 1
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a dead process is noticed in answer()
-            self.connection.send_bytes(message)
+        self.tell(message)
 
     def answer(self) -> list[RowResult]:
         """Return what became of its rows, as far as it has answered: nothing while it is at work or idle.
@@ -211,28 +189,14 @@ class _Worker:
                 return answer
         except (EOFError, OSError):
             self._process.wait(timeout=60)
-        if self._process.poll() is not None:
-            raise _LostError(self._last_words())
+        if not self.is_alive():
+            code, how, last = self.last_words()
+            if code == -signal.SIGPROF:
+                raise _LostError(f"ran out of {self._seconds:.3g} s of CPU time")
+            raise _LostError(f"the worker process died ({how})" + (f": {last}" if last else ""))
         if self.busy and time.monotonic() > self.since + HUNG_AFTER * self._seconds:
             raise _LostError(f"hung: no answer in {HUNG_AFTER * self._seconds:.3g} s")
         return []
-
-    def _last_words(self) -> str:
-        code = self._process.returncode
-        if code == -signal.SIGPROF:
-            return f"ran out of {self._seconds:.3g} s of CPU time"
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").splitlines()
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-        return f"the worker process died ({how})" + (f": {last:.200}" if last else "")
-
-    def kill(self) -> None:
-        """End the process, and those that a library started from it."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        with self._process, self.connection, self._log:  # waits for it
-            pass
 
 
 def _pickled(job: Job) -> bytes:
@@ -257,10 +221,7 @@ def work(handle: int, start_seconds: float) -> None:
     """
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, start_seconds)
-    os.set_inheritable(handle, False)
-    threading.Thread(target=_end_with_parent, args=(os.dup(0),), daemon=True).start()
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    connection = Connection(handle)
+    connection = attend(handle)
     answer: list[RowResult] | BenchError | str
     job: Job | None = None
     with contextlib.suppress(EOFError):
@@ -290,8 +251,3 @@ def _unpickled(files: Sequence[Path], pickled: bytes) -> tuple[Job | None, list[
         return pickle.loads(pickled), []
     except Exception as error:  # noqa: BLE001 - raised in the parent
         return None, in_a_line(error)
-
-
-def _end_with_parent(standard_input: int) -> None:
-    os.read(standard_input, 1)
-    os.killpg(0, signal.SIGKILL)
