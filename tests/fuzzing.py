@@ -213,6 +213,21 @@ TARGETS = {
 }
 
 
+def is_refused(target: Target, value: Any) -> bool:
+    """Put ``value`` through ``target`` and return whether it was refused; raises as ``fuzz`` does."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.process_time()
+        try:
+            target.read(value, Path(folder))
+            refused, said = False, ""
+        except BenchError as error:
+            refused, said = True, str(error)
+        assert len(said) < 5000
+        assert said.count("\n") <= 5
+        assert time.process_time() - began < SECONDS
+    return refused
+
+
 def fuzz(name: str, count: int) -> tuple[int, int]:
     """Put ``count`` inputs through the target and return how many it read, and how many it refused.
 
@@ -231,18 +246,7 @@ def fuzz(name: str, count: int) -> tuple[int, int]:
     )
     @given(target.inputs)
     def one(value: Any) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            began = time.process_time()
-            try:
-                target.read(value, Path(folder))
-                refused, said = False, ""
-            except BenchError as error:
-                refused, said = True, str(error)
-            assert len(said) < 5000
-            assert said.count("\n") <= 5
-            assert time.process_time() - began < SECONDS
-
-        ends[refused] += 1
+        ends[is_refused(target, value)] += 1
 
     one()
     return ends[0], ends[1]
