@@ -67,6 +67,7 @@ class CILDA(MateKD):
 
     def fit_adversary(self, batch: Batch, models: Models) -> Any:
         loss = super().fit_adversary(batch, models)
+        models.ranks.add_up(self.projections)
         self.contraster.step()
         self.contraster.zero_grad()
         return loss

@@ -55,7 +55,7 @@ class Ranks:
             distributed.all_reduce(tensor)
         return tensor
 
-    def add_up(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+    def add_up(self, parameters: Iterable[torch.Tensor]) -> None:
         """Make the gradient of each of ``parameters`` the sum of all processes'."""
         if self.count == 1:
             return

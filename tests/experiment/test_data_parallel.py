@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from tiny_jobs import MATE_KD, TINY, glue
 
-STRATEGIES = ("none", MATE_KD, "freelb[steps=2]", "best-of-k(eda)")
+STRATEGIES = ("none", MATE_KD, "cilda[generator_steps=1,student_steps=1]", "freelb[steps=2]", "best-of-k(eda)")
 NO_NUMBER = """
 from dataclasses import dataclass
 

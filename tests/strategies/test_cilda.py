@@ -11,6 +11,7 @@ import torch
 from families import END, MASK, PAD, SPECIAL, START, VOCAB, build, every_family
 from tiny import CLASSES, SCORES, make_models, rows
 
+from bench.cost import Cost
 from bench.errors import UsageError
 from bench.models.inputs import accepted
 from bench.models.masked_lm import gumbel
@@ -143,6 +144,7 @@ def test_micro_batches_contrast_within_themselves_and_a_row_alone_has_nothing_to
     for strategy in (ours, theirs):
         strategy.setup(models)
         models.rng.manual_seed(1)
+        models.cost = Cost()  # a part's random stream is named by how much was done before
         models.generator = build("bert", "masked_lm", seed=3).eval()
         losses.append(float(strategy.fit_adversary(batch, models)))
     assert losses[0] == pytest.approx(losses[1], rel=1e-9)
