@@ -14,7 +14,7 @@ from test_run_cli import TINY, records
 from bench.cli import main
 from bench.data.held_out import split
 from bench.data.mini import MiniSource
-from bench.experiment import cell as cells
+from bench.experiment import assembly, cell
 
 SETTINGS = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}")]
 SEARCH = ("--strategy", "aeda,token-cutoff", "--tasks", "rte", "--trials", "3")
@@ -85,8 +85,8 @@ def test_trials_are_scored_on_rows_of_train_that_none_of_them_trains_on(results,
         seen.append(({*splits["train"].example_ids}, {*splits["dev"].example_ids}, splits.keys()))
         return original(models, strategy, recipe, rule, feed, splits, **others)
 
-    original = cells.distil
-    monkeypatch.setattr(cells, "distil", distil)
+    original = assembly.distil
+    monkeypatch.setattr(assembly, "distil", distil)
     done = bench("tune", "--strategy", "token-cutoff", "--tasks", "rte", "--trials", "2", results=results)
     assert done.exit_code == 0, done.output
     train, held = split(MiniSource(seed=0).load("rte").splits["train"])
@@ -111,7 +111,7 @@ def test_a_search_that_was_cut_off_goes_on_and_chooses_the_same(tuned, results, 
             raise KeyboardInterrupt
         return original(cell, *others, **more)
 
-    original = cells.run_cell
+    original = cell.run_cell
     monkeypatch.setattr("bench.experiment.launch.run_cell", run_cell)
     assert bench("tune", *SEARCH, results=results).exit_code == 130
     assert not (results / "tuned").exists()
