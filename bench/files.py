@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench import mirror
 from bench.errors import BenchError
-from bench.mirror import CHECKSUMS
 from bench.observer import Observer
+from bench.remote import mirror
+from bench.remote.mirror import CHECKSUMS
 
 
 def digest(*parts: Any) -> str:

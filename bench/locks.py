@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import mirror
 from bench.errors import printable
 from bench.files import cannot_write, is_whole
 from bench.observer import Observer
+from bench.remote import mirror
 
 WAITING = "waiting for"
 """How a note begins that says what of another process's is waited for."""

@@ -61,7 +61,7 @@ def object_store(_server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Objec
 
 def machine(patch: pytest.MonkeyPatch, folder: Path) -> Path:
     """From here on this process is a machine whose mirrors are in ``folder``."""
-    from bench import mirror
+    from bench.remote import mirror
 
     patch.setenv("BENCH_MIRROR", str(folder))
     patch.setattr(mirror, "_opened", {})

@@ -24,10 +24,10 @@ from bench.data.tasks import GLUE
 from bench.distill.feed import Feed
 from bench.distill.losses import divergence
 from bench.experiment.presets import load_settings
+from bench.remote.store import checked
 from bench.reporting import signs
 from bench.reporting.marks import ON_COSTS, ON_SCORES, ON_TASKS, ON_TEACHERS
 from bench.spec import StrategySpec
-from bench.store import checked
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", *pages.WRITTEN)
 
@@ -131,7 +131,7 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("line", [line for line in commands() if line.startswith("bench ")])
 def test_every_command_in_the_documents_is_one_the_program_knows(line, monkeypatch):
     # An object store is looked at and not opened: no folder is made for it, and its library need not be there.
-    monkeypatch.setattr("bench.mirror.opened", lambda url: Path(checked(url)))
+    monkeypatch.setattr("bench.remote.mirror.opened", lambda url: Path(checked(url)))
     command: click.Command = main
     context = click.Context(main, info_name="bench")
     _, *rest = shlex.split(line)

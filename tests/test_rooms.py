@@ -11,7 +11,7 @@ from checkout import ROOT
 
 ROOMS = (
     ("errors", "brackets", "toml", "observer", "interrupts", "startup", "child"),
-    ("files", "strength", "options", "settings", "code", "locks", "store", "leases", "mirror"),
+    ("files", "strength", "options", "settings", "code", "locks", "remote"),
     ("data.tasks",),
     ("models", "resources"),
     ("data",),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from bench.experiment.launchers import Launching
-from bench.mirror import shown
+from bench.remote.mirror import shown
 
 if TYPE_CHECKING:
     from bench.data.source import Source
@@ -38,7 +38,7 @@ class _Results(_Folder):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return ``value`` as a Path; of a URL that of its mirror."""
         if isinstance(value, str) and "://" in value:
-            from bench.mirror import opened
+            from bench.remote.mirror import opened
 
             return opened(value)
         return super().convert(value, param, ctx)

@@ -28,7 +28,7 @@ def clean(kinds: tuple[str, ...], dry_run: bool, results: Path) -> None:
     again when they are needed. Records, predictions and evaluations always stay. Not while another bench runs here.
     """
     from bench.files import in_bytes
-    from bench.mirror import shown
+    from bench.remote.mirror import shown
     from bench.reporting.clean import KINDS, SAFE, free, freeable
 
     chosen = set(KINDS) if "all" in kinds else set(kinds or SAFE)

@@ -12,7 +12,7 @@ import click
 from bench.brackets import matching, split_list
 from bench.cli.choices import results_option
 from bench.errors import BenchError, UsageError, unknown
-from bench.mirror import shown
+from bench.remote.mirror import shown
 from bench.reporting.records import uncollected
 
 if TYPE_CHECKING:

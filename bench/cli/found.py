@@ -85,7 +85,7 @@ def runs_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def chosen_runs(results: Path, wanted: Wanted) -> list[Done]:
     """Return the finished runs under ``results`` that are ``wanted``; UsageError where there are none."""
-    from bench.mirror import shown
+    from bench.remote.mirror import shown
     from bench.reporting.kept import find_run
     from bench.reporting.records import scan
     from bench.reporting.schema import Done

@@ -206,7 +206,7 @@ def _smoke_run(choices: Choices, tasks: str) -> tuple[Choices, str]:
 
 def _show(records: list[dict[str, Any]], results: Path, ran: int) -> None:
     """Print the leaderboard of this command's cells and where their files are."""
-    from bench.mirror import bring, shown
+    from bench.remote.mirror import bring, shown
     from bench.reporting import sheet
     from bench.reporting.comparison import compare
     from bench.reporting.leaderboard import failures, leaderboard

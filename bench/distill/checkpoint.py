@@ -12,12 +12,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from bench import mirror
 from bench.errors import BenchError
 from bench.files import is_whole, remove, set_aside, whole_folder
-from bench.leases import Lost
 from bench.observer import Observer
-from bench.store import StoreError
+from bench.remote import mirror
+from bench.remote.leases import Lost
+from bench.remote.store import StoreError
 
 FORMAT = 4
 # What reading a file may raise that is whole, but of another version or of somebody's making.

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import mirror
 from bench.errors import BenchError
 from bench.experiment.grid import Cell
 from bench.experiment.parts import Parts
 from bench.files import write_json
+from bench.remote import mirror
 from bench.reporting.records import read_record
 
 _BACKWARD = 2

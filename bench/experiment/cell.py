@@ -33,11 +33,11 @@ from bench.files import remove, whole_file, write_json
 from bench.models.keep import keep_classifier
 from bench.models.load import content_hash
 from bench.observer import Observer
+from bench.remote.store import StoreError
 from bench.reporting.records import STUDENT, read_record
 from bench.reporting.schema import SCHEMA
 from bench.rewriting.job import in_a_line
 from bench.spec import lacking
-from bench.store import StoreError
 
 
 def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer, *, keep: bool = False) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from bench.child import Child
 from bench.errors import BenchError
 from bench.experiment import worker
 from bench.experiment.launch import CellJob, Sweep
-from bench.mirror import reduced
 from bench.registry import imported_files
+from bench.remote.mirror import reduced
 
 DIED = "died"
 """The kind of message that says with what last words and exit code the process died; there is no more from it."""

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench import mirror
 from bench.data.source import Source, doubts
 from bench.distill.loop import batch_order, total_updates
 from bench.errors import BenchError, UsageError
@@ -28,9 +27,10 @@ from bench.experiment.progress import Progress
 from bench.experiment.tracking import tracking
 from bench.experiment.waiting import Remaining
 from bench.files import remove
-from bench.leases import Lost
 from bench.locks import Lock
 from bench.observer import Observer
+from bench.remote import mirror
+from bench.remote.leases import Lost
 from bench.reporting.records import read_record, set_aside_record
 from bench.spec import lacking, missing, models_read
 

@@ -23,8 +23,8 @@ from bench.experiment.processes import GRACE_SECONDS
 from bench.experiment.progress import Progress
 from bench.experiment.seats import Heard, Seat, take_turns
 from bench.files import remove, whole_file
-from bench.mirror import fetch_file, reduced
 from bench.registry import imported_files
+from bench.remote.mirror import fetch_file, reduced
 
 _LOOK_EVERY_SECONDS = 30.0
 Marker = tuple[Callable[..., Path], tuple[Any, ...]]

@@ -19,7 +19,7 @@ from bench.experiment.launch import CellJob, Finished, Sweep, stays
 from bench.experiment.launcher_options import SlurmOptions
 from bench.experiment.processes import GRACE_SECONDS
 from bench.experiment.worker import Order
-from bench.mirror import of, shown
+from bench.remote.mirror import of, shown
 from bench.reporting.records import read_record
 
 _LOOK_EVERY_SECONDS = 2.0

@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
-from bench import mirror
 from bench.data.source import Source
 from bench.data.tasks import Task
 from bench.errors import BenchError, UsageError, quoted
 from bench.experiment.grid import Cell, make_grid
 from bench.experiment.search import searched, trial
 from bench.files import digest, write_json
+from bench.remote import mirror
 from bench.reporting.records import folder_name
 from bench.reporting.schema import TunedSection
 from bench.settings import Settings

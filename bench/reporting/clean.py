@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import mirror
+from bench.remote import mirror
 from bench.reporting.records import STUDENT, scan
 from bench.reporting.schema import Done
 

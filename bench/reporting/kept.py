@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bench.errors import BenchError, UsageError
 from bench.files import is_whole
-from bench.mirror import shown
 from bench.observer import Observer, Silent
+from bench.remote.mirror import shown
 from bench.reporting.records import STUDENT, scan
 from bench.reporting.schema import Done, Record
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench import mirror
 from bench.errors import BenchError
+from bench.remote import mirror
 from bench.reporting.schema import Record, parse
 
 RUNS, ASIDE = "runs", "aside"

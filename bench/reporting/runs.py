@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import unknown
-from bench.mirror import folder_of
+from bench.remote.mirror import folder_of
 from bench.reporting.leaderboard import failures, leaderboard
 from bench.reporting.predictions import answers, predicted
 from bench.reporting.records import run_folder, scan

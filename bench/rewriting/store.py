@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import mirror
 from bench.data.tasks import Task
 from bench.files import digest, set_aside, whole_file, write_json
 from bench.observer import Observer
+from bench.remote import mirror
 from bench.rewriting.job import RowResult
 
 if TYPE_CHECKING:

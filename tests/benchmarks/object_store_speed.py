@@ -50,7 +50,7 @@ def _counted(what: str, act: Callable[[], object]) -> None:
 
 
 def _machine(folder: Path) -> Path:
-    from bench import mirror
+    from bench.remote import mirror
 
     os.environ["BENCH_MIRROR"] = str(folder)
     mirror._opened.clear()
@@ -66,7 +66,7 @@ def main(count: int) -> None:
     import boto3
 
     import bench
-    from bench.mirror import bring, of
+    from bench.remote.mirror import bring, of
     from bench.reporting.records import run_folder
 
     boto3.client("s3").create_bucket(Bucket=BUCKET)

@@ -21,9 +21,9 @@ from tiny_jobs import glue, jobs, outcome, waiting_strategy
 import bench
 from bench.experiment.launch import CellJob, launch, prepare
 from bench.experiment.progress import Progress
-from bench.leases import Lease
-from bench.mirror import bring, opened
-from bench.store import Store, StoreError
+from bench.remote.leases import Lease
+from bench.remote.mirror import bring, opened
+from bench.remote.store import Store, StoreError
 
 MACHINE = """
 import sys
@@ -205,7 +205,7 @@ def test_who_was_only_slow_publishes_nothing_and_takes_the_record_of_who_took_ov
 def test_a_store_that_goes_away_loses_nothing_and_the_same_command_goes_on(
     sweep: Sweep, object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.store._WAITS", (0.1,))
+    monkeypatch.setattr("bench.remote.store._WAITS", (0.1,))
     url = f"s3://{BUCKET}/away"
 
     def away() -> None:

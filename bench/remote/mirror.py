@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.leases import Lease
-    from bench.store import Entry, Store
+    from bench.remote.leases import Lease
+    from bench.remote.store import Entry, Store
 
 CHECKSUMS = "SHA256SUMS"
 """The file of a folder that is sent last: without it the folder is not whole."""
@@ -44,7 +44,7 @@ _opened: dict[str, Mirror] = {}
 
 def opened(url: str) -> Path:
     """Return the mirror of ``url``, made if need be; UsageError where that is no place for results."""
-    from bench.store import checked
+    from bench.remote.store import checked
 
     url = checked(url)
     root = _base() / hashlib.sha256(url.encode()).hexdigest()[:16]
@@ -130,13 +130,14 @@ class Mirror:
         self.sending: Path | None = None
         """The folder that is being sent at this moment, while work goes on."""
         self._later: Future[None] | None = None
+        self._newest: Path | None = None
         self._lock = threading.Lock()
         self._tags, self._read = dict[str, Any](), 0
 
     @cached_property
     def store(self) -> Store:
         """The store."""
-        from bench.store import Store
+        from bench.remote.store import Store
 
         return Store(self.url)
 
@@ -150,7 +151,7 @@ class Mirror:
 
     def lease(self, path: Path) -> Lease:
         """Return the lease of what one machine at a time may make at ``path``."""
-        from bench.leases import Lease
+        from bench.remote.leases import Lease
 
         return Lease(self.store, self.name(path), self.identity)
 
@@ -163,8 +164,8 @@ class Mirror:
 
     def is_ours(self, path: Path) -> bool:
         """Return whether ``path`` may be sent; False where the store cannot be asked. Lost as ``guard`` raises it."""
-        from bench.leases import Lost
-        from bench.store import StoreError
+        from bench.remote.leases import Lost
+        from bench.remote.store import StoreError
 
         try:
             self.guard(path)
@@ -193,17 +194,19 @@ class Mirror:
             self._note({name: ""})
 
     def send_later(self, folder: Path) -> None:
-        """Send a numbered folder while work goes on, unless one is being sent; of those on the store two stay.
+        """Send a numbered folder while work goes on, unless a newer one comes first; of those on the store two stay.
 
         Raises StoreError where the last one could not be sent.
         """
         before = self._later
-        if before is None or before.done():
-            self.sending, self._later = folder, self._background.submit(self._send_state, folder)
+        self._newest, self._later = folder, self._background.submit(self._send_state, folder)
         if before is not None and before.done():
             before.result()
 
     def _send_state(self, folder: Path) -> None:
+        if folder != self._newest:
+            return
+        self.sending = folder
         try:
             self.send(folder, checked=False)
             home = self.name(folder.parent)
@@ -254,7 +257,7 @@ class Mirror:
 
         Students and caches stay where they are. Lists once, and brings what has another tag than when it was seen.
         """
-        from bench.store import StoreError
+        from bench.remote.store import StoreError
 
         # Read before the listing: what is sent meanwhile is in neither.
         seen, inside = self._seen(), self.name(folder)

@@ -17,7 +17,7 @@ import uuid
 from typing import Any
 
 from bench.errors import UsageError, printable, quoted
-from bench.store import Store, StoreError
+from bench.remote.store import Store, StoreError
 
 SILENCE = "BENCH_LEASE_SECONDS"
 """The environment variable that says after how many seconds without a word a machine counts as dead."""

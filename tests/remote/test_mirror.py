@@ -15,17 +15,17 @@ from made_records import run
 from object_store import machine
 
 import bench
-from bench import leases, mirror
 from bench.errors import BenchError, UsageError
 from bench.experiment.cell_process import pickled
 from bench.experiment.ray_cluster import _Host
 from bench.files import CHECKSUMS, is_whole, remove, whole_file, whole_folder, write_json
-from bench.leases import Lease, Lost
 from bench.locks import Lock, missing
-from bench.mirror import bring, opened, reduced, shown
 from bench.observer import Silent
+from bench.remote import leases, mirror
+from bench.remote.leases import Lease, Lost
+from bench.remote.mirror import bring, opened, reduced, shown
+from bench.remote.store import Store, StoreError
 from bench.reporting.clean import free, freeable
-from bench.store import Store, StoreError
 
 URL = "memory://results"
 RUN = "runs/mini/rte/none/seed-0-abc"
