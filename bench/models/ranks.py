@@ -38,9 +38,9 @@ class Ranks:
         One that would have none, of a batch with fewer rows than there are processes, computes the first with factor 0:
         its gradients are then of the same parameters as all others'.
         """
-        numbers = range(self.number * parts // self.count, (self.number + 1) * parts // self.count)
-        yield from ((number, 1.0) for number in numbers)
-        if not numbers:
+        own = self.rows(parts)
+        yield from ((number, 1.0) for number in range(own.start, own.stop))
+        if own.start == own.stop:
             yield 0, 0.0
 
     def rows(self, rows: int) -> slice:

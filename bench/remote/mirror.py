@@ -292,8 +292,8 @@ class Mirror:
         for name in sent:
             if name.endswith(f"/{CHECKSUMS}"):
                 self.send((self.root / name).parent)
+        loose = [name for name in sent if name.rpartition("/")[0] not in whole]
         for is_record in (False, True):  # what says that a run is over: last
-            loose = [name for name in sent if name.rpartition("/")[0] not in whole]
             these = [name for name in loose if name.endswith("/record.json") == is_record]
             self._each(lambda name: self.send(self.root / name), these)
 
