@@ -20,6 +20,8 @@ from bench.observer import Observer
 from bench.remote import mirror
 from bench.remote.mirror import CHECKSUMS
 
+_UNFINISHED = ".part"
+
 
 def digest(*parts: Any) -> str:
     """Return 16 hex digits that identify ``parts``: bytes, texts, or what JSON can hold (others by ``str``)."""
@@ -215,7 +217,18 @@ def _checksums(folder: Path) -> str:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_UNFINISHED}")
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what processes that were killed left half-written in ``folder``, in which nobody else may be writing."""
+    for part in folder.glob(f".*{_UNFINISHED}"):
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def is_unfinished(path: Path) -> bool:
+    """Return whether ``path`` is what ``whole_file`` and ``whole_folder`` write before it gets its name."""
+    return path.name.startswith(".") and path.name.endswith(_UNFINISHED)
 
 
 def cannot_write(path: Path, error: OSError) -> BenchError:

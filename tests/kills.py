@@ -93,7 +93,7 @@ def outcome(results: Path) -> dict[str, Any]:
             left[name] = _without_clocks(json.loads(path.read_text()))
         elif path.suffix == ".parquet":
             left[name] = pd.read_parquet(path).to_dict("list")
-        elif path.is_file():
+        elif path.is_file() and path.suffix != ".lock":
             lines = path.read_bytes().split(b"\n")
             left[name] = [line for line in lines if not any(clock in line for clock in CLOCK_LINES)]
     return left

@@ -29,7 +29,7 @@ from bench.experiment.grid import Cell
 from bench.experiment.parts import Parts
 from bench.experiment.provenance import COMMAND, provenance
 from bench.experiment.search import searched
-from bench.files import remove, whole_file, write_json
+from bench.files import remove, remove_unfinished, whole_file, write_json
 from bench.models.keep import keep_classifier
 from bench.models.load import content_hash
 from bench.observer import Observer
@@ -49,6 +49,9 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer, *, kee
     """
     folder = cell.folder(results)
     folder.mkdir(parents=True, exist_ok=True)
+    # Nobody else writes here while this process has the cell.
+    for place in (folder, folder / "predictions"):
+        remove_unfinished(place)
     # It belongs to the record that is about to be written anew.
     remove(folder / STUDENT)
     started, record = _now(), _begun(cell)

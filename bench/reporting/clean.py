@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.files import is_unfinished
 from bench.remote import mirror
 from bench.reporting.records import STUDENT, scan
 from bench.reporting.schema import Done
@@ -82,7 +83,7 @@ def _elsewhere(results: Path) -> Iterator[Freeable]:
 
 
 def _is_leftover(path: Path) -> bool:
-    return (path.name.startswith(".") and path.name.endswith(".part")) or ".corrupt-" in path.name
+    return is_unfinished(path) or ".corrupt-" in path.name
 
 
 def size_of(path: Path) -> int:

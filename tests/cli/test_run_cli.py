@@ -157,8 +157,14 @@ def test_redo_runs_again_and_gives_the_same_numbers(results):
     (path,) = results.rglob("dev.parquet")
     first = pd.read_parquet(path)
     path.unlink()
+    # A kill while these were written left them.
+    left = [path.parent / ".dev.parquet.0a1b2c3d.part", path.parents[1] / ".record.json.4e5f6a7b.part"]
+    for folder in left:
+        folder.mkdir()
+        (folder / "half").touch()
     assert "1 cells run;" in bench(*command, "--redo", results=results).output
     pd.testing.assert_frame_equal(pd.read_parquet(path), first)
+    assert not any(folder.exists() for folder in left)
 
 
 def test_a_corrupt_record_is_said_set_aside_and_run_again(results):
