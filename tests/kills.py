@@ -85,15 +85,20 @@ def killed(command: Sequence[str], results: Path, rng: random.Random, kills: int
 
 
 def outcome(results: Path) -> dict[str, Any]:
-    """Return all that the runs of ``results`` left behind, without clocks: records, predictions, curves and samples."""
+    """Return all that the runs of ``results`` came to, without clocks: records, predictions, curves, samples, students.
+
+    Locks and checkpoints are left out: of a run that was killed after its record was written they stay.
+    """
     left: dict[str, Any] = {}
     for path in sorted((results / "runs").rglob("*")):
         name = str(path.relative_to(results))
+        if "/checkpoint/" in name or path.suffix in (".lock", ".owner"):
+            continue
         if path.name == "record.json":
             left[name] = _without_clocks(json.loads(path.read_text()))
         elif path.suffix == ".parquet":
             left[name] = pd.read_parquet(path).to_dict("list")
-        elif path.is_file() and path.suffix != ".lock":
+        elif path.is_file():
             lines = path.read_bytes().split(b"\n")
             left[name] = [line for line in lines if not any(clock in line for clock in CLOCK_LINES)]
     return left

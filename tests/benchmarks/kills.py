@@ -8,6 +8,7 @@ what undisturbed ones left.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sys
@@ -27,13 +28,17 @@ KINDS = (
     "none",
     "mlm",
     "mate-kd[generator_steps=2,student_steps=3]",
+    "cilda[generator_steps=2,student_steps=3]",
     "freelb",
+    "smart",
+    "ad2",
     "r-drop",
     "mixkd",
     "eda",
     "best-of-k(eda)[k=2,candidates=3]",
     "nlpaug:keyboard",
     "textattack:charswap",
+    "textattack:deepwordbug",
     "eda+mate-kd[generator_steps=2,student_steps=3]",
 )
 TINY = {
@@ -80,10 +85,22 @@ def command(strategy: str, task: Path, results: Path) -> list[str]:
     return [*run, *settings, "--results", str(results)]
 
 
+def phase(results: Path) -> str:
+    """Return how far the run of ``results`` had come when it was killed, by what it had written."""
+    places = {
+        "after the record was begun": "runs/*/*/*/*/.record.json.*/record.json",
+        "after the record": "runs/*/*/*/*/record.json",
+        "in the student's training": "runs/*/*/*/*/checkpoint/states/*/*",
+        "before it": "cache/teachers/*/SHA256SUMS",
+    }
+    return next((place for place, files in places.items() if any(results.glob(files))), "before the teacher was there")
+
+
 def main(kills: int = 200, seed: int = 0, *strategies: str) -> int:
     """Make so many kills and print what came of them; return how many figures differ."""
     strategies = strategies or KINDS
     rng, made, differences, runs = random.Random(seed), Counter[str](), 0, 0
+    phases, went_on = Counter[str](), 0
     with tempfile.TemporaryDirectory() as home:
         undisturbed, seconds, task = {}, {}, make_task(Path(home))
         for number, strategy in enumerate(strategies):
@@ -95,16 +112,20 @@ def main(kills: int = 200, seed: int = 0, *strategies: str) -> int:
             strategy = strategies[runs % len(strategies)]
             results = Path(home, f"killed-{runs}")
             wanted = min(rng.randint(1, _AT_ONCE), kills - sum(made.values()))
-            made[strategy] += sum(
-                1 for _ in killed(command(strategy, task, results), results, rng, wanted, seconds[strategy])
-            )
+            for _ in killed(command(strategy, task, results), results, rng, wanted, seconds[strategy]):
+                made[strategy] += 1
+                phases[phase(results)] += 1
             found = differing(undisturbed[strategy], outcome(results))
+            (record,) = results.rglob("record.json")
+            went_on += json.loads(record.read_text())["resumed"] > 0
             for line in found:
                 print(f"{strategy}: {line}")
             differences += len(found)
             runs += 1
     for strategy, count in made.items():
         print(f"{strategy:50} {count:4} kills, {seconds[strategy]:5.1f} s undisturbed")
+    print(", ".join(f"{count} {place}" for place, count in phases.most_common()))
+    print(f"{went_on} runs went on from a checkpoint of the student")
     print(f"{sum(made.values())} kills in {runs} runs, {runs} ended, {differences} differing figures")
     return differences
 

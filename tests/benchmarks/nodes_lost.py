@@ -38,7 +38,10 @@ _SAID = ("provenance: git_", "recipe: checkpoint_seconds")
 
 def records(results: Path) -> dict[str, dict[str, Any]]:
     """Return the records of ``results`` by their runs' folders."""
-    found = {str(path.parent.relative_to(results)): read_record(path.parent) for path in results.rglob("record.json")}
+    found = {
+        str(path.parent.relative_to(results)): read_record(path.parent)
+        for path in results.glob("runs/*/*/*/*/record.json")
+    }
     return {name: record for name, record in found.items() if record is not None}
 
 
@@ -68,12 +71,12 @@ def disturbed(results: Path, asked: argparse.Namespace, said: Path) -> int:
             arguments = command(results, asked, f"ray[address={cluster.address}]")
             sweep = subprocess.Popen(arguments, stdout=to, stderr=subprocess.STDOUT)
         for share in (1 / 3, 2 / 3):
-            while sweep.poll() is None and len(list(results.rglob("record.json"))) < share * _cells(said):
+            while sweep.poll() is None and _done(results) < share * _cells(said):
                 time.sleep(0.5)
             if sweep.poll() is not None:
                 break
             cluster.remove_node(nodes.pop(0), allow_graceful=False)
-            tell(f"a node is killed; {len(list(results.rglob('record.json')))} cells are done")
+            tell(f"a node is killed; {_done(results)} cells are done")
             time.sleep(_JOINS_AFTER_SECONDS)
             nodes.append(cluster.add_node(num_cpus=1))
             tell("a new node joins")
@@ -100,10 +103,15 @@ def differences(peace: dict[str, Any], left: dict[str, Any], runs: Container[str
     return [line for line in differing(peace, left) if not any(place in line for place in _SAID)]
 
 
-def _cells(said: Path) -> float:
+def _done(results: Path) -> int:
+    """Return how many records there are."""
+    return len(list(results.glob("runs/*/*/*/*/record.json")))
+
+
+def _cells(said: Path) -> int:
     """Return how many cells the command has said that it will run."""
     found = re.search(r"(\d+) cells", said.read_text())
-    return float(found[1]) if found else float("inf")
+    return int(found[1]) if found else sys.maxsize
 
 
 def main() -> int:
@@ -124,12 +132,13 @@ def main() -> int:
         code = disturbed(results, asked, said)
         print("\nwhat the command said:")
         print("\n".join(line for line in said.read_text().splitlines() if re.search(r" was lost|\d cells", line)))
-        ended = records(results)
-        print(f"\n{len(ended)} cells, {sum(one['status'] == 'done' for one in ended.values())} done; ", end="")
-        print(f"{sum(one['resumed'] > 0 for one in ended.values())} of them went on from a checkpoint")
+        ended, asked_for = records(results), _cells(said)
+        done = sum(one["status"] == "done" for one in ended.values())
+        went_on = sum(one["resumed"] > 0 for one in ended.values())
+        print(f"\n{done} of {asked_for} cells done; {went_on} of them went on from a checkpoint")
         found = differences(outcome(peace), outcome(results), ended)
         print(*found, f"{len(found)} figures differ from the undisturbed sweep's", sep="\n")
-    return 1 if found else code
+    return 1 if found or done != asked_for else code
 
 
 if __name__ == "__main__":
