@@ -191,4 +191,8 @@ def test_a_phone_s_width_is_enough(browser, file):
         assert box["x"] >= 0, table
         assert box["x"] + box["width"] <= 390, table
     assert ODD_TASK in phone.page.locator(".grid thead").text_content()
+    # Wide tables scroll in boxes of their own, also those that are folded up at first; the page never sideways.
+    phone.page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    assert phone.page.locator(".grid").evaluate("(table) => table.scrollWidth") > 390
+    assert phone.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     phone.context.close()
