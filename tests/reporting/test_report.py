@@ -19,16 +19,17 @@ from bench.reporting.report.evidence import Shelf, curve_of, mean_curves, sample
 from bench.reporting.report.field import Field
 from bench.reporting.report.numbers import interval, points, probability, times
 from bench.reporting.report.page import page
-from bench.reporting.report.verdict import headline, support
+from bench.reporting.report.verdict import corrected_over, headline, support
 from bench.reporting.schema import record_of
 
 
 def compared(*rivals, seeds=5, tasks=9, baseline="none"):
     """A comparison of strategies given as (name, verdict, gain)."""
     rows = [(baseline, "baseline", None), *rivals]
-    figures = {"gain_low": -0.01, "gain_high": 0.02, "detectable": 0.012, "smallest_p": 0.25}
+    figures = {"gain_low": -0.01, "gain_high": 0.02, "detectable": 0.012, "smallest_p": 0.25, "p_holm": 0.064}
     strategies = [
-        {"strategy": name, "base": name, "verdict": said, "gain": gain, **figures} for name, said, gain in rows
+        {"strategy": name, "base": name.partition("[")[0], "verdict": said, "gain": gain, **figures}
+        for name, said, gain in rows
     ]
     cells = [{"strategy": name, "task": str(task), "n_paired": seeds} for name, *_ in rows for task in range(tasks)]
     return SimpleNamespace(baseline=baseline, strategies=pd.DataFrame(strategies), tasks=pd.DataFrame(cells))
@@ -63,9 +64,18 @@ SAME, ALONE = "not distinguishable", "cannot tell with 1 seed"
         ),
         (compared(), "Nothing stands beside plain distillation here that could be held against it."),
         (
-            # The student without a teacher is no strategy: it is neither counted nor named.
-            compared(("finetune", "worse", -0.05), ("eda", SAME, 0.0)),
+            # Controls, other budgets and the student without a teacher are no strategies: neither counted nor named.
+            compared(
+                ("finetune", "worse", -0.05),
+                ("eda", SAME, 0.0),
+                ("none[forwards_of=mate-kd]", "better", 0.1),
+                ("clean-twice", SAME, 0.02),
+            ),
             "eda cannot be told from plain distillation with 5 seeds on 9 tasks.",
+        ),
+        (
+            compared(("clean-twice", "better", 0.01), ("r-drop", SAME, 0.0), ("finetune", SAME, 0.0)),
+            "No strategy stands beside plain distillation here, only 2 controls and 1 reference.",
         ),
     ],
 )
@@ -77,9 +87,24 @@ def test_the_verdict_rests_on_what_would_have_been_seen():
     said = support(compared(("eda", SAME, 0.006), ("mlm", SAME, -0.006)))
     assert said == (
         "Smallest difference that would have been seen: 1.2 points. "
-        "Largest gain: eda, +0.6 points (95 % interval −1.0 to +2.0)."
+        "Largest gain of a strategy: eda, +0.6 points (95 % interval −1.0 to +2.0)."
     )
     assert "whatever the data, is .250" in support(compared(("eda", ALONE, 0.006), seeds=3, tasks=1))
+
+
+def test_what_is_no_strategy_is_named_where_it_gains_more():
+    budget, control = ("none[forwards_of=mate-kd]", SAME, 0.095), ("r-drop", SAME, 0.03)
+    said = support(compared(("eda", SAME, 0.037), ("mlm", SAME, 0.0), budget, control, ("finetune", SAME, 0.04)))
+    own, *above = said.split(" points (95 % interval −1.0 to +2.0")
+    assert own.endswith("Largest gain of a strategy: eda, +3.7")
+    assert [part.partition("). ")[2] for part in above] == [
+        "Plain distillation on another budget, none[forwards_of=mate-kd], gains more: +9.5",
+        "The reference finetune, a student without a teacher, gains more: +4.0",
+        "",
+    ]
+    assert said.endswith("; not distinguishable, p .064).")
+    rows = compared(("eda", SAME, 0.037), ("mlm", SAME, 0.0), budget, control, ("finetune", SAME, 0.04))
+    assert corrected_over(rows) == "all 5 rows tested: 2 strategies, 1 run of another budget, 1 control and 1 reference"
 
 
 def test_numbers_are_written_as_people_read_them():
@@ -138,7 +163,7 @@ def test_a_page_of_ten_thousand_runs_stays_small_and_says_what_it_leaves_out(tmp
     records = [(f"more{n % 400}", record_of(run("rte", f"more{n % 400}", n // 400))) for n in range(10_000)]
     html = page([many], records, tmp_path)
     assert len(html) < 2_500_000
-    assert "253 of 403 strategies, those of the smallest gains" in html
+    assert "253 of 403 rows of the tables, those of the smallest gains" in html
     assert "9,200 more are left out, later seeds first, to keep the page small" in html
 
 

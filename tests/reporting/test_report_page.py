@@ -122,12 +122,12 @@ def test_the_filter_holds_for_tables_and_charts(opened):
     assert names(page) == ["eda"]
     assert page.locator(".grid tbody tr:visible").count() == 1
     assert page.locator("#c1-forests .panel:visible h3").all_text_contents() == ["eda"]
-    expect(page.locator(".shown")).to_have_text("1 of 4 strategies")
+    expect(page.locator(".shown")).to_have_text("1 of 4 rows")
     page.get_by_role("searchbox", name="Filter").fill("")
     page.locator("select[name=verdict]").select_option("worse")
     assert names(page) == [MARKUP]
     page.locator("select[name=verdict]").select_option("")
-    expect(page.locator(".shown")).to_have_text("4 of 4 strategies")
+    expect(page.locator(".shown")).to_have_text("4 of 4 rows")
 
 
 def test_one_strategy_is_highlighted_in_all_charts(opened):

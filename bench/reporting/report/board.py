@@ -22,9 +22,12 @@ from bench.reporting.report.numbers import (
     times,
     word,
 )
-from bench.reporting.signs import signs
+from bench.reporting.signs import on_every_task, signs
 
 MARKS = {**ON_SCORES, **ON_TASKS, **ON_TEACHERS}
+_BY_SIGN = {sign: (sign, f"{meaning}, on every task") for sign, meaning in ON_SCORES.values()}
+_TAGGED = ON_SCORES["budget"][0]
+"""The mark that a row's tag says already."""
 
 
 def scale(rows: Sequence[Row]) -> tuple[float, float]:
@@ -69,11 +72,9 @@ def line(field: Field, row: Row, ends: tuple[float, float]) -> dict[str, Any]:
 
 def _flags(field: Field, row: Row) -> list[tuple[str, str]]:
     """Return what keeps a line from being like the others: (a short word, why)."""
-    flags = []
-    if row["strategy"] == field.baseline:
-        flags.append(("baseline", "all differences are taken to it"))
-    if row["base"] == REFERENCE:
-        flags.append(("reference", "the student without a teacher; no strategy"))
+    flags = [field.tags[row["strategy"]]] if row["strategy"] in field.tags else []
+    of_all = on_every_task([cell for cell in field.rows if cell["strategy"] == row["strategy"]])
+    flags += [_BY_SIGN[sign] for sign in of_all.get(row["strategy"], "") if sign != _TAGGED]
     own = row["tasks"] or ()
     if not row["same_tasks"]:
         missing = [task for task in field.tasks if task not in own]

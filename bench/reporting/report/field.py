@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.reporting.leaderboard import REFERENCE, task_order
-from bench.reporting.report.numbers import number
+from bench.reporting import kinds
+from bench.reporting.leaderboard import task_order
+from bench.reporting.report.standing import is_strategy, tag
 from bench.reporting.sheet import plain_rows
+from bench.reporting.summary import ordered
 
 if TYPE_CHECKING:
     from bench.reporting.comparison import Comparison
 
 LINES, PANELS = 150, 24
 """Strategies in tables, and strategies and tasks in charts, that a page holds at most."""
+_ALWAYS = (kinds.BASELINE, kinds.CONTROL, kinds.REFERENCES)
+"""Kinds of rows that stay where others have no room: all others are held beside them."""
 
 Row = Mapping[str, Any]
 
@@ -30,27 +34,32 @@ class Field:
         self.tasks = sorted({row["task"] for row in self.rows}, key=task_order)
         self.metrics = {row["task"]: row["metric"] for row in self.rows}
         self.left_out: list[str] = []
-        every = sorted(plain_rows(comparison.strategies), key=self._place)
+        every: list[Row] = [*ordered(comparison)]
         self.every = [row["strategy"] for row in every]
-        self.strategies = self.few(every, LINES, "strategies")
+        self.strategies = self.leading(every, LINES, "rows of the tables")
         self.names = [row["strategy"] for row in self.strategies]
+        self.tags = {row["strategy"]: found for row in self.strategies if (found := tag(row))}
+        kept = self.leading(self.strategies, PANELS + 1, "rows of the charts of seeds and of training")
+        self.charted = [row["strategy"] for row in kept]
+        self.classes = dict(zip(self.names, _classes(self.strategies), strict=True))
         self.charts: dict[str, Any] = {}
 
-    def _place(self, row: Row) -> tuple[Any, ...]:
-        """Return the sorting key of a strategy: the baseline, then by gain, then those without, the reference last."""
-        gain = number(row["gain"])
-        return (
-            row["strategy"] != self.baseline,
-            row["base"] == REFERENCE,
-            gain is None,
-            -(gain or 0.0),
-            row["strategy"],
-        )
+    def leading(self, rows: Sequence[Row], most: int, what: str) -> list[Row]:
+        """Return ``most`` of ``rows`` in their order, what the others are held beside and those of the largest gains.
+
+        That the others are left out is noted.
+        """
+        if len(rows) <= most:
+            return [*rows]
+        ranked = sorted(rows, key=lambda row: (row["kind"] not in _ALWAYS, row["gain"] is None, -(row["gain"] or 0.0)))
+        kept = {row["strategy"] for row in ranked[:most]}
+        self.left_out.append(f"{len(rows) - most:,} of {len(rows):,} {what}, those of the smallest gains")
+        return [row for row in rows if row["strategy"] in kept]
 
     def few(self, items: list[Any], most: int, what: str) -> list[Any]:
-        """Return the first ``most`` of ``items``, in the order of gains, and note that the others are left out."""
+        """Return the first ``most`` of ``items``, and note that the others are left out."""
         if len(items) > most:
-            self.left_out.append(f"{len(items) - most:,} of {len(items):,} {what}, those of the smallest gains")
+            self.left_out.append(f"{len(items) - most:,} of {len(items):,} {what}")
         return items[:most]
 
     def chart(self, name: str, spec: dict[str, Any]) -> str:
@@ -58,3 +67,13 @@ class Field:
         place = f"{self.id}-{name}"
         self.charts[place] = spec
         return place
+
+
+def _classes(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield by which classes the page's style knows a row: the baseline, what is no strategy, the first of a group."""
+    before = None
+    for row in rows:
+        group = "strategy" if is_strategy(row) else row["kind"]
+        name = "baseline" if row["kind"] == kinds.BASELINE else "" if is_strategy(row) else "beside"
+        yield f"{name} first" if before not in (None, group) else name
+        before = group

@@ -103,7 +103,7 @@
     const fits = (name) => name.toLowerCase().includes(words) && (kind === "" || kinds.get(name) === kind);
     for (const element of all("[data-strategy]", section)) element.hidden = !fits(element.dataset.strategy);
     const count = board.filter((row) => !row.hidden).length;
-    section.querySelector(".shown").textContent = `${count} of ${board.length} strategies`;
+    section.querySelector(".shown").textContent = `${count} of ${board.length} rows`;
   };
 
   for (const form of all("form.tools")) {

@@ -19,7 +19,7 @@ from bench.reporting.sheet import plain_rows
 def forests(field: Field) -> list[dict[str, Any]]:
     """Return a panel per strategy: its gains by task, and over all of them."""
     rows = [row for row in field.strategies if row["strategy"] != field.baseline and number(row["gain"]) is not None]
-    rows = field.few(rows, PANELS, "forest plots")
+    rows = field.leading(rows, PANELS, "forest plots")
     of_strategy = {
         row["strategy"]: [
             gain for task in field.tasks if (gain := _gain(field.cells.get((row["strategy"], task)))) is not None
@@ -49,9 +49,8 @@ def forests(field: Field) -> list[dict[str, Any]]:
 def seeds(field: Field) -> list[dict[str, Any]]:
     """Return a panel per task: a point per seed of every strategy."""
     panels = []
-    names = field.few(field.names, PANELS + 1, "strategies in the charts of seeds and of training")
     for place, task in enumerate(field.tasks[:PANELS]):
-        there = [field.cells[name, task] for name in names if (name, task) in field.cells]
+        there = [field.cells[name, task] for name in field.charted if (name, task) in field.cells]
         rows = [
             {"strategy": row["strategy"], "seed": seed, "score": round(100 * score, 2)}
             for row in there
@@ -105,17 +104,17 @@ def pairs(field: Field) -> dict[str, Any] | None:
     """Return the matrix of all pairs: the gain of the row's strategy over the column's."""
     found = {(row["strategy"], row["other"]): row for row in plain_rows(field.comparison.pairwise)}
     there = {name for pair in found for name in pair}
-    names = [row["strategy"] for row in field.strategies if row["base"] != REFERENCE and row["strategy"] in there]
-    if len(names) < 3:
+    rows = [row for row in field.strategies if row["base"] != REFERENCE and row["strategy"] in there]
+    if len(rows) < 3:
         return None
-    names = field.few(names, PANELS, "strategies in the matrix of pairs")
+    names = [row["strategy"] for row in field.leading(rows, PANELS, "rows of the matrix of pairs")]
     lines = [(name, [_pair(found.get((name, other))) for other in names]) for name in names]
     return {"names": names, "lines": lines}
 
 
 def curves(field: Field, runs: Sequence[tuple[str, Done]], results: Path) -> list[dict[str, Any]]:
     """Return a panel per task: scores on dev during training, means over seeds."""
-    names = field.names[: PANELS + 1]
+    names = field.charted
     wanted = [(label, record) for label, record in runs if label in names]
     chosen = spread(wanted, CURVES)
     if len(chosen) < len(wanted):

@@ -13,6 +13,7 @@ from bench.reporting.report.attacks import under_attack
 from bench.reporting.report.evidence import Shelf, spread
 from bench.reporting.report.field import Field
 from bench.reporting.report.numbers import kind, points
+from bench.reporting.report.standing import counted
 from bench.reporting.schema import Done, Record
 
 if TYPE_CHECKING:
@@ -35,10 +36,13 @@ class Section:
         self.id, self.title, self.baseline = field.id, printable(comparison.preset), comparison.baseline
         self.headline, self.support = verdict.headline(comparison), verdict.support(comparison)
         self.counts = {name: 0 for name in ("better", "worse", "same", "unknown")}
-        for row in verdict.rivals(comparison):
-            if found := kind(row["verdict"]):
-                self.counts[found] += 1
-        self.tasks, self.total = field.tasks, len(field.every)
+        strategies, beside = verdict.judged(comparison)
+        for row in strategies:
+            self.counts[kind(row["verdict"])] += 1
+        self.judged, self.held = counted(strategies), counted([*strategies, *beside])
+        self.tested, self.tags = verdict.corrected_over(comparison), field.tags
+        self.classes = field.classes
+        self.tasks = field.tasks
         self.scale = board.scale(field.strategies)
         self.lines = [board.line(field, row, self.scale) for row in field.strategies]
         grid = [(name, board.cells(field, name)) for name in field.names]

@@ -1,16 +1,21 @@
-"""What a comparison comes to in one sentence, and in one more what that rests on."""
+"""What a comparison comes to in one sentence, and in a few more what that rests on and what stands above it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.reporting.leaderboard import PLAIN_KD, REFERENCE
+from bench.reporting import kinds
+from bench.reporting.leaderboard import PLAIN_KD
 from bench.reporting.points import plural
 from bench.reporting.report.numbers import interval, kind, listed, number, points, probability
-from bench.reporting.sheet import plain_rows
+from bench.reporting.report.standing import counted, is_strategy
+from bench.reporting.summary import ordered
 
 if TYPE_CHECKING:
     from bench.reporting.comparison import Comparison
+
+Rows = Sequence[dict[str, Any]]
 
 _NAMED = 3
 """So many strategies are named in the sentence; of more, their number and the first."""
@@ -21,14 +26,14 @@ def against(baseline: str) -> str:
     return "plain distillation" if baseline == PLAIN_KD else baseline
 
 
-def rivals(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return the rows of the strategies that are held against the baseline, the largest gain first."""
-    rows = [
-        row
-        for row in plain_rows(comparison.strategies)
-        if row["strategy"] != comparison.baseline and row["base"] != REFERENCE
-    ]
-    return sorted(rows, key=lambda row: (row["gain"] is None, -(row["gain"] or 0.0)))
+def judged(comparison: Comparison) -> tuple[Rows, Rows]:
+    """Return the rows with a verdict, the largest gain first: the strategies', and those they are held beside.
+
+    These are controls, the reference and runs of other budgets: no verdict on a strategy speaks of them.
+    """
+    rows = [row for row in ordered(comparison) if row["kind"] != kinds.BASELINE and kind(row["verdict"])]
+    rows.sort(key=lambda row: (row["gain"] is None, -(row["gain"] or 0.0)))
+    return [row for row in rows if is_strategy(row)], [row for row in rows if not is_strategy(row)]
 
 
 def seeds_of(comparison: Comparison) -> str:
@@ -48,37 +53,38 @@ def tasks_of(comparison: Comparison) -> int:
 
 def headline(comparison: Comparison) -> str:
     """Return the one sentence: which strategies are better or worse than the baseline, or that none can be told."""
-    rows, plain = rivals(comparison), against(comparison.baseline)
+    (rows, beside), plain = judged(comparison), against(comparison.baseline)
     on = f"with {seeds_of(comparison)} on {plural(tasks_of(comparison), 'task')}"
-    judged = [row for row in rows if kind(row["verdict"])]
-    if not judged:
+    if not rows and beside:
+        return f"No strategy stands beside {plain} here, only {counted(beside)}."
+    if not rows:
         return f"Nothing stands beside {plain} here that could be held against it."
-    by_kind = {name: [row for row in judged if kind(row["verdict"]) == name] for name in ("better", "worse")}
+    by_kind = {name: [row for row in rows if kind(row["verdict"]) == name] for name in ("better", "worse")}
     better, worse = by_kind["better"], by_kind["worse"]
     if not better and not worse:
-        if all(kind(row["verdict"]) == "unknown" for row in judged):
+        if all(kind(row["verdict"]) == "unknown" for row in rows):
             where = f"{seeds_of(comparison)} on {plural(tasks_of(comparison), 'task')}"
-            return f"{where} cannot tell {_whom(judged)} from {plain}."
-        subject = f"{judged[0]['strategy']} cannot" if len(judged) == 1 else f"None of {len(judged)} strategies can"
+            return f"{where} cannot tell {_whom(rows)} from {plain}."
+        subject = f"{rows[0]['strategy']} cannot" if len(rows) == 1 else f"None of {len(rows)} strategies can"
         return f"{subject} be told from {plain} {on}."
     parts = []
     if better:
         parts.append(f"{_subject(better)} better than {plain} {on}")
     if worse:
         parts.append(f"{_subject(worse)} worse" + ("" if better else f" than {plain} {on}"))
-    if len(judged) > len(better) + len(worse):
-        rest = len(judged) - len(better) - len(worse)
+    if len(rows) > len(better) + len(worse):
+        rest = len(rows) - len(better) - len(worse)
         parts.append(f"the other {rest} cannot be told from it" if rest > 1 else "the other one cannot be told from it")
     return _upper("; ".join(parts)) + "."
 
 
 def support(comparison: Comparison) -> str:
-    """Return what the sentence rests on: the difference that would have been seen, and the largest gain."""
-    judged = [row for row in rivals(comparison) if kind(row["verdict"])]
+    """Return what the sentence rests on: the difference that would have been seen, the largest gain, what is above."""
+    rows, beside = judged(comparison)
     parts = []
-    seen = sorted(value for row in judged if (value := number(row["detectable"])) is not None)
-    if judged and all(kind(row["verdict"]) == "unknown" for row in judged):
-        least = [value for row in judged if (value := number(row["smallest_p"])) is not None]
+    seen = sorted(value for row in rows if (value := number(row["detectable"])) is not None)
+    if rows and all(kind(row["verdict"]) == "unknown" for row in rows):
+        least = [value for row in rows if (value := number(row["smallest_p"])) is not None]
         if least:
             parts.append(
                 f"The smallest p that this set-up could reach, whatever the data, is {probability(min(least))}."
@@ -87,20 +93,52 @@ def support(comparison: Comparison) -> str:
         low, high = points(seen[0]), points(seen[-1])
         size = f"{low} points" if low == high else f"{low} to {high} points, by strategy"
         parts.append(f"Smallest difference that would have been seen: {size}.")
-    if judged and number(judged[0]["gain"]) is not None:
-        first = judged[0]
-        gain = points(first["gain"], signed=True)
-        within = interval(first["gain_low"], first["gain_high"])
-        whose = f"Largest gain: {first['strategy']}, {gain}" if len(judged) > 1 else f"Gain: {gain}"
-        parts.append(f"{whose} points (95 % interval {within}).")
-    return " ".join(parts)
+    # A gain over other tasks is not held beside the others where there are any.
+    alike = [row for row in rows if row["kind"] == kinds.STRATEGY] or rows
+    first = alike[0] if alike and number(alike[0]["gain"]) is not None else None
+    if first is not None:
+        whose = f"Largest gain of a strategy: {first['strategy']}, " if len(rows) > 1 else "Gain: "
+        where = "" if first["kind"] == kinds.STRATEGY else ", over other tasks than the baseline"
+        gain, within = points(first["gain"], signed=True), interval(first["gain_low"], first["gain_high"])
+        parts.append(f"{whose}{gain} points (95 % interval {within}){where}.")
+    return " ".join([*parts, *_above(beside, None if first is None else first["gain"])])
 
 
-def _whom(rows: list[dict[str, Any]]) -> str:
+def corrected_over(comparison: Comparison) -> str:
+    """Return over how many rows the p values are corrected, and what these are; empty for fewer than two."""
+    rows = [row for row in ordered(comparison) if row["kind"] != kinds.BASELINE and number(row["p_holm"]) is not None]
+    return f"all {len(rows)} rows tested: {counted(rows)}" if len(rows) > 1 else ""
+
+
+def _above(beside: Rows, most: float | None) -> Iterator[str]:
+    """Yield of each kind of rows beside strategies the one that gains most, where no strategy gains as much."""
+    said = set()
+    for row in beside:
+        gain = number(row["gain"])
+        if row["kind"] in said or gain is None or not row.get("same_tasks", True):
+            continue
+        said.add(row["kind"])
+        if most is not None and gain <= most:
+            continue
+        name, p = row["strategy"], probability(row.get("p_holm"))
+        subject = {
+            kinds.BUDGET: f"Plain distillation on another budget, {name},"
+            if row["base"] == PLAIN_KD
+            else f"On another budget {name}",
+            kinds.REFERENCES: f"The reference {name}, a student without a teacher,",
+        }.get(row["kind"], f"The control {name}")
+        does = "gains" if most is None else "gains more"
+        within = interval(row["gain_low"], row["gain_high"])
+        yield (
+            f"{subject} {does}: {points(gain, signed=True)} points (95 % interval {within}; {row['verdict']}, p {p})."
+        )
+
+
+def _whom(rows: Rows) -> str:
     return str(rows[0]["strategy"]) if len(rows) == 1 else "any strategy"
 
 
-def _subject(rows: list[dict[str, Any]]) -> str:
+def _subject(rows: Rows) -> str:
     """Return the strategies of ``rows`` with their verb."""
     names = [str(row["strategy"]) for row in rows]
     if len(names) > _NAMED:
