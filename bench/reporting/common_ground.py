@@ -7,11 +7,13 @@ from itertools import chain
 from typing import Any
 
 from bench.reporting.leaderboard import task_order
+from bench.reporting.marks import ON_SCORES
 from bench.reporting.points import points
 from bench.reporting.statistics.over_tasks import THESE_TASKS
 from bench.reporting.statistics.paired import NOTHING, ROWS, SEEDS
 from bench.reporting.task_gains import Row
 
+_BUDGET = "budget"
 MADE_WITH = ("teacher", "student", "recipe")
 _WORDS = {"bench": "suite", "max_length": "word pieces a row at most"}
 """Parts of a signature that read as they are; the others are hashes, or said below in words."""
@@ -38,7 +40,11 @@ def same_for_all(rows: Sequence[Row]) -> dict[str, str]:
     by_row = _by_row(rows)
     found: dict[str, Any] = {what: _single(values) for what, values in by_row.items()}
     found["training rows at most"] = _single(row["max_train"] or "all" for row in rows)
-    found["student updates"] = _single(f"{row['student_updates']:,}" for row in rows)
+    found["student updates"] = _single(f"{row['student_updates']:,}" for row in rows if _BUDGET not in row["warnings"])
+    if names := of_other_budgets(rows):
+        # Their settings hold the recipe's epochs, which their budget takes the place of.
+        but = f"but {', '.join(names)} for the updates of another budget ({ON_SCORES[_BUDGET][0]})"
+        found |= {what: f"{value}, {but}" for what in ("recipe", "student updates") if (value := found.get(what))}
     found["seeds"] = _single(", ".join(map(str, row["seeds"])) for row in rows)
     hashes, scores = _by_task(rows, "teacher_hashes"), _by_task(rows, "teacher")
     if all(len(own) == 1 for own in hashes.values()):
@@ -46,6 +52,11 @@ def same_for_all(rows: Sequence[Row]) -> dict[str, str]:
         means = {task: own[0] for task, own in scores.items() if own}
         found["teacher's score"] = ", ".join(f"{task} {points(means[task])}" for task in sorted(means, key=task_order))
     return {what: str(found[what]) for what in _ORDER if found.get(what)}
+
+
+def of_other_budgets(rows: Iterable[Row]) -> list[str]:
+    """Return the names of the strategies whose runs were not as long as the recipe says."""
+    return list(dict.fromkeys(row["strategy"] for row in rows if _BUDGET in row["warnings"]))
 
 
 def unlike(rows: Sequence[Row]) -> Iterator[str]:

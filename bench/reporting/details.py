@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.reporting.adversary import NO_LEAD
+from bench.reporting.common_ground import of_other_budgets
 from bench.reporting.leaderboard import PLAIN_KD, REFERENCE
 from bench.reporting.marks import FIGURES_APART, ON_COSTS, ON_SCORES
 from bench.reporting.notes import Rows, by_value, line_name
@@ -65,7 +66,9 @@ def _on_scores(rows: Rows) -> Iterator[str]:
     for row in rows:
         usual.setdefault(row["task"], set()).add(row["n_seeds"])
     yield "seeds: " + by_value({task: " to ".join(map(str, sorted({min(n), max(n)}))) for task, n in usual.items()})
-    yield "student updates, the same for every strategy: " + by_value(
+    others = ", ".join(of_other_budgets(rows))
+    but = f" but {others}, of another budget ({ON_SCORES['budget'][0]})" if others else ""
+    yield f"student updates, the same for every strategy{but}: " + by_value(
         {row["task"]: row["student_updates"] for row in rows if "budget" not in row["warnings"]}
     )
     if any(row["reference"] for row in rows):

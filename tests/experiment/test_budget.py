@@ -105,10 +105,11 @@ def test_a_run_of_another_budget_is_another_cell_of_the_same_table():
     assert cell("none[forwards_of=mate-kd]").id == other.id
     assert cell("none[forwards_of=mate-kd[rho=0.4]]").id != other.id
     made = {"kind": "forwards", "of": "mate-kd", "updates": 290, "recipe_updates": 100}
+    spec = {"recipe": {"method": "kd", "epochs": 8.0}}
     runs = [
-        run(value=0.5),
-        run(strategy="mate-kd", value=0.6),
-        run(strategy="none[forwards_of=mate-kd]", value=0.7, cost={"student_updates": 290}, budget=made),
+        run(value=0.5, spec=spec),
+        run(strategy="mate-kd", value=0.6, spec=spec),
+        run(strategy="none[forwards_of=mate-kd]", value=0.7, cost={"student_updates": 290}, budget=made, spec=spec),
     ]
     frame = leaderboard(runs)
     rows = {row["strategy"]: row for row in frame.to_dict("records")}
@@ -117,7 +118,11 @@ def test_a_run_of_another_budget_is_another_cell_of_the_same_table():
     found = comparison(runs)
     told = "\n".join([*belief(found), *details(found)])
     assert "none[forwards_of=mate-kd] on rte (290 for 100, the passes of mate-kd)" in told
-    assert "student updates, the same for every strategy: rte (100)" in told
+    but = "but none[forwards_of=mate-kd], of another budget (⇈)"
+    assert f"student updates, the same for every strategy {but}: rte (100)" in told
+    # The settings of its record hold the recipe's epochs, which it did not train for.
+    but = "but none[forwards_of=mate-kd] for the updates of another budget (⇈)"
+    assert (found.signature["recipe"], found.signature["student updates"]) == (f"kd, 8 epochs, {but}", f"100, {but}")
     # Without the section it would be a run of another setting.
     runs[2]["budget"] = None
     assert len({row["setting"] for row in leaderboard(runs).to_dict("records")}) == 2
