@@ -203,17 +203,17 @@ def chosen_records(results: Path, preset: str | None, tasks: str | None) -> list
 
     BenchError where there is nothing.
     """
-    from bench.reporting.records import scan, set_aside
+    from bench.reporting.records import left_out, scan, set_aside
     from bench.reporting.sheet import printable
 
     records, corrupt = scan(results)
     for path, reason in corrupt:
-        click.echo(printable(f"Warning: corrupt record {path}: {reason}"), err=True)
+        click.echo(printable(f"Warning: {left_out(path, reason)}"), err=True)
     earlier = len(set_aside(results)) - sum("; moved to " in reason for _, reason in corrupt)
     if earlier > 0:
         click.echo(f"Warning: corrupt records set aside earlier: {earlier}, in {results / 'aside'}", err=True)
     if not records:
-        raise BenchError(f"no finished runs in {str(results)!r}; make some: bench run --strategy none,mate-kd")
+        raise BenchError(f"no finished runs in {shown(results)!r}; make some: bench run --strategy none,mate-kd")
     for key, patterns in (("preset", preset), ("task", tasks)):
         if patterns is not None:
             chosen = _match(patterns, {getattr(record, key) for record in records}, {}, key)

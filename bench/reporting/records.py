@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
+from bench.files import digest
 from bench.remote import mirror
-from bench.reporting.schema import Record, parse
+from bench.reporting.schema import NewerError, Record, parse
 
 RUNS, ASIDE = "runs", "aside"
 STUDENT = "student"
@@ -60,7 +61,7 @@ def folder_name(name: str) -> str:
 def read_record(folder: Path) -> dict[str, Any] | None:
     """Return the whole record of the run in ``folder``, or None where none is written yet.
 
-    Raises BenchError if the record is corrupt.
+    Raises BenchError if the record is corrupt, or made by a newer version of this program.
     """
     path = folder / "record.json"
     try:
@@ -70,9 +71,11 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise BenchError(f"cannot read {path}: {error.strerror}") from error
+        raise BenchError(f"cannot read {mirror.shown(path)}: {error.strerror}") from error
+    except NewerError as error:
+        raise BenchError(f"{mirror.shown(path)} was {error}") from error
     except ValueError as error:
-        raise BenchError(f"{path} is corrupt: {error}; delete it and run the cell again") from error
+        raise BenchError(f"{mirror.shown(path)} is corrupt: {error}; delete it and run the cell again") from error
 
 
 def _content(path: str | Path) -> bytes:
@@ -98,8 +101,9 @@ def _content(path: str | Path) -> bytes:
 def scan(results: Path) -> tuple[list[Record], list[tuple[Path, str]]]:
     """Return (records, corrupt) of every run under ``results``, in the order of their folders.
 
-    A corrupt record is moved to ``results/aside`` and returned with a reason. Raises BenchError if there are no
-    results.
+    A corrupt record is moved to ``results/aside`` and returned with a reason. It stays where it is, and is only
+    returned, if it was made by a newer version of this program, or if ``results`` mirrors an object store, on which
+    nothing changes by being read. Raises BenchError if there are no results.
     """
     mirror.bring(results / RUNS)
     if not (results / RUNS).is_dir():
@@ -110,7 +114,7 @@ def scan(results: Path) -> tuple[list[Record], list[tuple[Path, str]]]:
         )
     records: list[Record] = []
     corrupt: list[tuple[Path, str]] = []
-    root = os.fspath(results)
+    root, is_shared = os.fspath(results), mirror.of(results) is not None
     for folder in sorted(_run_folders(results)):
         file = f"{root}/{folder}/record.json"  # a Path for each of 10,000 would take longer than reading it
         try:
@@ -119,8 +123,11 @@ def scan(results: Path) -> tuple[list[Record], list[tuple[Path, str]]]:
             continue  # cut off or still running
         except OSError as error:
             corrupt.append((Path(file), f"cannot be read: {error.strerror}"))
+        except NewerError as error:
+            corrupt.append((Path(file), str(error)))
         except ValueError as error:
-            corrupt.append((Path(file), f"{error}; {set_aside_record(results, Path(file))}"))
+            where = "left there" if is_shared else set_aside_record(results, Path(file))
+            corrupt.append((Path(file), f"{error}; {where}"))
         else:
             record.folder = folder
             records.append(record)
@@ -152,7 +159,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def set_aside_record(results: Path, path: Path) -> str:
-    """Move a corrupt record out of the way, so that its cell runs again; return where it went, in words."""
+    """Move a record out of the way, so that its cell runs again; return where it went, in words.
+
+    In the mirror of an object store that is done there, too, by a copy under ``aside``: whoever calls this has the
+    lease of the cell.
+    """
     target = results / ASIDE / path.relative_to(results)
     while os.path.lexists(target):
         target = target.with_name(f"{target.name}.again")
@@ -162,8 +173,17 @@ def set_aside_record(results: Path, path: Path) -> str:
     except OSError as error:
         return f"left where it is, as it could not be moved to {target}: {error.strerror}"
     if (there := mirror.of(path)) is not None:
+        if target.is_file():
+            # By its content: what other machines have set aside of this cell stays.
+            there.store.send(target, f"{there.name(target)}.{digest(target.read_bytes())}")
         there.drop(path)
     return f"moved to {target}"
+
+
+def left_out(path: Path, reason: str) -> str:
+    """Return in words that the record at ``path`` is left out for the ``reason`` that ``scan`` gives."""
+    kind = "record left out" if reason.startswith("made by") else "corrupt record"
+    return f"{kind} {mirror.shown(path)}: {reason}"
 
 
 def set_aside(results: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from bench.errors import unknown
 from bench.remote.mirror import folder_of
 from bench.reporting.leaderboard import failures, leaderboard
 from bench.reporting.predictions import answers, predicted
-from bench.reporting.records import run_folder, scan
+from bench.reporting.records import left_out, run_folder, scan
 from bench.reporting.schema import record_of
 from bench.reporting.tidy import tidy
 
@@ -73,7 +73,7 @@ def compare(folder: str | os.PathLike[str] = "results", baseline: str = "none") 
 def _scanned(folder: Path) -> pd.DataFrame:
     records, corrupt = scan(folder)
     for path, reason in corrupt:
-        warnings.warn(f"corrupt record {path}: {reason}", stacklevel=3)
+        warnings.warn(left_out(path, reason), stacklevel=3)
     return tidy(records)
 
 

@@ -252,15 +252,38 @@ class SkippedRun(Record, tag="skipped"):
     """A run that the strategy or this machine does not support."""
 
 
+class NewerError(ValueError):
+    """A record is of a later form than this version of the program knows: not damaged, and another's to judge."""
+
+
+class _Form(Struct):
+    schema: int
+
+
 _decoder = msgspec.json.Decoder(Done | FailedRun | SkippedRun)
+_forms = msgspec.json.Decoder(_Form)
 
 
 def parse(raw: bytes) -> Record:
-    """Return the record written in ``raw``; ValueError says in what it is wrong."""
+    """Return the record written in ``raw``; ValueError says in what it is wrong, NewerError that it is newer."""
     try:
         return _decoder.decode(raw)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except msgspec.ValidationError as error:
+        if (form := _form(raw)) > SCHEMA:
+            raise NewerError(
+                f"made by a newer version of this program (schema {form}, and this one knows {SCHEMA}): install that"
+            ) from error
+        raise
+
+
+def _form(raw: bytes) -> int:
+    """Return the version that ``raw`` says it is of; 0 where it says none."""
+    try:
+        return _forms.decode(raw).schema
+    except (msgspec.DecodeError, RecursionError):
+        return 0
 
 
 def record_of(tree: Mapping[str, Any]) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import socket
@@ -11,10 +12,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 from made_records import run
 from object_store import machine
 
 import bench
+from bench.cli import main
 from bench.errors import BenchError, UsageError
 from bench.experiment.cell_process import pickled
 from bench.experiment.ray_cluster import _Host
@@ -26,6 +29,7 @@ from bench.remote.leases import Lease, Lost
 from bench.remote.mirror import bring, opened, reduced, shown
 from bench.remote.store import Store, StoreError
 from bench.reporting.clean import free, freeable
+from bench.reporting.records import set_aside_record
 
 URL = "memory://results"
 RUN = "runs/mini/rte/none/seed-0-abc"
@@ -152,6 +156,28 @@ def test_a_store_that_is_empty_all_at_once_deletes_nothing_here(
     with pytest.raises(StoreError, match=f"{URL} is empty, and was not when"):
         bring(opened(URL))
     assert record.exists()
+
+
+def test_who_only_reads_changes_nothing_on_the_store_and_who_makes_way_leaves_a_copy_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    newer = json.dumps(run() | {"schema": 2}).encode()
+    store.write(f"{RUN}/record.json", newer)
+    store.write("runs/mini/rte/none/seed-1-abc/record.json", b"{")
+    before = store.find("")
+    machine(monkeypatch, tmp_path / "one")
+    with monkeypatch.context() as only_reads:
+        only_reads.setattr(Store, "delete", lambda *_: pytest.fail("a reader deletes"))
+        read = CliRunner().invoke(main, ["compare", "--results", URL])
+    assert read.exit_code == 1
+    assert f"Warning: record left out {URL}/{RUN}/record.json: made by a newer version" in read.stderr
+    assert f"Warning: corrupt record {URL}/runs/mini/rte/none/seed-1-abc/record.json: " in read.stderr
+    assert f"no finished runs in '{URL}'" in read.stderr
+    assert store.find("") == before
+    set_aside_record(opened(URL), opened(URL) / RUN / "record.json")
+    assert f"{RUN}/record.json" not in store.find("")
+    (aside,) = store.find("aside")
+    assert store.read(aside) == newer
 
 
 def test_clean_frees_what_is_on_the_store_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store) -> None:

@@ -154,7 +154,7 @@ CORRUPT = {
     "empty": "",
     "zeros": b"\0" * 1000,
     "a list": "[]",
-    "another schema": make(schema=2),
+    "another schema": make(schema=0),
     "no status": _without("status"),
     "unknown status": make(status="half"),
     "no score": _without("main.value"),
@@ -202,6 +202,19 @@ def test_a_corrupt_record_is_reported_and_set_aside(tmp_path, kind):
     path.write_text("{}")
     scan(tmp_path)
     assert len(set_aside(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("changes", [{}, {"status": "paused", "data": None}])
+def test_a_record_of_a_newer_version_is_named_and_stays_where_it_is(tmp_path, changes):
+    put(tmp_path)
+    path = put(tmp_path, seed=1, schema=2, **changes)
+    found, left = scan(tmp_path)
+    assert [record.seed for record in found] == [0]
+    assert left == [(path, "made by a newer version of this program (schema 2, and this one knows 1): install that")]
+    assert path.exists()
+    assert set_aside(tmp_path) == []
+    with pytest.raises(BenchError, match=r"record\.json was made by a newer version"):
+        read_record(path.parent)
 
 
 def test_failed_and_skipped_runs_need_no_score(tmp_path):
