@@ -54,7 +54,7 @@ def same_for_all(rows: Sequence[Row]) -> dict[str, str]:
     return {what: str(found[what]) for what in _ORDER if found.get(what)}
 
 
-def of_other_budgets(rows: Iterable[Row]) -> list[str]:
+def of_other_budgets(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the names of the strategies whose runs were not as long as the recipe says."""
     return list(dict.fromkeys(row["strategy"] for row in rows if _BUDGET in row["warnings"]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from bench.reporting import kinds
@@ -33,23 +34,28 @@ SMOKE_RUN, SMOKE_NOTE = "quick", "a smoke run: it shows that all works; its scor
 
 def belief(comparison: Comparison) -> list[str]:
     """Return the notes without which the table would say more than is known."""
+    return [*chain(*grouped(comparison).values()), *_same_for_all(comparison.signature)]
+
+
+def grouped(comparison: Comparison) -> dict[str, list[str]]:
+    """Return the notes of ``belief`` by what they are about, all but what the rows share."""
     rows = plain_rows(comparison.tasks)
     main = [row for row in rows if row["main"]]
     baseline = comparison.baseline
-    return [
-        *([SMOKE_NOTE] if rows and rows[0]["preset"] == SMOKE_RUN else []),
-        *_legend(comparison),
-        *_on_verdicts(plain_rows(comparison.strategies), baseline),
-        *_on_intervals(comparison.notes, main),
-        *_on_seeds(main, baseline),
-        *_holes(main, comparison.failures, baseline),
-        *_losses(comparison.failures),
-        *_apart(rows),
-        *_on_data(main),
-        *_warnings(main),
-        *_on_teachers(rows),
-        *_same_for_all(comparison.signature),
-    ]
+    return {
+        "": [*([SMOKE_NOTE] if rows and rows[0]["preset"] == SMOKE_RUN else []), *_legend(comparison)],
+        "verdicts and intervals": [
+            *_on_verdicts(plain_rows(comparison.strategies), baseline),
+            *_on_intervals(comparison.notes, main),
+            *_on_seeds(main, baseline),
+        ],
+        "missing and apart": [
+            *_holes(main, comparison.failures, baseline),
+            *_losses(comparison.failures),
+            *_apart(rows),
+        ],
+        "what a score means": [*_on_data(main), *_warnings(main), *_on_teachers(rows)],
+    }
 
 
 def _same_for_all(signature: Mapping[str, str]) -> Iterator[str]:

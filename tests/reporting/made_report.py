@@ -49,7 +49,10 @@ def _run(task, strategy, seed, value):
         seed,
         round(value, 4),
         id=f"{task[:1]}{strategy[:1]}{seed}".encode().hex()[:8],
-        cost={"forwards": {"student": 100 if strategy == "none" else 200}},
+        cost={
+            "forwards": {"student": 100 if strategy == "none" else 200},
+            "processor_share": 0.2 if strategy == "mlm" else 1.0,
+        },
         verified=f"{MARKUP} equals its formula" if strategy == "eda" else None,
         text_quality=None if strategy == "none" else {"changed": 0.5},
         provenance={"command": f"bench run --strategy '{strategy}'", "packages": {"torch": "2.9.9"}},

@@ -104,7 +104,7 @@ def test_what_is_no_strategy_is_named_where_it_gains_more():
     ]
     assert said.endswith("; not distinguishable, p .064).")
     rows = compared(("eda", SAME, 0.037), ("mlm", SAME, 0.0), budget, control, ("finetune", SAME, 0.04))
-    assert corrected_over(rows) == "all 5 rows tested: 2 strategies, 1 run of another budget, 1 control and 1 reference"
+    assert corrected_over(rows) == "all 5 rows tested: 2 strategies, 1 row of another budget, 1 control and 1 reference"
 
 
 def test_numbers_are_written_as_people_read_them():
@@ -191,7 +191,7 @@ def test_seconds_that_are_in_no_cost_are_marked_there_and_not_by_the_gain():
     field = Field("c1", comparison)
     seconds = {row["strategy"]: line(field, row, (-1, 1))["seconds"][0] for row in field.strategies}
     assert seconds == {"none": "1.0×", "eda": "–⇆", "mlm": "–◔"}
-    assert [mark for name in field.names for cell in cells(field, name) for mark, *_ in cell["marks"]] == ["?", "?"]
+    assert [mark for name in field.names for cell in cells(field, name) for mark, *_ in cell["marks"]] == ["°", "°"]
 
 
 def test_without_the_libraries_of_charts_the_command_that_gets_them_is_shown(tmp_path, monkeypatch):

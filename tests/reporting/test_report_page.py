@@ -7,6 +7,7 @@ import shutil
 import pytest
 from made_report import GAINS, MARKUP, ODD_TASK, TASKS, made
 
+from bench.reporting.notes import belief
 from bench.reporting.report.page import page as html_of
 
 pytest.importorskip("altair")
@@ -20,11 +21,18 @@ SLOW = 60_000
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory):
+def written(tmp_path_factory):
+    """The file of the page, and the comparison it shows."""
     results = tmp_path_factory.mktemp("results")
     path = results / "report.html"
-    path.write_text(html_of(*made(results), results), "utf-8")
-    return path
+    comparisons, records = made(results)
+    path.write_text(html_of(comparisons, records, results), "utf-8")
+    return path, comparisons[0]
+
+
+@pytest.fixture(scope="module")
+def file(written):
+    return written[0]
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +102,22 @@ def test_texts_of_records_are_texts(opened):
     assert page.locator(".failures tbody td").last.text_content() == f"it broke: {MARKUP}"
     assert page.locator(".sample ins").first.text_content() == "<b>bold</b>"
     assert page.locator(".sample del").first.text_content() == "plain"
+
+
+def test_every_note_of_the_terminal_is_there_with_its_mark(opened, written):
+    page = opened.page
+    *notes, shared = belief(written[1])
+    assert shared.startswith("the same for all rows: ")
+    assert page.locator("#c1-fair .two .notes li").all_text_contents() == notes
+    expect(page.locator(".kept-in-mind summary").last).to_have_text("What a score means (1) ◔")
+
+
+def test_a_pair_says_its_interval_and_what_is_told_apart(opened):
+    page = opened.page
+    expect(page.locator("#c1-pairs .lead")).to_contain_text("▲ the row's is better, ▼ worse, 5 of 6 pairs, p")
+    cell = page.locator(".pairs tbody tr").first.locator("td.worse")
+    assert cell.text_content() == "▼ −5.0, 95 % interval −5.2 to −4.8, worse, p .023"
+    expect(cell.locator(".within")).to_be_visible()
 
 
 def test_heads_sort_and_say_so(opened):

@@ -22,7 +22,7 @@ from bench.reporting.report.numbers import (
     times,
     word,
 )
-from bench.reporting.signs import on_every_task, signs
+from bench.reporting.signs import LESS_DATA, NO_BASELINE, ONE_SEED, OPTIMISTIC, on_every_task, signs, warned
 
 MARKS = {**ON_SCORES, **ON_TASKS, **ON_TEACHERS}
 _BY_SIGN = {sign: (sign, f"{meaning}, on every task") for sign, meaning in ON_SCORES.values()}
@@ -83,7 +83,7 @@ def _flags(field: Field, row: Row) -> list[tuple[str, str]]:
         )
         flags.append((f"‡ {len(own)} of {len(field.tasks)} tasks", words))
     if not row["same_seeds"]:
-        flags.append(("~ other seeds", f"over other seeds than {field.baseline}"))
+        flags.append(("other seeds", f"over other seeds than {field.baseline}"))
     return flags
 
 
@@ -147,18 +147,18 @@ def _cell(field: Field, name: str, task: str) -> dict[str, Any]:
 def _marks(field: Field, row: Row) -> list[tuple[str, str, str]]:
     """Return (mark, what it means, with what figures) of all that makes a score mean less than it seems."""
     # Those on costs stand by the costs.
-    marks = [(*MARKS[key], str(figures)) for key, figures in row["warnings"].items() if key not in ON_COSTS]
+    marks = [(*MARKS[key], str(figures)) for key, figures in warned(row).items() if key not in ON_COSTS]
     if row["optimistic"]:
-        marks.append(("*", "chosen on the very data reported, so optimistic", f"selection {row['selection']}"))
+        marks.append((OPTIMISTIC, "chosen on the very data reported, so optimistic", f"selection {row['selection']}"))
     if row["partial"] or row["max_train"] is not None:
         figures = row["partial"] or f"at most {row['max_train']:,} training rows"
-        marks.append(("§", "official rows are missing: not comparable with published scores", figures))
+        marks.append((LESS_DATA, "official rows are missing: not comparable with published scores", figures))
     if not row["complete"]:
         marks.append(("✗", "a seed failed: in no average", ""))
     if not row["comparable"]:
-        marks.append(("†", f"no run of {field.baseline} of the same setting to compare with", ""))
+        marks.append((NO_BASELINE, f"no run of {field.baseline} of the same setting to compare with", ""))
     elif row["n_paired"] == 1 and row["strategy"] != field.baseline:
-        marks.append(("?", "a single seed: the interval leaves out the seeds", ""))
+        marks.append((ONE_SEED, "a single seed: the interval leaves out the seeds", ""))
     return marks
 
 

@@ -64,7 +64,7 @@
     else root.dataset.drawn = String(charts.length);
   };
   rest(0);
-  addEventListener("beforeprint", () => all("details.samples").forEach((part) => { part.open = true; }));
+  addEventListener("beforeprint", () => all("details.samples, details.kept-in-mind").forEach((part) => { part.open = true; }));
 
   // One strategy of a comparison is highlighted in all its charts.
   const focus = (section, strategy) => {

@@ -92,7 +92,8 @@ def cost(field: Field) -> dict[str, Any] | None:
         if not ratio or gain is None:
             continue
         front = bool(row["on_front"])
-        label = row["strategy"] if front or len(kept) <= PANELS else ""
+        said = [row["strategy"], *field.tags.get(row["strategy"], ())[:1]]
+        label = " · ".join(said) if front or len(kept) <= PANELS else ""
         rows.append({**gain, "strategy": row["strategy"], "cost": ratio, "front": front, "label": label})
     if len(rows) < 2:
         return None
@@ -109,7 +110,9 @@ def pairs(field: Field) -> dict[str, Any] | None:
         return None
     names = [row["strategy"] for row in field.leading(rows, PANELS, "rows of the matrix of pairs")]
     lines = [(name, [_pair(found.get((name, other))) for other in names]) for name in names]
-    return {"names": names, "lines": lines}
+    # Holm's correction is over each pair once, those of rows not shown among them.
+    told = sum(1 for row in found.values() if kind(row["verdict"]) == "better")
+    return {"names": names, "lines": lines, "told": told, "all": len(found) // 2}
 
 
 def curves(field: Field, runs: Sequence[tuple[str, Done]], results: Path) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import printable
+from bench.reporting import notes
 from bench.reporting.report import board, panels, texts, verdict
 from bench.reporting.report.attacks import under_attack
 from bench.reporting.report.evidence import Shelf, spread
@@ -60,7 +61,11 @@ class Section:
         self.quality = texts.in_numbers(field)
         self.attacks = under_attack(field, [record for _, record in records], results)
         self.signature = [(printable(key), printable(str(value))) for key, value in comparison.signature.items()]
-        self.notes = [printable(note) for note in comparison.notes]
+        self.notes = [
+            (about, [(sign, printable(note)) for sign, note in map(_signed, own)])
+            for about, own in notes.grouped(comparison).items()
+            if own
+        ]
         self.failures = field.few(_failures(comparison), _LOST, "lines on runs without a score")
         self.others = field.few([_other(row) for row in field.others], _LOST, "runs of other settings")
         self.records, self.unrecorded = _looked_up(records, shelf)
@@ -85,6 +90,12 @@ def _verified(names: Sequence[str], records: Labelled) -> list[tuple[str, str]]:
             said[label][printable(record.verified)] = None
     unsaid = "against nothing but itself, or its records do not say"
     return [(name, " / ".join(said.get(name, ())) or unsaid) for name in names] if said else []
+
+
+def _signed(note: str) -> tuple[str, str]:
+    """Return the mark that a note begins with, empty where it has none, and the rest of it."""
+    sign, _, rest = note.partition(" ")
+    return (sign, rest) if len(sign) == 1 and not sign.isalnum() else ("", note)
 
 
 def _failures(comparison: Comparison) -> list[dict[str, str]]:

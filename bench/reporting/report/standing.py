@@ -15,7 +15,7 @@ STRATEGIES = (kinds.STRATEGY, kinds.OTHER_TASKS)
 _BUDGET, _ANOTHER = ON_SCORES["budget"]
 _COUNTED = {
     kinds.STRATEGY: ("strategy", "strategies"),
-    kinds.BUDGET: ("run of another budget", "runs of other budgets"),
+    kinds.BUDGET: ("row of another budget", "rows of other budgets"),
     kinds.CONTROL: ("control", "controls"),
     kinds.REFERENCES: ("reference", "references"),
 }
@@ -38,7 +38,7 @@ def tag(row: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def counted(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return ``"8 strategies, 1 run of another budget and 3 controls"``, the baseline not counted."""
+    """Return ``"8 strategies, 1 row of another budget and 3 controls"``, the baseline not counted."""
     alike = [kinds.STRATEGY if is_strategy(row) else row["kind"] for row in rows]
     numbers = {what: alike.count(what) for what in _COUNTED}
     words = [f"{n:,} {_COUNTED[what][n != 1]}" for what, n in numbers.items() if n]
