@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -22,6 +23,7 @@ from bench.remote.store import Store, StoreError
 SILENCE = "BENCH_LEASE_SECONDS"
 """The environment variable that says after how many seconds without a word a machine counts as dead."""
 _SILENCE_SECONDS = 90.0
+_SHORTEST, _LONGEST = 1.0, 86400.0
 _BEATS = 9
 """How often an owner renews its lease within those."""
 _held: set[Lease] = set()
@@ -56,8 +58,8 @@ class Lease:
         last = max(numbers, default=0)
         if last and not self._is_free(last, ours_is_dead):
             return False
-        self._number, silence = last + 1, _silence()
-        self._said = {"mirror": self._mirror, "host": socket.gethostname(), "pid": os.getpid(), "silence": silence}
+        self._number = last + 1
+        self._said = {"mirror": self._mirror, "host": socket.gethostname(), "pid": os.getpid(), "silence": silence()}
         self._said |= {"token": uuid.uuid4().hex, "beat": 0}
         if not self._store.create(self._at(self._number), self._content()):
             return False
@@ -100,7 +102,7 @@ class Lease:
             said = self._hear(last)
         except FileNotFoundError:
             return False  # the next has just been taken
-        if said.get("free") or (ours_is_dead and said["mirror"] == self._mirror):
+        if said["free"] or (ours_is_dead and said["mirror"] == self._mirror):
             return True
         heard = (last, said["beat"])
         if heard != self._heard:
@@ -108,14 +110,14 @@ class Lease:
         return time.monotonic() - self._since > said["silence"]
 
     def _hear(self, number: int) -> dict[str, Any]:
-        said = json.loads(self._store.read(self._at(number)))
+        said = _understood(self._store.read(self._at(number)))
         self.holder = printable(f"process {said['pid']} on {said['host']}")
         return said
 
     def _numbers(self) -> list[int]:
         folder = f"leases/{self.name}"
         ends = (name.removeprefix(f"{folder}/") for name in self._store.find(folder))
-        return [int(end) for end in ends if end.isdecimal()]
+        return [int(end) for end in ends if re.fullmatch("[1-9][0-9]*", end)]
 
     def _at(self, number: int) -> str:
         return f"leases/{self.name}/{number}"
@@ -124,12 +126,33 @@ class Lease:
         return json.dumps(self._said).encode()
 
 
-def _silence() -> float:
+def _understood(content: bytes) -> dict[str, Any]:
+    """Return what a lease says, whoever wrote it: one that cannot be read is of an owner of whom nothing is heard."""
+    try:
+        said = json.loads(content)
+    except (ValueError, RecursionError):
+        said = None
+    said = said if isinstance(said, dict) else {}
+    pid, host, beat, silence = (said.get(key) for key in ("pid", "host", "beat", "silence"))
+    if type(silence) not in (int, float) or silence != silence:
+        silence = _SILENCE_SECONDS
+    return {
+        "pid": pid if type(pid) is int else "?",
+        "host": host[:80] if isinstance(host, str) and host else "another machine",
+        "mirror": said.get("mirror"),
+        "free": said.get("free") is True,
+        "beat": beat if type(beat) is int else None,
+        "silence": min(max(silence, _SHORTEST), _LONGEST),
+    }
+
+
+def silence() -> float:
+    """Return after how many seconds without a word others may count this machine as dead; UsageError for no number."""
     text = os.environ.get(SILENCE) or str(_SILENCE_SECONDS)
     with contextlib.suppress(ValueError):
-        if 1 <= (seconds := float(text)) <= 86400:
+        if _SHORTEST <= (seconds := float(text)) <= _LONGEST:
             return seconds
-    raise UsageError(f"{SILENCE}={quoted(text)}: give seconds, between 1 and 86400")
+    raise UsageError(f"{SILENCE}={quoted(text)}: give seconds, between {_SHORTEST:g} and {_LONGEST:g}")
 
 
 def _renew() -> None:

@@ -305,6 +305,36 @@ def test_of_many_that_want_a_lease_at_once_one_gets_it(object_store: object) -> 
         got[0].release()
 
 
+@pytest.mark.parametrize(
+    ("content", "after"),
+    [
+        (b"", 90),
+        (b"\xff{", 90),
+        (b"[1]", 90),
+        (b"{}", 90),
+        (b"[" * 100_000, 90),
+        (b'{"silence": "abc", "beat": NaN}', 90),
+        (b'{"silence": NaN}', 90),
+        (b'{"silence": -1, "pid": 1, "host": "\\u001b[31m", "beat": []}', 1),
+        (b'{"silence": 1e9, "beat": 0}', 86400),
+    ],
+)
+def test_a_lease_that_cannot_be_read_is_taken_over_after_silence_as_well(
+    store: Store, clock: list[float], content: bytes, after: float
+) -> None:
+    store.write("leases/cell/3", content)
+    store.write("leases/cell/007", b"")  # no number of a lease
+    lease = Lease(store, "cell", "one")
+    assert not lease.take(ours_is_dead=True)
+    assert lease.holder.isprintable()
+    clock[0] += after - 0.5
+    assert not lease.take(ours_is_dead=True)
+    clock[0] += 1
+    assert lease.take(ours_is_dead=True)
+    lease.check()
+    lease.release()
+
+
 def test_no_machines_clock_counts(store: Store, clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 4e9)  # a machine in 2096
     one, two = Lease(store, RUN, "one"), Lease(store, RUN, "two")
