@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import itertools
@@ -73,12 +74,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         folder.mkdir(parents=True)
         try:
             yield part
-            with part.open("rb+") as written:
-                os.fsync(written.fileno())
+            _sync(part)
             # Before it is here: what another machine has taken over is not made twice.
             there = mirror.of(path)
             ours = there is None or there.is_ours(path)
             os.replace(part, path)
+            _sync(path.parent)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
@@ -87,13 +88,25 @@ def whole_file(path: Path) -> Iterator[Path]:
         there.send(path, checked=ours)
 
 
+def _sync(path: Path) -> None:
+    """Have the file at ``path``, or the names in that folder, on the disk, where a power cut leaves them."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that syncs no folders
+            raise
+    finally:
+        os.close(opened)
+
+
 @contextmanager
 def whole_folder(path: Path, *, later: bool = False) -> Iterator[Path]:
     """Yield a folder to fill that becomes ``path`` when the block ends well, and vanishes if it does not.
 
     Its files' sha256 are written down in it, for ``is_whole``. Where another process has put a folder at ``path``
     meanwhile, that one stays. In the mirror of an object store it is sent there, too, or, ``later``, while work goes
-    on. Raises BenchError, naming ``path``, where that cannot be written.
+    on: then the disk is not waited for either. Raises BenchError, naming ``path``, where that cannot be written.
     """
     part = _beside(path)
     try:
@@ -101,10 +114,15 @@ def whole_folder(path: Path, *, later: bool = False) -> Iterator[Path]:
         try:
             yield part
             (part / CHECKSUMS).write_text(_checksums(part))
+            if not later:
+                for file in (*part.iterdir(), part):
+                    _sync(file)
             there = mirror.of(path)
             ours = there is None or later or there.is_ours(path)
             try:
                 os.replace(part, path)
+                if not later:
+                    _sync(path.parent)
             except OSError:
                 if not path.is_dir():
                     raise

@@ -84,13 +84,14 @@ def killed(command: Sequence[str], results: Path, rng: random.Random, kills: int
     raise AssertionError(f"not over after 600 s:\n{log.read_text()[-2000:]}")
 
 
-def outcome(results: Path) -> dict[str, Any]:
-    """Return all that the runs of ``results`` came to, without clocks: records, predictions, curves, samples, students.
+def outcome(results: Path, *runs: Path) -> dict[str, Any]:
+    """Return all that runs of ``results`` came to, without clocks: records, predictions, curves, samples, students.
 
-    Locks and checkpoints are left out: of a run that was killed after its record was written they stay.
+    They are those in the folders ``runs``, or all. Locks and checkpoints are left out: of a run that was killed after
+    its record was written they stay.
     """
     left: dict[str, Any] = {}
-    for path in sorted((results / "runs").rglob("*")):
+    for path in sorted(path for run in runs or [results / "runs"] for path in run.rglob("*")):
         name = str(path.relative_to(results))
         if "/checkpoint/" in name or path.suffix in (".lock", ".owner"):
             continue

@@ -1,4 +1,4 @@
-"""Cells that train in seconds, and what must be equal of their outcomes wherever they ran."""
+"""Cells that train in seconds, one of which waits in the middle until it is let go on."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import textwrap
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
 from bench.data.glue import FolderSource
-from bench.experiment.grid import Cell, make_grid
+from bench.experiment.grid import make_grid
 from bench.experiment.launch import CellJob
 from bench.experiment.parts import Parts
 from bench.experiment.presets import load_settings
@@ -49,7 +47,7 @@ WAITS = """
         def load_state_dict(self, state):
             self.updates = state["updates"]
 """
-MATE_KD = "mate-kd[generator_steps=1,student_steps=1]"
+MATE_KD = "mate-kd[generator_lr=0.01,generator_steps=1,student_steps=1]"
 
 
 def glue(folder: Path) -> Path:
@@ -63,31 +61,22 @@ def glue(folder: Path) -> Path:
 
 
 def jobs(
-    results: Path, *strategies: str, tasks: tuple[str, ...] = ("wnli",), data: Path | None = None
+    results: Path,
+    *strategies: str,
+    tasks: tuple[str, ...] = ("wnli",),
+    data: Path | None = None,
+    keep: bool = True,
 ) -> list[CellJob]:
     source = FolderSource(glue(results / "glue") if data is None else data)
     settings = replace(load_settings("mini", TINY), data=replace(load_settings("mini", TINY).data, source="folder"))
     parts = Parts(settings, source, results, Progress())
     specs = [StrategySpec.parse(strategy) for strategy in strategies]
     cells = make_grid(settings, source, [source.tasks[task] for task in tasks], specs, [0])
-    return [CellJob(cell, parts) for cell in cells]
-
-
-def outcome(cell: Cell, record: dict, results: Path) -> dict:
-    """What must not depend on where a cell ran: all of the record but clocks, and the predictions."""
-    same = {
-        key: record[key] for key in ("id", "status", "metrics", "selection", "teacher", "generator", "text_quality")
-    }
-    same["teacher"] = {key: value for key, value in record["teacher"].items() if key != "seconds"}
-    if record["generator"]:
-        same["generator"] = {key: value for key, value in record["generator"].items() if key != "seconds"}
-    same["passes"] = {key: record["cost"][key] for key in ("forwards", "backwards", "student_updates")}
-    files = sorted((cell.folder(results) / "predictions").glob("*.parquet"))
-    return same | {file.stem: pd.read_parquet(file).to_dict("list") for file in files}
+    return [CellJob(cell, parts, keep) for cell in cells]
 
 
 def waiting_strategy(folder: Path) -> tuple[str, Path, Path]:
-    """A strategy that waits in its fourth of six updates until a file is there, the file, and a log of its updates."""
+    """A strategy that waits in its fourth of five updates until a file is there, the file, and a log of its updates."""
     file, go, log = (folder / name for name in ("waits.py", "go", "log"))
     file.write_text(textwrap.dedent(WAITS).replace("GO", repr(str(go))).replace("LOG", repr(str(log))))
     return f"{file}:Waits", go, log
