@@ -128,7 +128,8 @@ def _curves() -> dict[str, Any]:
 def cost(rows: Rows, title: str) -> dict[str, Any]:
     """Return gain against cost: a point with its interval per strategy, and the line of those nothing dominates.
 
-    ``rows`` have strategy, cost (a ratio), gain, low, high (points), kind, front, and label (text or empty).
+    ``rows`` have strategy, cost (a ratio), gain, low, high (points), kind, front, label (text or empty), and beside
+    (no strategy: a square).
     """
     import altair as alt
 
@@ -141,6 +142,7 @@ def cost(rows: Rows, title: str) -> dict[str, Any]:
     y = alt.Y("gain:Q", title="gain over the baseline, points", axis=alt.Axis(tickCount=6))
     colour = _verdict_colour()
     tip = [alt.Tooltip("strategy:N"), alt.Tooltip("text:N", title="gain"), alt.Tooltip("cost:Q", format=".2f")]
+    shape: Any = alt.condition("datum.beside", alt.value("square"), alt.value("circle"))
     zero, all_ = alt.Chart(alt.NamedData("zero")), alt.Chart(alt.NamedData("strategies"))
     names = all_.encode(x, alt.Y("label_at:Q"), text="label:N")
     place: Any = {"align": "left", "dx": 9, "fontSize": 11.5}
@@ -157,7 +159,7 @@ def cost(rows: Rows, title: str) -> dict[str, Any]:
             # A halo in the page's colour, so that a name can be read where a line runs through it.
             names.mark_text(**place, stroke="var(--page)", strokeWidth=4, opacity=0.85),
             all_.mark_point(filled=True, size=64, opacity=1, stroke="var(--page)", strokeWidth=1).encode(
-                x, y, color=colour, tooltip=tip
+                x, y, color=colour, shape=shape, tooltip=tip
             ),
             names.mark_text(**place).encode(color=_focus_colour(_INK)),
         )

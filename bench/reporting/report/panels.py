@@ -12,6 +12,7 @@ from bench.reporting.report import charts
 from bench.reporting.report.evidence import CURVES, curve_of, mean_curves, spread
 from bench.reporting.report.field import PANELS, Field, Row
 from bench.reporting.report.numbers import NONE, interval, kind, number, points, probability, sign, word
+from bench.reporting.report.standing import is_strategy
 from bench.reporting.schema import Done
 from bench.reporting.sheet import plain_rows
 
@@ -92,9 +93,17 @@ def cost(field: Field) -> dict[str, Any] | None:
         if not ratio or gain is None:
             continue
         front = bool(row["on_front"])
-        said = [row["strategy"], *field.tags.get(row["strategy"], ())[:1]]
-        label = " · ".join(said) if front or len(kept) <= PANELS else ""
-        rows.append({**gain, "strategy": row["strategy"], "cost": ratio, "front": front, "label": label})
+        label = row["strategy"] if front or len(kept) <= PANELS else ""
+        rows.append(
+            {
+                **gain,
+                "strategy": row["strategy"],
+                "cost": ratio,
+                "front": front,
+                "label": label,
+                "beside": not is_strategy(row),
+            }
+        )
     if len(rows) < 2:
         return None
     of = f"{title}, as a multiple of plain distillation's"
