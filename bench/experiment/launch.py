@@ -138,7 +138,8 @@ def prepare(
     """Check ``grids`` before any work, and return the cells with a record in ``results`` and those that are to run."""
     done, jobs, checked = [], [], set()
     grids = list(grids)
-    mirror.bring(results)
+    for path, reason in mirror.bring(results):
+        progress.note(f"left out, {mirror.shown(path)}: {reason}")
     for parts, cells in grids:
         # Grids of one source differ in how many of its rows they train on, and need one look.
         if id(parts.source) not in checked:

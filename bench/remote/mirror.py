@@ -7,6 +7,7 @@ The folder of a URL, its mirror, lies under ``BENCH_MIRROR``, by default in the 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
@@ -39,6 +40,12 @@ _OWN = re.compile(
 _UNFINISHED = re.compile(r"/seed-[^/]*/checkpoint/|\.states/")
 _CACHE = re.compile(rf"{_IN_RESULTS}cache/")
 _ALL = re.compile(rf"{_IN_RESULTS}(runs)?$")
+# Names of folders here, or in what is a file here.
+_NO_FILE = re.compile(rf"{_IN_RESULTS}(runs(/[^/]+){{0,4}}|cache|aside|seen|again|tune)$|/record\.json/")
+_NO_NAME = {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.EINVAL, errno.EILSEQ}
+"""What goes wrong with a file for the name that it has here, where another one would do."""
+Skipped = list[tuple[Path, str]]
+"""Objects that cannot be files here, by where they would be, with the reason."""
 _opened: dict[str, Mirror] = {}
 
 
@@ -89,10 +96,12 @@ def of(path: Path) -> Mirror | None:
     return _opened.setdefault(root, Mirror(Path(root), origin["url"], origin["id"]))
 
 
-def bring(folder: Path) -> None:
-    """Make ``folder``, if it is in a mirror, what it is on the store, and send what is only here."""
-    if (mirror := of(folder)) is not None:
-        mirror.bring(folder)
+def bring(folder: Path) -> Skipped:
+    """Make ``folder``, if it is in a mirror, what it is on the store, and send what is only here.
+
+    Returns the objects that were left out, as none of this program's files has such a name.
+    """
+    return [] if (mirror := of(folder)) is None else mirror.bring(folder)
 
 
 def fetch_file(path: Path) -> None:
@@ -252,16 +261,24 @@ class Mirror:
         parts = [name.split("/")[-2:] for name in self.store.find(self.name(home))]
         return {int(number) for number, file in parts if file == CHECKSUMS and number.isdecimal()}
 
-    def bring(self, folder: Path) -> None:
+    def bring(self, folder: Path) -> Skipped:
         """Make ``folder`` what it is on the store, and send what was made here and never sent.
 
         Students and caches stay where they are. Lists once, and brings what has another tag than when it was seen.
+        Returns the objects that cannot be files here, with the reason.
         """
         from bench.remote.store import StoreError
 
         # Read before the listing: what is sent meanwhile is in neither.
         seen, inside = self._seen(), self.name(folder)
         remote = {name: entry for name, entry in self.store.find(inside).items() if _is_ours(name)}
+        odd = {name for name in remote if name == inside or _NO_FILE.search(name)}
+        # Of an object and others under its name, which is a folder's here, the others count.
+        folders = {above.as_posix() for name in remote.keys() - odd for above in PurePosixPath(name).parents}
+        odd |= remote.keys() & folders
+        for name in odd:
+            del remote[name]
+        skipped = [(self.root / name, "an object with the name of a folder; delete it") for name in sorted(odd)]
         local = {name for name in self._files(folder) if _is_ours(name)}
         if not remote and _ALL.search(inside) and any(seen.get(name) is not None for name in local):
             raise StoreError(
@@ -288,7 +305,14 @@ class Mirror:
                 (self.root / name).unlink(missing_ok=True)  # deleted on the store
                 gone[name] = None
         self._note(known | gone)
-        self._each(self.bring_file, wanted, lambda name: self._note({name: remote[name].tag}))
+        unfit = dict[str, str]()
+
+        def fetch(name: str) -> None:
+            if reason := self.bring_file(name):
+                unfit[name] = f"{reason}; delete the object"
+
+        self._each(fetch, wanted, lambda name: self._note({} if name in unfit else {name: remote[name].tag}))
+        skipped += ((self.root / name, reason) for name, reason in unfit.items())
         for name in sent:
             if name.endswith(f"/{CHECKSUMS}"):
                 self.send((self.root / name).parent)
@@ -296,19 +320,32 @@ class Mirror:
         for is_record in (False, True):  # what says that a run is over: last
             these = [name for name in loose if name.endswith("/record.json") == is_record]
             self._each(lambda name: self.send(self.root / name), these)
+        return skipped
 
-    def bring_file(self, name: str) -> None:
-        """Bring the file called ``name``, if it is on the store."""
+    def bring_file(self, name: str) -> str:
+        """Bring the file called ``name``, if it is on the store; return why it cannot be one here, nothing if it can.
+
+        BenchError where the mirror cannot be written.
+        """
         path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+        part = path.with_name(f".{uuid.uuid4().hex[:8]}.part")
         try:
-            self.store.fetch(name, part)
-            os.replace(part, path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.store.fetch(name, part)
+                os.replace(part, path)
+            finally:
+                part.unlink(missing_ok=True)
         except FileNotFoundError:
             pass  # deleted at this moment
-        finally:
-            part.unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno in _NO_NAME:
+                return f"cannot be a file here: {error.strerror}"
+            raise BenchError(
+                f"cannot write {path}, of the mirror of {self.url}: {error.strerror}; make room, or name another "
+                "place: BENCH_MIRROR=DIR"
+            ) from error
+        return ""
 
     def _is_that(self, name: str, entry: Entry) -> bool:
         """Return whether the file here is the object: of one sent at once the tag is the digest, on most stores."""

@@ -105,7 +105,7 @@ def scan(results: Path) -> tuple[list[Record], list[tuple[Path, str]]]:
     returned, if it was made by a newer version of this program, or if ``results`` mirrors an object store, on which
     nothing changes by being read. Raises BenchError if there are no results.
     """
-    mirror.bring(results / RUNS)
+    skipped = mirror.bring(results / RUNS)
     if not (results / RUNS).is_dir():
         raise BenchError(
             f"no results in {mirror.shown(results)!r}; make some first, for example:\n"
@@ -113,7 +113,7 @@ def scan(results: Path) -> tuple[list[Record], list[tuple[Path, str]]]:
             "or say where they are: --results DIR"
         )
     records: list[Record] = []
-    corrupt: list[tuple[Path, str]] = []
+    corrupt: list[tuple[Path, str]] = [*skipped]
     root, is_shared = os.fspath(results), mirror.of(results) is not None
     for folder in sorted(_run_folders(results)):
         file = f"{root}/{folder}/record.json"  # a Path for each of 10,000 would take longer than reading it

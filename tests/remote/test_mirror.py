@@ -29,7 +29,7 @@ from bench.remote.leases import Lease, Lost
 from bench.remote.mirror import bring, opened, reduced, shown
 from bench.remote.store import Store, StoreError
 from bench.reporting.clean import free, freeable
-from bench.reporting.records import set_aside_record
+from bench.reporting.records import scan, set_aside_record
 
 URL = "memory://results"
 RUN = "runs/mini/rte/none/seed-0-abc"
@@ -145,6 +145,27 @@ def test_bringing_asks_for_what_is_new_alone_and_follows_deletions(
     assert kept == {"seed-0-a": "0", "seed-1-a": "7", "seed-4-a": "made while the store was away"}
     assert store.read("runs/mini/rte/none/seed-4-a/record.json").startswith(b"made")
     assert not list(tmp_path.rglob("escaped"))
+
+
+def test_objects_that_can_be_no_files_here_are_named_and_hide_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, object_store: object
+) -> None:
+    url, long = "s3://bench/odd", "a" * 300
+    store = Store(url)
+    odd = [RUN, "runs/mini/rte", "runs/mini/sst2", f"{RUN}/{long}", f"{RUN}/predictions"]
+    odd += [f"runs/mini/rte/{long}/seed-0-abc/record.json"]
+    for name in (*odd, f"{RUN}/predictions/dev"):
+        store.write(name, b"")
+    store.write(f"{RUN}/record.json", json.dumps(run()).encode())
+    machine(monkeypatch, tmp_path / "one")
+    one = opened(url)
+    for _ in range(2):
+        records, left = scan(one)
+        assert [record.folder for record in records] == [RUN]
+        assert sorted(shown(path) for path, _ in left) == sorted(f"{url}/{name}" for name in odd)
+    assert {path for path, _ in bring(one / RUN)} == {one / RUN / "predictions", one / RUN / long}
+    assert [path for path, _ in bring(one / "runs/mini/sst2")] == [one / "runs/mini/sst2"]
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_a_store_that_is_empty_all_at_once_deletes_nothing_here(
