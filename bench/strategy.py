@@ -156,7 +156,7 @@ class Models:
 
         rows = len(batch.inputs["attention_mask"])
         parts = portions(rows, self.recipe.accumulate)
-        if len(parts) == 1 and self.ranks.count == 1:
+        if self.recipe.accumulate == 1 and self.ranks.count == 1:
             yield batch.inputs, 1.0
             return
         rng, device = self.rng, self.rng.device

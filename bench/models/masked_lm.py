@@ -127,10 +127,12 @@ def refilled(
     """
     with torch.no_grad(), models.evaluating("generator"):
         masked = draw_mask(inputs, models.tokenizer, rate, models.rng, texts)
-        # Where several processes train together each fills its own rows.
-        own = models.ranks.rows(len(masked))
+        # Where several processes train together each fills its own rows; who has none fills the first for nobody, so
+        # that its random numbers stay in step.
+        mine = models.ranks.rows(len(masked))
+        own = mine if mine.start < mine.stop else slice(0, 1)
         within, ids = masked[own], inputs["input_ids"].clone()
-        others = None if len(within) == len(masked) else (int(masked[: own.start].sum()), int(masked.sum()))
+        others = None if models.ranks.count == 1 else (int(masked[: own.start].sum()), int(masked.sum()))
         ids[own][within] = sample(
             masked_logits(models, {key: value[own] for key, value in inputs.items()}, within),
             models.rng,
@@ -140,7 +142,7 @@ def refilled(
         if others is not None:
             models.cost.forwards["generator"] += len(masked) - len(within)
             filled = torch.zeros_like(ids)
-            filled[own] = ids[own]
+            filled[mine] = ids[mine]
             ids = models.ranks.total(filled)
     return {**inputs, "input_ids": ids}
 
