@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import re
+
+from bench.errors import UsageError, quoted
 
 
 def collect_seldom() -> None:
@@ -16,8 +19,19 @@ def collect_seldom() -> None:
 
 
 def processes() -> int:
-    """Return of how many processes of one command this is one, as ``accelerate launch`` or ``torchrun`` started it."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+    """Return of how many processes of one command this is one, as ``accelerate launch`` or ``torchrun`` started it.
+
+    UsageError where the variables that those set are no numbers.
+    """
+    if "LOCAL_RANK" not in os.environ:
+        return 1
+    for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE"):
+        if not re.fullmatch("[0-9]{1,9}", text := os.environ.get(name, "1")):
+            raise UsageError(
+                f"{name}={quoted(text)} is no number: torchrun and accelerate launch set LOCAL_RANK, RANK and "
+                "WORLD_SIZE; without those: unset LOCAL_RANK"
+            )
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def leads() -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from bench.experiment.launchers import Launching
-from bench.remote.mirror import shown
+from bench.remote.mirror import folder_of, shown
 
 if TYPE_CHECKING:
     from bench.data.source import Source
@@ -37,11 +37,9 @@ class _Results(_Folder):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return ``value`` as a Path; of a URL that of its mirror."""
-        if isinstance(value, str) and "://" in value:
-            from bench.remote.mirror import opened
-
-            return opened(value)
-        return super().convert(value, param, ctx)
+        folder = folder_of(value)
+        # Of a URL the mirror is there by now.
+        return folder if isinstance(value, str) and "://" in value else super().convert(value, param, ctx)
 
 
 RESULTS = _Results(path_type=Path, file_okay=False)

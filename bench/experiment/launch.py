@@ -194,6 +194,8 @@ def launch(
     """
     if not jobs:
         return []
+    if (there := mirror.of(results)) is not None:
+        there.try_out()
     records: dict[int, dict[str, Any]] = {}
     sweep = Sweep(results, progress, redo, Pace(results), track)
     for number, record, seconds in (launcher or in_process)(jobs, sweep):

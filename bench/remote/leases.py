@@ -133,16 +133,16 @@ def _understood(content: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         said = None
     said = said if isinstance(said, dict) else {}
-    pid, host, beat, silence = (said.get(key) for key in ("pid", "host", "beat", "silence"))
-    if type(silence) not in (int, float) or silence != silence:
-        silence = _SILENCE_SECONDS
+    pid, host, beat, asked = (said.get(key) for key in ("pid", "host", "beat", "silence"))
+    # NaN equals nothing.
+    seconds = asked if isinstance(asked, int | float) and asked == asked else _SILENCE_SECONDS
     return {
         "pid": pid if type(pid) is int else "?",
         "host": host[:80] if isinstance(host, str) and host else "another machine",
         "mirror": said.get("mirror"),
         "free": said.get("free") is True,
         "beat": beat if type(beat) is int else None,
-        "silence": min(max(silence, _SHORTEST), _LONGEST),
+        "silence": min(max(seconds, _SHORTEST), _LONGEST),
     }
 
 

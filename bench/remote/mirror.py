@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError, quoted
 
 if TYPE_CHECKING:
     from bench.remote.leases import Lease
@@ -40,6 +40,8 @@ _OWN = re.compile(
 _UNFINISHED = re.compile(r"/seed-[^/]*/checkpoint/|\.states/")
 _CACHE = re.compile(rf"{_IN_RESULTS}cache/")
 _ALL = re.compile(rf"{_IN_RESULTS}(runs)?$")
+# The URL of a store, but for a slash or two.
+_MEANT = re.compile(r"(s3a?|gc?s|abfss?|az|memory):/?(?!/)", re.IGNORECASE)
 # Names of folders here, or in what is a file here.
 _NO_FILE = re.compile(rf"{_IN_RESULTS}(runs(/[^/]+){{0,4}}|cache|aside|seen|again|tune)$|/record\.json/")
 _NO_NAME = {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.EINVAL, errno.EILSEQ}
@@ -51,9 +53,11 @@ _opened: dict[str, Mirror] = {}
 
 def opened(url: str) -> Path:
     """Return the mirror of ``url``, made if need be; UsageError where that is no place for results."""
+    from bench.remote.leases import silence
     from bench.remote.store import checked
 
     url = checked(url)
+    silence()  # what is wrong with it is said before any cell is begun
     root = _base() / hashlib.sha256(url.encode()).hexdigest()[:16]
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -75,8 +79,14 @@ def opened(url: str) -> Path:
 
 
 def folder_of(results: str | os.PathLike[str]) -> Path:
-    """Return the local folder of ``results``, a folder or a URL."""
-    return opened(results) if isinstance(results, str) and "://" in results else Path(results)
+    """Return the local folder of ``results``, a folder or a URL; UsageError for what was meant to be a URL."""
+    if not isinstance(results, str):
+        return Path(results)
+    if _MEANT.match(results):
+        protocol, _, rest = results.partition(":")
+        url = f"{protocol.lower()}://{rest.lstrip('/')}"
+        raise UsageError(f"{quoted(results)} is no URL: type {url}, or, for a folder of that name, ./{results}")
+    return opened(results) if "://" in results else Path(results)
 
 
 def of(path: Path) -> Mirror | None:
@@ -127,7 +137,11 @@ def _at(url: str, name: str) -> Path:
 
 
 def _base() -> Path:
-    return Path(os.environ.get("BENCH_MIRROR") or "~/.cache/distil-augment-bench/mirrors").expanduser().resolve()
+    text = os.environ.get("BENCH_MIRROR") or "~/.cache/distil-augment-bench/mirrors"
+    try:
+        return Path(text).expanduser().resolve()
+    except RuntimeError as error:  # ~ of nobody, or a link to itself
+        raise UsageError(f"BENCH_MIRROR={quoted(text)} is no folder ({error}): give one, BENCH_MIRROR=DIR") from error
 
 
 class Mirror:
@@ -157,6 +171,12 @@ class Mirror:
     def name(self, path: Path) -> str:
         """Return what ``path`` is called on the store; the mirror itself is the empty name."""
         return "" if path == self.root else path.relative_to(self.root).as_posix()
+
+    def try_out(self) -> None:
+        """Raise StoreError or UsageError where runs cannot be written to the store, as where the bucket is missing."""
+        name = f"leases/{uuid.uuid4().hex}"
+        self.store.create(name, b"")
+        self.store.delete([name])
 
     def lease(self, path: Path) -> Lease:
         """Return the lease of what one machine at a time may make at ``path``."""

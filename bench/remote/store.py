@@ -31,8 +31,9 @@ class Entry(NamedTuple):
 
 
 def checked(url: str) -> str:
-    """Return ``url`` without a slash at its end; UsageError where it names no place, or holds what is secret."""
+    """Return ``url`` as it is written everywhere; UsageError where it names no place, or holds what is secret."""
     protocol, _, rest = url.partition("://")
+    protocol = protocol.lower()
     # Azure's container@account is no secret.
     plain = rest.replace("@", "", 1) if protocol in _AZURE else rest
     if any(mark in plain for mark in "@:?#"):
@@ -44,7 +45,7 @@ def checked(url: str) -> str:
         raise UsageError(f"{protocol}:// is no object store that results can be written to: give a folder, or s3://…")
     if not rest.strip("/"):
         raise UsageError(f"{url} names no bucket: give PROTOCOL://BUCKET/FOLDER")
-    return url.rstrip("/")
+    return f"{protocol}://{rest.rstrip('/')}"
 
 
 class Store:

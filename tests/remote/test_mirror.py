@@ -20,13 +20,15 @@ import bench
 from bench.cli import main
 from bench.errors import BenchError, UsageError
 from bench.experiment.cell_process import pickled
+from bench.experiment.launch import launch
+from bench.experiment.progress import Progress
 from bench.experiment.ray_cluster import _Host
 from bench.files import CHECKSUMS, is_whole, remove, whole_file, whole_folder, write_json
 from bench.locks import Lock, missing
 from bench.observer import Silent
 from bench.remote import leases, mirror
 from bench.remote.leases import Lease, Lost
-from bench.remote.mirror import bring, opened, reduced, shown
+from bench.remote.mirror import bring, folder_of, opened, reduced, shown
 from bench.remote.store import Store, StoreError
 from bench.reporting.clean import free, freeable
 from bench.reporting.records import scan, set_aside_record
@@ -81,6 +83,52 @@ def test_a_url_with_what_is_secret_or_that_is_no_object_store_is_refused_without
     with pytest.raises(UsageError) as refused:
         opened(url)
     assert "SEC" not in str(refused.value)
+
+
+def test_a_url_is_known_however_its_protocol_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, tmp_path / "one")
+    assert folder_of("MEMORY://results/") == opened(URL)
+    for wrong in ("memory:/results", "memory:results", "S3:/bench/x"):
+        protocol, _, rest = wrong.partition(":")
+        typed = f"type {protocol.lower()}://{rest.lstrip('/')}, or, for a folder of that name, ./{wrong}"
+        with pytest.raises(UsageError, match=typed):
+            folder_of(wrong)
+        assert typed in CliRunner().invoke(main, ["compare", "--results", wrong]).stderr
+    assert folder_of("./s3:/bench") == Path("s3:/bench")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BENCH_MIRROR", "~nobody-here/x"),
+        ("BENCH_LEASE_SECONDS", "abc"),
+        ("WORLD_SIZE", "abc"),
+        ("WORLD_SIZE", ""),
+        ("RANK", "-1"),
+    ],
+)
+def test_a_variable_that_makes_no_sense_is_said_before_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store, name: str, value: str
+) -> None:
+    machine(monkeypatch, tmp_path / "one")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv(name, value)
+    ended = CliRunner().invoke(main, ["run", "--quick", "--strategy", "none", "--results", URL, "--jobs", "2"])
+    assert ended.exit_code == 2
+    assert f"Error: {name}='{value}'" in ended.stderr
+    assert not store.find("")
+
+
+def test_a_bucket_that_is_not_there_is_said_before_any_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, object_store: object
+) -> None:
+    machine(monkeypatch, tmp_path / "one")
+    with pytest.raises(StoreError, match="make the bucket"):
+        launch([object()], opened("s3://nobucket/x"), Progress(), launcher=lambda *_: pytest.fail("begun"))  # type: ignore[list-item]
+    there = mirror.of(opened("s3://bench/x"))
+    assert there is not None
+    there.try_out()
+    assert there.store.find("") == {}
 
 
 def test_what_one_machine_commits_another_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,6 +318,13 @@ def test_what_is_damaged_here_is_brought_anew(tmp_path: Path, monkeypatch: pytes
     assert "brought anew" in noted.notes[0]
 
 
+class _Unrenewed(set[Lease]):
+    """Leases that the thread of another test, if one is there, never sees."""
+
+    def add(self, lease: Lease) -> None:
+        pass
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that leases see pass; nobody renews one meanwhile."""
@@ -277,6 +332,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep))
     monkeypatch.setattr(leases, "_renew", lambda: None)
     monkeypatch.setattr(leases, "_renewing", [])
+    monkeypatch.setattr(leases, "_held", _Unrenewed())
     return now
 
 
