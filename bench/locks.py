@@ -53,7 +53,10 @@ class Lock:
             self._lock.release()
             raise
         with contextlib.suppress(OSError):  # for people: who has it
-            self._says.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+            self._says.unlink(missing_ok=True)
+            # "x": where a link has been put there, nothing is written to where it leads.
+            with self._says.open("x") as file:
+                file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
         return True
 
     def _take_lease(self, wait: bool) -> bool:

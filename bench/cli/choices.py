@@ -128,7 +128,7 @@ def training_options(command: Callable[..., T]) -> Callable[..., T]:
     )
     @click.option(
         "--timeout",
-        type=click.FloatRange(60),
+        type=click.FloatRange(60, 1e6),
         help="End a cell from whose process nothing was heard for so many seconds; it has failed.",
     )
     @click.option("--weak-teacher", is_flag=True, help="Distil even from a teacher that learned nothing.")

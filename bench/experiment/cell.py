@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shlex
 import sys
+import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
@@ -30,14 +32,20 @@ from bench.experiment.parts import Parts
 from bench.experiment.provenance import COMMAND, provenance
 from bench.experiment.search import searched
 from bench.files import remove, remove_unfinished, whole_file, write_json
+from bench.locks import Lock
 from bench.models.keep import keep_classifier
 from bench.models.load import content_hash
 from bench.observer import Observer
+from bench.remote import mirror
+from bench.remote.leases import Lost
 from bench.remote.store import StoreError
 from bench.reporting.records import STUDENT, read_record
 from bench.reporting.schema import SCHEMA
 from bench.rewriting.job import in_a_line
 from bench.spec import lacking
+
+_LETS_GO_SECONDS = 5.0
+"""How long a lock may stay after the process that had it was killed."""
 
 
 def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer, *, keep: bool = False) -> dict[str, Any]:
@@ -52,6 +60,10 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer, *, kee
     # Nobody else writes here while this process has the cell.
     for place in (folder, folder / "predictions"):
         remove_unfinished(place)
+    # Nor is anything written where a link in somebody's results leads.
+    for name in ("checkpoint", "predictions"):
+        if (folder / name).is_symlink():
+            (folder / name).unlink()
     # It belongs to the record that is about to be written anew.
     remove(folder / STUDENT)
     started, record = _now(), _begun(cell)
@@ -76,9 +88,28 @@ def run_cell(cell: Cell, parts: Parts, results: Path, observer: Observer, *, kee
     return _ended(record, started, folder)
 
 
-def failed_record(cell: Cell, results: Path, reason: str) -> dict[str, Any]:
-    """Write and return the record of a cell whose process did not live to write it, for the ``reason`` given."""
-    return _ended(_begun(cell) | {"status": "failed", "reason": reason}, _now(), cell.folder(results))
+def failed_record(cell: Cell, results: Path, reason: str, *, wait: bool = False) -> dict[str, Any] | None:
+    """Return the record of a cell whose process is no more: what it or another one left, else that it has failed.
+
+    A process may die when all is written and before it could say so, and another machine may have taken the cell over.
+    None where somebody has the cell at this moment and ``wait`` is not asked for.
+    """
+    folder, lock = cell.folder(results), Lock(cell.folder(results))
+    until = time.monotonic() + _LETS_GO_SECONDS
+    while not lock.take(wait=wait):
+        if time.monotonic() > until:
+            return None
+        time.sleep(0.1)
+    try:
+        mirror.bring(folder)
+        with contextlib.suppress(BenchError):  # nobody can read that one
+            if (record := read_record(folder)) is not None and record["status"] != "failed":
+                return record
+        return _ended(_begun(cell) | {"status": "failed", "reason": reason}, _now(), folder)
+    except Lost:  # to another machine, which makes the record
+        return None
+    finally:
+        lock.release()
 
 
 def _begun(cell: Cell) -> dict[str, Any]:

@@ -96,9 +96,11 @@ def stays(status: str, cell: Cell) -> bool:
 def _make_way(cell: Cell, results: Path, redo: bool, observer: Observer) -> None:
     """Clear the cell's folder of what would be in the way of running it again."""
     folder = cell.folder(results)
-    if redo:
-        # A checkpoint of the run before would be gone on from.
+    if redo and (folder / "record.json").exists():
+        # A checkpoint of the run before would be gone on from. Where this is cut off, the next command does go on from
+        # its own: it finds no record.
         remove(folder / "checkpoint")
+        remove(folder / "record.json")
     try:
         read_record(folder)
     except BenchError as error:

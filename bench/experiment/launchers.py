@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,8 @@ class Launching:
     silence: float | None = None
 
     def __post_init__(self) -> None:
+        if self.silence is not None and not math.isfinite(self.silence):
+            raise UsageError(f"--timeout is a number of seconds, not {self.silence}")
         if isinstance(self.options, SlurmOptions) and self.silence is not None:
             raise UsageError("--timeout does not go with --launcher slurm: give a time, 'slurm[minutes=60]'")
         library = {RayOptions: "ray", SlurmOptions: "submitit"}.get(type(self.options))

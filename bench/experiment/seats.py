@@ -73,16 +73,16 @@ class Seat(ABC):
         getattr(self.progress, kind)(*what)
         return "more"
 
-    def hung(self) -> dict[str, Any]:
-        """Return the record of the cell of a silent process, which is ended."""
+    def hung(self) -> Heard:
+        """End a silent process, and return what became of its cell."""
         return self.failed(
             f"its process was ended: nothing was heard of it for {time.monotonic() - self._heard:.0f} s (--timeout)"
         )
 
-    def failed(self, reason: str) -> dict[str, Any]:
-        """Return the record of a cell whose process is no more."""
+    def failed(self, reason: str) -> Heard:
+        """Return the record of a cell whose process is no more; of one that somebody else has, that it is elsewhere."""
         self.close()
-        return failed_record(self.job.cell, self.sweep.results, reason)
+        return failed_record(self.job.cell, self.sweep.results, reason) or "elsewhere"
 
 
 def take_turns(

@@ -6,6 +6,7 @@ import contextlib
 import pickle
 import signal
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -141,7 +142,10 @@ class Slurm:
         """Submit an array and yield the number and record of each of ``jobs`` that gets one."""
         work = self.todo(jobs, sweep)
         count = min(self.count or _MOST_JOBS, len(work))
-        submitted = self.submit([*work.values()], count, sweep.results.resolve() / "slurm")
+        # submitit reads pickles that jobs leave there: what somebody else has put into the results is none of them.
+        folder = sweep.results.resolve() / "slurm" / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
+        folder.mkdir(mode=0o700, parents=True)
+        submitted = self.submit([*work.values()], count, folder)
         sweep.progress.note(f"{count} jobs take {len(work)} cells; their logs: {submitted[0].paths.folder}")
         over: float | None = None
         try:
@@ -167,7 +171,9 @@ class Slurm:
         if work and last:
             reason = _last_words(submitted)
             for number, todo in work.items():
-                yield number, failed_record(todo.order.cell, sweep.results, reason)
+                record = failed_record(todo.order.cell, sweep.results, reason, wait=True)
+                assert record is not None  # storage that is shared has no leases to lose
+                yield number, record
 
     def todo(self, jobs: Mapping[int, CellJob], sweep: Sweep) -> dict[int, Todo]:
         """Return what the jobs of the array are told of each cell."""
@@ -214,6 +220,8 @@ class Slurm:
 def _last_words(jobs: Sequence[Any]) -> str:
     """Return why ``jobs``, which are over, have left cells without a record."""
     for job in jobs:
-        if (error := job.exception()) is not None:
-            return f"the Slurm job {job.job_id} ended: {' '.join(str(error).split())[-300:]}"
+        if lines := (job.stderr() or "").split("\n"):
+            last = next((line for line in reversed(lines) if line.strip()), "")
+            if last:
+                return f"the Slurm job {job.job_id} ended: {' '.join(last.split())[-300:]}"
     return "all Slurm jobs have ended without it"

@@ -52,7 +52,7 @@ def _places(results: Path) -> Iterator[tuple[str, Path]]:
             if (results / folder / name).is_dir():
                 yield kind, results / folder / name
     cache = results / "cache"
-    if cache.is_dir():
+    if cache.is_dir() and not cache.is_symlink():  # what a link leads to is not this folder's
         yield from (("caches", entry) for entry in sorted(cache.iterdir()) if not _is_leftover(entry))
     now = time.time()
     for root, folders, files in os.walk(results):

@@ -370,6 +370,14 @@ def test_a_run_that_is_interrupted_goes_on_where_it_was(results, tmp_path):
     assert whole["adversary"] == record["adversary"]
     assert whole["adversary"]["kl_from_start"] > 0.1
     pd.testing.assert_frame_equal(pd.read_parquet(parquet), first)
+    # Nor is what --redo had done when it was cut off.
+    switch.touch()
+    assert bench(*often, "--redo", results=results).exit_code == 130
+    assert list(results.rglob("record.json")) == []
+    switch.unlink()
+    again = bench(*often, "--redo", results=results)
+    assert again.exit_code == 0, again.output
+    assert read_record(path.parent)["resumed"] == 1
 
 
 def test_a_task_of_one_s_own(results, tmp_path):

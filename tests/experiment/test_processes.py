@@ -14,6 +14,7 @@ import pytest
 from kills import differing, outcome
 from tiny_jobs import MATE_KD, jobs
 
+from bench.experiment.cell import failed_record
 from bench.experiment.grid import Cell
 from bench.experiment.launch import Sweep, in_process, launch, run_job
 from bench.experiment.pace import Pace
@@ -21,7 +22,8 @@ from bench.experiment.parts import Parts
 from bench.experiment.processes import GRACE_SECONDS, Processes
 from bench.experiment.progress import Progress
 from bench.experiment.waiting import Queue
-from bench.locks import Lock
+from bench.locks import Lock, alone
+from bench.reporting.records import read_record
 
 BAD = """
     import os, signal, time
@@ -128,6 +130,38 @@ def test_a_cell_that_another_command_runs_comes_last_and_is_not_run_twice(
     other.wait()
     assert [each.number for each in finished] == [0]
     assert ran == ["wnli", "rte"]
+
+
+def test_what_a_cell_has_come_to_is_not_lost_for_the_process_that_did_not_live_to_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job,) = jobs(tmp_path, "none")
+    folder = job.cell.folder(tmp_path)
+    monkeypatch.setattr("bench.experiment.cell._LETS_GO_SECONDS", 0.0)
+    with alone(folder, Progress(), "the cell"):  # as of another command
+        assert failed_record(job.cell, tmp_path, "its process died") is None
+    assert not (folder / "record.json").exists()
+    failed = failed_record(job.cell, tmp_path, "its process died")
+    assert failed is not None
+    assert (failed["status"], failed["reason"]) == ("failed", "its process died")
+    (done,) = launch([job], tmp_path, Progress())
+    assert failed_record(job.cell, tmp_path, "its process died, too") == done == read_record(folder)
+
+
+def test_a_link_in_the_place_of_a_lock_s_owner_or_of_checkpoints_leads_nowhere(tmp_path: Path) -> None:
+    (job,) = jobs(tmp_path, "none")
+    folder, outside = job.cell.folder(tmp_path), tmp_path / "outside"
+    folder.mkdir(parents=True)
+    outside.mkdir()
+    (outside / "file").write_text("mine")
+    folder.with_name(f".{folder.name}.owner").symlink_to(outside / "file")
+    (folder / "checkpoint").symlink_to(outside)
+    (folder / "predictions").symlink_to(outside)
+    (record,) = launch([job], tmp_path, Progress())
+    assert record["status"] == "done"
+    assert [path.name for path in outside.iterdir()] == ["file"]
+    assert (outside / "file").read_text() == "mine"
+    assert (folder / "predictions" / "dev.parquet").is_file()
 
 
 def test_a_lock_is_free_again_after_its_block(tmp_path: Path) -> None:

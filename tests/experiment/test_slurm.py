@@ -47,7 +47,7 @@ def test_records_are_those_of_a_serial_run_and_what_fails_is_not_tried_by_the_ot
     submitted = jobs(two, *strategies)
     records = launch(submitted, two, Progress(), launcher=Slurm(HERE, 2))
     assert records[0]["status"] == expected[0]["status"] == "failed"
-    logs = "".join(path.read_text() for path in (two / "slurm").glob("*.out"))
+    logs = "".join(path.read_text() for path in (two / "slurm").rglob("*.out"))
     assert logs.count(f"{submitted[0].cell}: failed") == 1
     assert [record["status"] for record in records[1:]] == ["done"] * 3
     assert differing(outcome(one), outcome(two)) == []
@@ -88,5 +88,7 @@ def test_what_does_not_go_together_is_said() -> None:
         Launching("slurm[partition=gpu]", silence=60.0).open()
     with pytest.raises(UsageError, match=r"slurm\.minutes is the time of a job: at least 5, not 1"):
         Launching("slurm[minutes=1]")
+    with pytest.raises(UsageError, match="--timeout is a number of seconds, not nan"):
+        Launching(silence=float("nan"))
     with pytest.raises(UsageError, match="unknown launcher 'slrum'; did you mean 'slurm'"):
         Launching("slrum")
