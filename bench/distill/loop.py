@@ -115,7 +115,24 @@ def distil(
             student.load_state_dict(state)
             feed.load_state_dict(state["feed"])
             best, outcome.curve, outcome.resumed = Best(**state["best"]), state["curve"], state["resumed"] + 1
+            observer.note(f"{trains}: goes on after update {cost.student_updates:,} of {total:,}")
         last_saved, in_a_row = cost.train_seconds, 0
+
+        def put_away() -> None:
+            losses.look()
+            progress = {"best": vars(best), "curve": outcome.curve, "resumed": outcome.resumed}
+            if states is not None and ranks.leads:
+                states.save({**student.state_dict(), "feed": feed.state_dict(), **progress})
+
+        def batch_of(rows: np.ndarray) -> Batch:
+            # Texts may take minutes to be rewritten, and are asked for again where that is cut off: no update is lost.
+            try:
+                with interrupts.released():
+                    return feed.batch(rows, epoch)
+            except KeyboardInterrupt:
+                put_away()
+                raise
+
         observer.update(trains, cost.student_updates, total)
         while (done := cost.student_updates) < total:
             objective = student.objective(done / total)
@@ -132,16 +149,14 @@ def distil(
                             f"{type(strategy).__name__}.turn() returned 'adversary' {in_a_row:,} times in a row, with "
                             f"{done:,} of the student's {total:,} updates made: return 'student' in its turn"
                         )
-                    with interrupts.released():
-                        batch = feed.batch(adversary_batches[cost.adversary_updates], epoch)
+                    batch = batch_of(adversary_batches[cost.adversary_updates])
                     start_stream(models.accelerator.device, seed, "adversary", cost.adversary_updates)
                     loss = models.whole(strategy.fit_adversary(batch, models))
                     cost.adversary_updates += 1
                     losses.add(turn, cost.adversary_updates, batch, loss, done)
                 else:
                     in_a_row = 0
-                    with interrupts.released():
-                        batch = feed.batch(student_batches[done], epoch)
+                    batch = batch_of(student_batches[done])
                     loss = student.update(batch, objective, recipe.lr * learning_rate(done, total, recipe.warmup))
                     cost.student_updates += 1
                     cost.served(feed.train.lengths[batch.rows], batch.inputs["attention_mask"].shape[1])
@@ -159,11 +174,8 @@ def distil(
                     best = Best(value, cost.student_updates, weights)
             due, asked = _agreed(cost.train_seconds - last_saved > recipe.checkpoint_seconds, interrupts.asked, models)
             if states is not None and (due or asked):
-                losses.look()
                 last_saved = cost.train_seconds
-                progress = {"best": vars(best), "curve": outcome.curve, "resumed": outcome.resumed}
-                if ranks.leads:
-                    states.save({**student.state_dict(), "feed": feed.state_dict(), **progress})
+                put_away()
             interrupts.obey(asked)
 
     if best.weights is not None:

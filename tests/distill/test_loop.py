@@ -6,6 +6,7 @@ import itertools
 import math
 import os
 import signal
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -259,7 +260,7 @@ def test_a_spoiled_checkpoint_is_set_aside_and_the_run_goes_on_from_the_one_befo
 
     notes, models, straight = Notes(), make_models(), make_models()
     outcome = train(models, PlainDistillation(), RECIPE, observer=notes, checkpoints=states)
-    assert len(notes.notes) == spoiled
+    assert sum("set aside" in note for note in notes.notes) == spoiled
     assert f"{folders[-1]}.corrupt-1" in notes.notes[0]
     assert outcome.resumed == 2 - spoiled
     train(straight, PlainDistillation())
@@ -634,6 +635,30 @@ def test_rewritten_texts_are_asked_for_when_they_are_due_and_are_the_batch_s_own
     assert models.cost.seconds["student"] > 0
     assert models.cost.train_seconds > 2.0 * len(editions)
     assert models.cost.attack_queries == 7 * len(editions)
+
+
+def test_a_signal_while_texts_are_rewritten_does_not_wait_for_them_and_loses_no_update(tmp_path, monkeypatch):
+    class Slow(Texts):
+        def rewritten(self, rewriter, edition):
+            if edition == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(60)
+            return super().rewritten(rewriter, edition)
+
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_DFL)
+    sets = [TrainingSet(rows(40, seed=8), None)]
+    began = time.monotonic()
+    with pytest.raises(Interrupted):
+        train(make_models(dropout=0.1), Rewrites(refresh=1), texts=Slow(sets), checkpoints=tmp_path)
+    assert time.monotonic() - began < 30
+    assert Checkpoints(tmp_path, Notes()).load()["cost"]["student_updates"] == 5  # an epoch
+    resumed, straight = make_models(dropout=0.1), make_models(dropout=0.1)
+    said = Notes()
+    train(resumed, Rewrites(refresh=1), texts=Texts(sets), checkpoints=tmp_path, observer=said)
+    train(straight, Rewrites(refresh=1), texts=Texts(sets))
+    assert "student: goes on after update 5 of 15" in said.notes
+    assert same_weights(resumed.student, straight.student)
+    assert without_seconds(resumed.cost) == without_seconds(straight.cost)
 
 
 def test_no_texts_are_rewritten_for_updates_without_views():
