@@ -101,20 +101,19 @@ def _module(configuration: str) -> Any:
     """Return the loaded metric module: importing ``evaluate`` takes seconds, so once a process."""
     import evaluate
 
-    # Data stay in memory, and the folder that evaluate makes all the same is this process's own: runs
-    # side by side cannot meet, and nothing is written beside the user's cached models.
-    folder = Path(_scratch().name)
-    options = {"cache_dir": str(folder), "keep_in_memory": True}
-    try:
-        return evaluate.load(str(MODULE), configuration, **options)
-    except OSError:
-        # evaluate copies a module's script into HF_HOME before importing it; here that is read-only.
-        evaluate.config.HF_MODULES_CACHE = folder
-        if str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
-        return evaluate.load(str(MODULE), configuration, **options)
-
-
-@functools.cache
-def _scratch() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="bench-metrics-")
+    # Data stay in memory, and the folder that evaluate makes all the same is this process's own: runs side by side
+    # cannot meet, and nothing is written beside the user's cached models. It is gone at once, and not when the process
+    # ends, as one that runs cells is ended by a signal.
+    with tempfile.TemporaryDirectory(prefix="bench-metrics-") as folder:
+        options = {"cache_dir": folder, "keep_in_memory": True}
+        try:
+            return evaluate.load(str(MODULE), configuration, **options)
+        except OSError:
+            # evaluate copies a module's script into HF_HOME before importing it; here that is read-only.
+            usual, evaluate.config.HF_MODULES_CACHE = evaluate.config.HF_MODULES_CACHE, Path(folder)
+            sys.path.insert(0, folder)
+            try:
+                return evaluate.load(str(MODULE), configuration, **options)
+            finally:
+                sys.path.remove(folder)
+                evaluate.config.HF_MODULES_CACHE = usual

@@ -145,17 +145,26 @@ def test_the_module_is_an_evaluate_metric(tmp_path):
         evaluate.load(str(MODULE), "rte", cache_dir=str(tmp_path))
 
 
-def test_processes_side_by_side_without_a_writable_cache(tmp_path):
+def test_processes_side_by_side_without_a_writable_cache_score_and_leave_no_folder(tmp_path):
     (tmp_path / "file").write_text("HF_HOME below a file cannot be made, whoever runs this")
     code = (
-        "import numpy as np; from bench.data.tasks import GLUE; from bench.evaluation.metrics import compute;"
-        "print([compute(GLUE['rte'], np.arange(2), [0, 0])['accuracy'] for _ in range(20)] == [0.5] * 20)"
+        "import os, tempfile; import numpy as np; from bench.data.tasks import GLUE;"
+        "from bench.evaluation.metrics import compute;"
+        "print([compute(GLUE['rte'], np.arange(2), [0, 0])['accuracy'] for _ in range(20)] == [0.5] * 20,"
+        "round(compute(GLUE['stsb'], np.arange(3.0), [0, 2, 4])['pearson'], 6), os.listdir(tempfile.gettempdir()))"
     )
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
     environment = {**os.environ, "HF_HOME": str(tmp_path / "file" / "home"), "OMP_NUM_THREADS": "1"}
     for name in ("HF_MODULES_CACHE", "HF_EVALUATE_CACHE", "HF_METRICS_CACHE", "HF_DATASETS_CACHE"):
         environment.pop(name, None)
     running = [
-        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**environment, "TMPDIR": str(tmp_path / folder)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for folder in ("one", "two")
     ]
-    assert [process.communicate(timeout=120)[0].strip() for process in running] == ["True", "True"]
+    assert [process.communicate(timeout=120)[0].strip() for process in running] == ["True 1.0 []"] * 2
