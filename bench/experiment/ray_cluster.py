@@ -9,7 +9,7 @@ import socket
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,9 @@ class RayCluster:
     def __call__(self, jobs: Sequence[CellJob], sweep: Sweep) -> Iterator[Finished]:
         """Run every one of ``jobs`` and yield what became of it, as it ends."""
         ray = _ray()
-        with _connected(ray, self.asked.address), _marker(sweep.results) as path:
-            room = ray.cluster_resources()
-            gpus = min(1.0, room.get("GPU", 0.0)) if self.asked.gpus is None else self.asked.gpus
-            fit = [room.get("CPU", 0.0) // self.asked.cpus, *([room.get("GPU", 0.0) // gpus] if gpus else [])]
-            count = max(1, min(int(min(fit)), self.count or len(jobs), len(jobs)))
+        with _connected(ray, self.asked.address) as may_grow, _marker(sweep.results) as path:
+            places, gpus = _places(self.asked, ray.cluster_resources(), may_grow=may_grow)
+            count = min(places, self.count or len(jobs), len(jobs))
             host = ray.remote(num_cpus=self.asked.cpus, num_gpus=gpus, max_concurrency=2, max_restarts=0)(_Host)
             cluster = _Cluster(ray, host, start_of(self.asked.cpus), reduced(path))
             seats = list[_Seat]()
@@ -227,6 +225,23 @@ class _Seat(Seat):
         self.is_there = False
 
 
+def _places(asked: RayOptions, room: Mapping[str, float], *, may_grow: bool) -> tuple[int, float]:
+    """Return for how many cells a cluster has ``room``, one at least, and how many GPUs each has.
+
+    UsageError where there is none for a single one, nor ever will be.
+    """
+    gpus = min(1.0, room.get("GPU", 0.0)) if asked.gpus is None else asked.gpus
+    for name, unit, each, of in (("cpus", "CPU", asked.cpus, "cores"), ("gpus", "GPU", gpus, "GPUs")):
+        there = room.get(unit, 0.0)
+        if each > there and not may_grow:
+            raise UsageError(
+                f"a cell asks for {each:g} {of}, and the cluster started on this machine has {there:g}: give "
+                f"'ray[{name}={there:g}]' or less, or a cluster's address, 'ray[address=HOST:6379]'"
+            )
+    fit = [room.get("CPU", 0.0) // asked.cpus, *([room.get("GPU", 0.0) // gpus] if gpus else [])]
+    return max(1, int(min(fit))), gpus
+
+
 def _ray() -> Any:
     # Usage reports go nowhere unless the user wants them to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -236,10 +251,13 @@ def _ray() -> Any:
 
 
 @contextlib.contextmanager
-def _connected(ray: Any, address: str | None) -> Iterator[None]:
-    """Connect to the cluster, or start one here, and leave it in the end as it was found."""
+def _connected(ray: Any, address: str | None) -> Iterator[bool]:
+    """Connect to the cluster, or start one here, and leave it in the end as it was found.
+
+    Yields whether machines may join it: not one that was started here.
+    """
     if ray.is_initialized():
-        yield
+        yield True
         return
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     if where.startswith("ray://"):
@@ -257,7 +275,7 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         if on_main:
             signal.signal(signal.SIGTERM, handler)  # Ray has put its own there, which leaves nothing in order
     try:
-        yield
+        yield where != "local"
     finally:
         ray.shutdown()
 
