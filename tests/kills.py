@@ -98,7 +98,8 @@ def outcome(results: Path, *runs: Path) -> dict[str, Any]:
         if path.name == "record.json":
             left[name] = _without_clocks(json.loads(path.read_text()))
         elif path.suffix == ".parquet":
-            left[name] = pd.read_parquet(path).to_dict("list")
+            table = pd.read_parquet(path).astype(object)
+            left[name] = table.where(table.notna(), None).to_dict("list")  # NaN is not equal to itself
         elif path.is_file():
             lines = path.read_bytes().split(b"\n")
             left[name] = [line for line in lines if not any(clock in line for clock in CLOCK_LINES)]

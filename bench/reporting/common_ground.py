@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 from bench.reporting.leaderboard import task_order
 from bench.reporting.marks import ON_SCORES
 from bench.reporting.points import points
-from bench.reporting.statistics.over_tasks import THESE_TASKS
 from bench.reporting.statistics.paired import NOTHING, ROWS, SEEDS
+from bench.reporting.statistics.verdict import ALPHA
 from bench.reporting.task_gains import Row
 
 _BUDGET = "budget"
@@ -119,14 +120,23 @@ def caveats(rows: Sequence[Row], strategies: Sequence[Mapping[str, Any]], baseli
     ):
         if chosen := [row for row in paired if row["interval_covers"] == covers]:
             yield f"{words}: {'all rows' if len(chosen) == len(paired) else _named(chosen)}"
-    few = [row["strategy"] for row in strategies if row["gain_about"] == THESE_TASKS]
-    if few:
-        yield (
-            "fewer than three tasks: gain and interval are the plain average over these tasks and say nothing of "
-            f"others: {', '.join(few)}"
-        )
+    if judged := [row for row in strategies if row["strategy"] != baseline and row["gain_low"] == row["gain_low"]]:
+        yield "gains and verdicts are of these tasks; " + _elsewhere(judged)
     if paired:
         yield "every interval is given these teachers: another teacher is one more draw that none takes in"
+
+
+def _elsewhere(strategies: Sequence[Row]) -> str:
+    """Return of which strategies anything is known for other tasks than those they were run on."""
+    known = [row for row in strategies if not math.isnan(row["like_gain"])]
+    told = [row["strategy"] for row in known if row["like_p_holm"] <= ALPHA]
+    few = [row["strategy"] for row in strategies if math.isnan(row["like_gain"])]
+    words = []
+    if known:
+        words.append(f"on tasks like these a gain other than 0 is shown of {', '.join(told) if told else 'none'}")
+    if few:
+        words.append("fewer than three say nothing of others" + (f" ({', '.join(few)})" if known else ""))
+    return "; ".join(words)
 
 
 def _named(rows: Sequence[Row]) -> str:

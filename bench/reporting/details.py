@@ -11,7 +11,7 @@ from bench.reporting.common_ground import of_other_budgets
 from bench.reporting.leaderboard import PLAIN_KD, REFERENCE
 from bench.reporting.marks import FIGURES_APART, ON_COSTS, ON_SCORES
 from bench.reporting.notes import Rows, by_value, line_name
-from bench.reporting.points import has_interval, points
+from bench.reporting.points import points
 from bench.reporting.sheet import Sheet, plain_rows
 from bench.reporting.summary import ordered
 
@@ -43,21 +43,20 @@ def _terms(comparison: Comparison) -> Iterator[str]:
     """Yield what every column means."""
     baseline = repr(comparison.baseline)
     yield (
-        f"gain: a random-effects meta-analysis of the differences to {baseline} on each task, over the seeds that both "
-        "have, each weighted by its own variance (rows crossed with seeds); the interval is Hartung's and Knapp's"
+        f"gain: the plain average over tasks of the differences to {baseline}, over the seeds that both have; its "
+        "interval takes in dev rows and seeds, which are crossed, and these very tasks"
     )
     yield (
         "verdict: the larger of two p at 5 %, that of one sign-flip test per strategy over all its (task, seed) cells "
         "and that of the interval, after Holm's correction over strategies; marks per task are secondary"
     )
+    yield (
+        "tasks like these: a random-effects meta-analysis of the same differences, each weighted by its own variance; "
+        "the interval is Hartung's and Knapp's, or that of the tasks' own errors where it is wider"
+    )
     yield "new task: where the gain on a task not among these is expected, a 95 % prediction interval"
     yield f"passes: rows through all models, a backward pass as two, over those of {PLAIN_KD!r}; time: training seconds"
     yield "won: share of the (task, seed) cells on which the strategy is above the baseline, ties as half"
-    rows = [row for row in plain_rows(comparison.strategies) if has_interval(row["gain_low"], row["gain_high"])]
-    plain = {row["strategy"]: row["plain_gain"] for row in rows if row["strategy"] != comparison.baseline}
-    words = ", ".join(f"{name} {points(gain, sign=True)}" for name, gain in plain.items() if gain is not None)
-    if words:
-        yield f"plain averages of the gains, every task alike, without an interval: {words}"
 
 
 def _on_scores(rows: Rows) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.reporting.statistics.over_tasks import combine
+from bench.reporting.statistics.over_tasks import average
 from bench.reporting.statistics.sign_flip import RESAMPLES, holm, sign_flips, smallest_p
 from bench.reporting.statistics.verdict import ALPHA, BETTER, WORSE, seeds_in_words, verdict
 from bench.reporting.students import Students, gain
@@ -30,7 +30,8 @@ COLUMNS = (
 def pairwise(lines: Mapping[Any, Mapping[str, Students]]) -> pd.DataFrame:
     """Return the gain of each strategy over each other from {line: {strategy: students}}, one row per ordered pair.
 
-    A line is a task in its main setting. Over the tasks and seeds that both have; Holm over all pairs.
+    A line is a task in its main setting. Gains are plain averages over the tasks, of the seeds, that
+    both have; Holm over all pairs.
     """
     import pandas as pd
 
@@ -43,7 +44,7 @@ def pairwise(lines: Mapping[Any, Mapping[str, Students]]) -> pd.DataFrame:
         if not gains:
             continue
         cells.append([cell for found in gains for cell in found.cells])
-        whole = combine(*([getattr(found.interval, key) for found in gains] for key in ("gain", "se", "df")))
+        whole = average(*([getattr(found.interval, key) for found in gains] for key in ("gain", "se", "df")))
         rows.append(
             {
                 "strategy": one,

@@ -77,7 +77,7 @@ def forest(comparison: Comparison) -> Any:
         return None
     frame = _Frame(_spaced(rows, names), {mark["verdict"] for mark in shown})
     over_all, by_task = panels.pop(""), list(panels.items())
-    title = f"{len(by_task)} tasks, random effects" if len(by_task) > 2 else ", ".join(panels)
+    title = f"average of {len(by_task)} tasks" if len(by_task) > 2 else ", ".join(panels)
     charts = [_panel(over_all, frame, title, _WIDTH)]
     if len(by_task) > 1:
         # Rows of equal length, as far as the number of tasks allows.

@@ -12,7 +12,7 @@ from bench.reporting.marks import ON_COSTS
 from bench.reporting.points import ABSENT, bounds, gain_with_bounds, has_interval, multiple, percent, points
 from bench.reporting.sheet import WIDEST_NAME, Cell, Sheet, plain_rows
 from bench.reporting.signs import ON_FRONT, on_every_task, on_head, signs, with_signs
-from bench.reporting.statistics.verdict import BETTER, seeds_in_words
+from bench.reporting.statistics.verdict import ALPHA, BETTER, seeds_in_words
 
 if TYPE_CHECKING:
     from bench.reporting.comparison import Comparison
@@ -64,6 +64,7 @@ def summary(comparison: Comparison, width: int = 100) -> Sheet:
         _Column("score", [_score(row, sds) for row in rows], drop=0 if alone else 1),
         _Column("gain [95 %]", [_bold(_gain(row, comparison.baseline), row) for row in rows]),
         _Column("verdict", [_bold(_verdict(row, comparison.baseline, width), row) for row in rows]),
+        _Column("like these [95 %]", [_like(row) for row in rows], drop=2),
         _Column("p (Holm)", [_probability(row["p_holm"]) for row in rows], drop=3),
         _Column("new task", [_where(row["prediction_low"], row["prediction_high"]) for row in rows], drop=4),
         _Column("passes", [multiple(row["passes_ratio"]) + (ON_FRONT if row["on_front"] else room) for row in rows]),
@@ -120,6 +121,14 @@ def _gain(row: Mapping[str, Any], baseline: str) -> str:
     return gain_with_bounds(row["gain"], row["gain_low"], row["gain_high"])
 
 
+def _like(row: Mapping[str, Any]) -> str | Cell:
+    """Return what tasks like these would gain, bold where that is told from nothing after Holm's correction."""
+    if row["like_gain"] is None:
+        return ABSENT
+    text = gain_with_bounds(row["like_gain"], row["like_low"], row["like_high"])
+    return Cell(text, bold=row["like_low"] > 0 and row["like_p_holm"] <= ALPHA)
+
+
 def _verdict(row: Mapping[str, Any], baseline: str, width: int) -> str:
     if row["strategy"] == baseline or row["gain"] is None:
         return ""
@@ -141,6 +150,8 @@ def _shares(low: float | None, high: float | None) -> str:
 
 
 def _score(row: Mapping[str, Any], sds: Mapping[str, float | None]) -> str:
+    if not row["same_tasks"]:
+        return ABSENT  # an average over other tasks than the baseline's is not to be held beside it
     sd = sds.get(row["strategy"])
     return points(row["mean"]) + ("" if sd is None else f" ± {points(sd)}")
 

@@ -3,7 +3,7 @@
     python tests/benchmarks/nodes_lost.py [--undisturbed RESULTS] [--seeds 3] [--tasks all] [--strategy none,mate-kd]
 
 The cluster runs on this machine: a head without cores, and two nodes. When a third of the cells is done, and again at
-two thirds, the node that has been there longest is killed with all its processes, and after a while a new one joins.
+two thirds, as soon as both are in a student's training, the node that has been there longest is killed with all its processes, and after a while a new one joins.
 All that the runs left, but for clocks, is compared with what an undisturbed sweep left:
 ``--undisturbed``, or one that is made here first with ``--jobs 2``.
 """
@@ -71,8 +71,11 @@ def disturbed(results: Path, asked: argparse.Namespace, said: Path) -> int:
             arguments = command(results, asked, f"ray[address={cluster.address}]")
             sweep = subprocess.Popen(arguments, stdout=to, stderr=subprocess.STDOUT)
         for share in (1 / 3, 2 / 3):
-            while sweep.poll() is None and _done(results) < share * _cells(said):
-                time.sleep(0.5)
+            # Both nodes are in the middle of a student's training, so that it is one that has something to lose.
+            while sweep.poll() is None and (
+                _done(results) < share * _cells(said) or _in_training(results) < len(nodes)
+            ):
+                time.sleep(0.1)
             if sweep.poll() is not None:
                 break
             cluster.remove_node(nodes.pop(0), allow_graceful=False)
@@ -101,6 +104,11 @@ def differences(peace: dict[str, Any], left: dict[str, Any], runs: Container[str
         for side in (peace, left)
     )
     return [line for line in differing(peace, left) if not any(place in line for place in _SAID)]
+
+
+def _in_training(results: Path) -> int:
+    """Return how many cells have a checkpoint."""
+    return len({path.parent for path in results.glob("runs/*/*/*/*/checkpoint/states/*") if path.suffix != ".part"})
 
 
 def _done(results: Path) -> int:

@@ -53,17 +53,33 @@ def test_one_task_three_seeds_cannot_tell():
     (comparison,) = compared(base, better)
     row = by_strategy(comparison).loc["eda"]
     # 2, 2 and 3 rows of 40 more.
-    assert row["gain"] == row["plain_gain"] == pytest.approx((2 + 2 + 3) / 3 / 40)
+    assert row["gain"] == pytest.approx((2 + 2 + 3) / 3 / 40)
     assert (row["n_cells"], row["smallest_p"], row["p"]) == (3, 0.25, 0.25)
     assert row["verdict"] == "cannot tell with 3 seeds"
     assert np.isnan(row["detectable"])
     assert row["won"] == 1
-    assert row["gain_about"] == "these tasks"
+    assert np.isnan(row["like_gain"])
+    assert "gains and verdicts are of these tasks; fewer than three say nothing of others" in comparison.notes
     task = only(comparison.tasks, "eda")
     assert task["interval_covers"] == "rows and seeds"
     assert task["gain_low"] < task["difference"] < task["gain_high"]
     assert (row["gain_low"], row["gain_high"]) == pytest.approx((task["gain_low"], task["gain_high"]))
     assert by_strategy(comparison).loc["none", "verdict"] == "baseline"
+
+
+def test_a_verdict_is_of_these_tasks_and_another_p_of_tasks_like_these():
+    gone = {"rte": 0, "sst2": 0, "qnli": 16, "wnli": 30}  # so many errors fewer
+    parts = [records("none", task, *(wrong(*range(30), seed + 30) for seed in range(5))) for task in gone]
+    parts += [records("eda", task, *(wrong(*range(n, 30), 39 - seed) for seed in range(5))) for task, n in gone.items()]
+    (comparison,) = compared(*parts)
+    row = by_strategy(comparison).loc["eda"]
+    assert row["gain"] == pytest.approx((0 + 0 + 16 + 30) / 4 / 40)
+    assert row["verdict"] == "better"
+    assert row["like_low"] < 0 < row["like_gain"]
+    assert row["like_p_holm"] > 0.05
+    assert "gains and verdicts are of these tasks; on tasks like these a gain other than 0 is shown of none" in (
+        comparison.notes
+    )
 
 
 def test_four_tasks_of_three_seeds_can():

@@ -116,7 +116,7 @@ def test_a_pair_says_its_interval_and_what_is_told_apart(opened):
     page = opened.page
     expect(page.locator("#c1-pairs .lead")).to_contain_text("▲ the row's is better, ▼ worse, 5 of 6 pairs, p")
     cell = page.locator(".pairs tbody tr").first.locator("td.worse")
-    assert cell.text_content() == "▼ −5.0, 95 % interval −5.2 to −4.8, worse, p .023"
+    assert cell.text_content() == "▼ −5.0, 95 % interval −5.3 to −4.7, worse, p .023"
     expect(cell.locator(".within")).to_be_visible()
 
 

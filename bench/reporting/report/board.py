@@ -59,7 +59,7 @@ def line(field: Field, row: Row, ends: tuple[float, float]) -> dict[str, Any]:
         "passes": (times(row["passes_ratio"]), number(row["passes_ratio"])),
         "seconds": (times(row["cost_ratio"]) + _on_costs(field, row["strategy"]), number(row["cost_ratio"])),
         "mean": (points(row["mean"]), number(row["mean"])),
-        "plain": (points(row["plain_gain"], signed=True), number(row["plain_gain"])),
+        "like": (_like(row), number(row["like_gain"])),
         "prediction": (interval(row["prediction_low"], row["prediction_high"]), number(row["prediction_low"])),
         "tau": (points(row["tau"]), number(row["tau"])),
         "detectable": (points(row["detectable"]), number(row["detectable"])),
@@ -68,6 +68,12 @@ def line(field: Field, row: Row, ends: tuple[float, float]) -> dict[str, Any]:
         "front": bool(row["on_front"]),
         "partial": not row["same_tasks"],
     }
+
+
+def _like(row: Row) -> str:
+    """Return what tasks like these would gain, with its interval."""
+    within = interval(row["like_low"], row["like_high"])
+    return " ".join(part for part in (points(row["like_gain"], signed=True), within) if part)
 
 
 def _flags(field: Field, row: Row) -> list[tuple[str, str]]:

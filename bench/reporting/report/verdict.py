@@ -10,6 +10,7 @@ from bench.reporting.leaderboard import PLAIN_KD
 from bench.reporting.points import plural
 from bench.reporting.report.numbers import interval, kind, listed, number, points, probability
 from bench.reporting.report.standing import counted, is_strategy
+from bench.reporting.statistics.verdict import ALPHA
 from bench.reporting.summary import ordered
 
 if TYPE_CHECKING:
@@ -101,6 +102,9 @@ def support(comparison: Comparison) -> str:
         where = "" if first["kind"] == kinds.STRATEGY else ", over other tasks than the baseline"
         gain, within = points(first["gain"], signed=True), interval(first["gain_low"], first["gain_high"])
         parts.append(f"{whose}{gain} points (95 % interval {within}){where}.")
+    if told := [row for row in rows if kind(row["verdict"]) in ("better", "worse") and number(row["like_gain"])]:
+        also = [str(row["strategy"]) for row in told if row["like_p_holm"] <= ALPHA]
+        parts.append(f"For other tasks like these that is shown of {listed(also) if also else 'none of them'}.")
     return " ".join([*parts, *_above(beside, None if first is None else first["gain"])])
 
 

@@ -1,58 +1,70 @@
-"""A strategy over tasks: random-effects meta-analysis, the share of cells it won, how far it is from the best."""
+"""A strategy over tasks: on these, on others like them, the share of cells it won, how far it is from the best."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from bench.reporting.statistics.paired import half_width, two_sided_p
 
-THESE_TASKS, TASKS_LIKE_THESE = "these tasks", "tasks like these"
 _FEWEST = 3
 """Tasks from which on a spread over tasks can be told from none."""
 
 
-@dataclass(frozen=True)
-class Combined:
-    """Gains of several tasks in one; NaN where there is nothing to say. All as the gains are, ``i2`` a fraction."""
+class Average(NamedTuple):
+    """The mean gain of some tasks, as fractions; NaN where there is nothing to say. ``p`` is of no gain, two-sided."""
 
     gain: float = math.nan
     low: float = math.nan
     high: float = math.nan
     se: float = math.nan
     df: float = math.nan
-    p: float = math.nan  # of no gain, two-sided, as the interval has it
+    p: float = math.nan
+
+
+class MetaAnalysis(NamedTuple):
+    """What tasks like some would gain, as fractions; NaN where there is nothing to say. ``p`` is of no gain."""
+
+    gain: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    p: float = math.nan
     tau: float = math.nan
     i2: float = math.nan
     prediction_low: float = math.nan
     prediction_high: float = math.nan
-    about: str = ""
 
 
-def combine(gains: Sequence[float], errors: Sequence[float], dfs: Sequence[float]) -> Combined:
-    """Return the gain over tasks from each task's gain, standard error and degrees of freedom.
+def average(gains: Sequence[float], errors: Sequence[float], dfs: Sequence[float]) -> Average:
+    """Return the plain average over these very tasks from each one's gain, standard error and degrees of freedom.
 
-    From three tasks on, a random-effects meta-analysis (Paule and Mandel's tau², the interval of Hartung, Knapp, Sidik
-    and Jonkman): about tasks like these. The interval is the wider of that and of the one with the tasks' own errors
-    and the normal quantile (Jackson et al. 2017): equal gains would else have one of no width. ``se`` is what t with
-    ``df`` makes the interval of. ``prediction_low`` to ``prediction_high`` is where a new task's
-    gain is expected (Higgins et al. 2009, t with k - 2 degrees of freedom). One or two tasks say nothing of others:
-    their plain average, with their own errors, about these tasks. Tasks without a standard error are left out.
+    Each task counts alike; degrees of freedom after Welch and Satterthwaite. It says nothing of other tasks. Tasks
+    without a standard error are left out.
     """
-    table = np.array([gains, errors, dfs], float)
-    effects, se, df = table[:, np.isfinite(table).all(axis=0) & (table[1] > 0)]
+    effects, se, df = _known(gains, errors, dfs)
+    if not len(effects):
+        return Average()
+    variances = (se / len(effects)) ** 2
+    error, df_all = float(np.sqrt(variances.sum())), float(variances.sum() ** 2 / np.sum(variances**2 / df))
+    mean, half = float(effects.mean()), half_width(error, df_all)
+    return Average(mean, mean - half, mean + half, error, df_all, two_sided_p(mean, error, df_all))
+
+
+def meta_analysis(gains: Sequence[float], errors: Sequence[float]) -> MetaAnalysis:
+    """Return what tasks like these would gain, from each one's gain and standard error; NaN for fewer than three.
+
+    A random-effects meta-analysis: Paule and Mandel's tau², the interval of Hartung, Knapp, Sidik and Jonkman, or that
+    of the tasks' own errors with the normal quantile where it is wider (Jackson et al. 2017): equal gains would else
+    have one of no width. ``prediction_low`` to ``prediction_high`` is where a new task's gain is expected (Higgins et
+    al. 2009, t with k - 2 degrees of freedom). Tasks without a standard error are left out.
+    """
+    effects, se = _known(gains, errors)
     k = len(effects)
-    if k == 0:
-        return Combined()
     if k < _FEWEST:
-        variances = (se / k) ** 2
-        error, df_all = float(np.sqrt(variances.sum())), float(variances.sum() ** 2 / np.sum(variances**2 / df))
-        mean, half = float(effects.mean()), half_width(error, df_all)
-        p = two_sided_p(mean, error, df_all)
-        return Combined(mean, mean - half, mean + half, error, df_all, p, about=THESE_TASKS)
+        return MetaAnalysis()
     fixed, tau2 = 1 / se**2, _between(effects, se**2)
     weights = 1 / (se**2 + tau2)
     mean = float(weights @ effects / weights.sum())
@@ -61,12 +73,16 @@ def combine(gains: Sequence[float], errors: Sequence[float], dfs: Sequence[float
     q = float(fixed @ (effects - fixed @ effects / fixed.sum()) ** 2)
     half = max(half_width(spread, k - 1), half_width(own, math.inf))
     p = max(two_sided_p(mean, spread, k - 1), two_sided_p(mean, own, math.inf))
-    error = half / half_width(1.0, k - 1)
-    wide = half_width(math.hypot(math.sqrt(tau2), error), k - 2)
+    wide = half_width(math.hypot(math.sqrt(tau2), half / half_width(1.0, k - 1)), k - 2)
     i2 = max(0.0, 1 - (k - 1) / q) if q > 0 else 0.0
-    return Combined(
-        mean, mean - half, mean + half, error, k - 1, p, math.sqrt(tau2), i2, mean - wide, mean + wide, TASKS_LIKE_THESE
-    )
+    return MetaAnalysis(mean, mean - half, mean + half, p, math.sqrt(tau2), i2, mean - wide, mean + wide)
+
+
+def _known(gains: Sequence[float], errors: Sequence[float], *others: Sequence[float]) -> np.ndarray:
+    """Return all of them as [2 or more, tasks], without the tasks that have no standard error."""
+    table = np.array([gains, errors, *others], float)
+    known: np.ndarray = table[:, np.isfinite(table).all(axis=0) & (table[1] > 0)]
+    return known
 
 
 def _between(effects: np.ndarray, variances: np.ndarray) -> float:
