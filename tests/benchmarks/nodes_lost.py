@@ -3,9 +3,9 @@
     python tests/benchmarks/nodes_lost.py [--undisturbed RESULTS] [--seeds 3] [--tasks all] [--strategy none,mate-kd]
 
 The cluster runs on this machine: a head without cores, and two nodes. When a third of the cells is done, and again at
-two thirds, as soon as both are in a student's training, the node that has been there longest is killed with all its processes, and after a while a new one joins.
-All that the runs left, but for clocks, is compared with what an undisturbed sweep left:
-``--undisturbed``, or one that is made here first with ``--jobs 2``.
+two thirds, as soon as both nodes are in a student's training, the one that has been there longest is killed with all
+its processes, and after a while a new one joins. All that the runs left, but for clocks, is compared with what an
+undisturbed sweep left: ``--undisturbed``, or one that is made here first with ``--jobs 2``.
 """
 
 from __future__ import annotations
