@@ -120,6 +120,14 @@ def fetch_file(path: Path) -> None:
         mirror.bring_file(mirror.name(path))
 
 
+def renew(path: Path) -> bool:
+    """Bring the file at ``path``, which is damaged here, anew if the store has it; False where there is no store."""
+    if (mirror := of(path)) is None or not path.is_file():
+        return False
+    mirror.bring_file(mirror.name(path))
+    return True
+
+
 def shown(path: Path) -> str:
     """Return ``path`` as a person knows it: in a mirror by the URL."""
     mirror = of(path)

@@ -65,9 +65,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / "record.json"
     try:
-        raw = _content(path)
-        parse(raw)
-        return json.loads(raw)
+        return json.loads(_parsed(path)[0])
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -76,6 +74,20 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         raise BenchError(f"{mirror.shown(path)} was {error}") from error
     except ValueError as error:
         raise BenchError(f"{mirror.shown(path)} is corrupt: {error}; delete it and run the cell again") from error
+
+
+def _parsed(path: str | Path) -> tuple[bytes, Record]:
+    """Return a record as it was read, and what it says; ValueError where it is corrupt, on an object store as well."""
+    try:
+        content = _content(path)
+        return content, parse(content)
+    except NewerError:
+        raise
+    except ValueError:
+        if not mirror.renew(Path(path)):
+            raise
+        content = _content(path)
+        return content, parse(content)
 
 
 def _content(path: str | Path) -> bytes:
@@ -118,7 +130,7 @@ def scan(results: Path) -> tuple[list[Record], list[tuple[Path, str]]]:
     for folder in sorted(_run_folders(results)):
         file = f"{root}/{folder}/record.json"  # a Path for each of 10,000 would take longer than reading it
         try:
-            record = parse(_content(file))
+            _, record = _parsed(file)
         except FileNotFoundError:
             continue  # cut off or still running
         except OSError as error:
@@ -181,9 +193,9 @@ def set_aside_record(results: Path, path: Path) -> str:
 
 
 def left_out(path: Path, reason: str) -> str:
-    """Return in words that the record at ``path`` is left out for the ``reason`` that ``scan`` gives."""
-    kind = "record left out" if reason.startswith("made by") else "corrupt record"
-    return f"{kind} {mirror.shown(path)}: {reason}"
+    """Return in words that what is at ``path`` is left out for the ``reason`` that ``scan`` gives."""
+    is_other = reason.startswith(("made by", "an object", "cannot be"))
+    return f"{'left out, ' if is_other else 'corrupt record '}{mirror.shown(path)}: {reason}"
 
 
 def set_aside(results: Path) -> list[Path]:

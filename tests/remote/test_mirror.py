@@ -31,7 +31,7 @@ from bench.remote.leases import Lease, Lost
 from bench.remote.mirror import bring, folder_of, opened, reduced, shown
 from bench.remote.store import Store, StoreError
 from bench.reporting.clean import free, freeable
-from bench.reporting.records import scan, set_aside_record
+from bench.reporting.records import read_record, scan, set_aside_record
 
 URL = "memory://results"
 RUN = "runs/mini/rte/none/seed-0-abc"
@@ -227,6 +227,21 @@ def test_a_store_that_is_empty_all_at_once_deletes_nothing_here(
     assert record.exists()
 
 
+def test_a_record_that_is_damaged_here_alone_is_brought_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    whole = json.dumps(run()).encode()
+    machine(monkeypatch, tmp_path / "one")
+    record = opened(URL) / RUN / "record.json"
+    for read in (lambda: scan(opened(URL))[0][0].folder, lambda: (read_record(record.parent) or {})["id"] and RUN):
+        store.write(f"{RUN}/record.json", whole)
+        bring(opened(URL))
+        record.write_bytes(whole[:100])
+        assert read() == RUN
+        assert record.read_bytes() == whole
+    assert store.read(f"{RUN}/record.json") == whole
+
+
 def test_who_only_reads_changes_nothing_on_the_store_and_who_makes_way_leaves_a_copy_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
@@ -239,7 +254,7 @@ def test_who_only_reads_changes_nothing_on_the_store_and_who_makes_way_leaves_a_
         only_reads.setattr(Store, "delete", lambda *_: pytest.fail("a reader deletes"))
         read = CliRunner().invoke(main, ["compare", "--results", URL])
     assert read.exit_code == 1
-    assert f"Warning: record left out {URL}/{RUN}/record.json: made by a newer version" in read.stderr
+    assert f"Warning: left out, {URL}/{RUN}/record.json: made by a newer version" in read.stderr
     assert f"Warning: corrupt record {URL}/runs/mini/rte/none/seed-1-abc/record.json: " in read.stderr
     assert f"no finished runs in '{URL}'" in read.stderr
     assert store.find("") == before
