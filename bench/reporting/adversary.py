@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.reporting.sheet import Sheet, plain_rows
+from bench.reporting.statistics.paired import half_width
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +24,8 @@ NO_LEAD = (
 """What the figures of one without a lead come to, in words."""
 ABOUT_LEADS = (
     "lead: divergence of teacher and student on the adversary's texts over that on its untrained self's, for the "
-    "student at the run's end and with the same noise; geometric mean over runs, 1 is no lead"
+    "student at the run's end and with the same noise; geometric mean over runs, 1 is no lead; its 95 % interval is "
+    "over a task's seeds, or over tasks"
 )
 """What the table of leads shows, in words."""
 
@@ -31,7 +34,7 @@ def adversary_means(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the means over each ``group`` of ``runs`` of their sections ``adversary``; missing where without.
 
     ``log_lead`` is the mean logarithm of a run's divergence over that at the start, over the ``leads`` runs in which
-    both are above zero.
+    both are above zero, ``log_lead_sd`` the runs' standard deviation.
     """
     import numpy as np
 
@@ -43,17 +46,23 @@ def adversary_means(runs: pd.DataFrame) -> pd.DataFrame:
     # The standard error is that of the mean over runs.
     means["standard_error"] /= groups["rows"].count() ** 0.5
     leads = groups["log_lead"].count()
-    return means.assign(leads=leads.where(leads > 0))
+    return means.assign(leads=leads.where(leads > 0), log_lead_sd=groups["log_lead"].std())
 
 
 class Lead(NamedTuple):
-    """The geometric mean over ``runs`` of the divergence on an adversary's texts over that on its untrained self's."""
+    """The geometric mean over ``runs`` of the divergence on an adversary's texts over that on its untrained self's.
+
+    ``low`` to ``high`` is its 95 % interval: over a task's seeds, or over the means of several tasks; NaN without.
+    """
 
     value: float
     runs: int
+    low: float = math.nan
+    high: float = math.nan
 
     def __str__(self) -> str:
-        return f"{self.value:.3f}"
+        within = "" if math.isnan(self.low) else f" [{self.low:.2f}, {self.high:.2f}]"
+        return f"{self.value:.3f}{within}"
 
 
 def lead(means: Iterable[Mapping[str, float] | None]) -> Lead | None:
@@ -62,7 +71,11 @@ def lead(means: Iterable[Mapping[str, float] | None]) -> Lead | None:
     runs = sum(group["leads"] for group in own)
     if not runs:
         return None
-    return Lead(math.exp(sum(group["leads"] * group["log_lead"] for group in own) / runs), int(runs))
+    mean = sum(group["leads"] * group["log_lead"] for group in own) / runs
+    logs = [group["log_lead"] for group in own]
+    n, sd = (len(logs), statistics.stdev(logs)) if len(logs) > 1 else (int(runs), own[0].get("log_lead_sd", math.nan))
+    half = half_width(sd / n**0.5, n - 1) if n > 1 and sd > 0 else math.nan
+    return Lead(math.exp(mean), int(runs), math.exp(mean - half), math.exp(mean + half))
 
 
 def sheets(frame: pd.DataFrame, by_task: bool = True) -> list[Sheet]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from made_records import leaderboard, run
+from scipy import stats
 
 from bench.reporting import adversary
 from bench.reporting import sheet as formats
@@ -73,7 +74,11 @@ def test_the_lead_of_an_adversary_is_the_geometric_mean_over_runs_of_unequal_num
     assert sheet.title == "preset mini: the adversary's lead"
     assert sheet.columns == [
         ("strategy", ["mate-kd", "shift"]),
-        ("lead", ["1.000", "1.200"]),  # (2 · 2 · 1/4) ** (1/3)
+        # (2 · 2 · 1/4) ** (1/3); of the tasks' logarithms 1 and -2, to base 2, the standard error is 1.5.
+        (
+            "lead",
+            [f"1.000 [{2 ** (-1.5 * stats.t.ppf(0.975, 1)):.2f}, {2 ** (1.5 * stats.t.ppf(0.975, 1)):.2f}]", "1.200"],
+        ),
         ("runs", ["3", "1"]),
         ("cola", ["2.000", "–"]),
         ("rte", ["0.250", "1.200"]),
