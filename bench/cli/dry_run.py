@@ -144,7 +144,8 @@ class _View:
             roles = {*job.cell.instance.needs, *models_read(job.cell.instance), "student"}
             if "teacher" in roles:
                 teachers[job.parts, job.cell.task.name] = None
-            if any(job.parts.origin(role) == "generator" for role in roles & {"teacher", "student", "generator"}):
+            starts_from_it = any(job.parts.origin(role) == "generator" for role in roles & {"teacher", "student"})
+            if "generator" in roles or starts_from_it:
                 generators[job.parts] = None
         per_row: dict[Parts, float] = {}
         for parts, task in teachers:

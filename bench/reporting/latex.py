@@ -36,6 +36,8 @@ _COMMANDS = {
     "○": r"\ensuremath{\circ}",
     "≡": r"\ensuremath{\equiv}",
     "≈": r"\ensuremath{\approx}",
+    "◔": r"\ensuremath{\odot}",
+    "⇆": r"\ensuremath{\leftrightarrow}",
     "⇈": r"\ensuremath{\Uparrow}",
     "→": r"\ensuremath{\rightarrow}",
     "²": r"\ensuremath{^2}",

@@ -16,6 +16,7 @@ from made_records import leaderboard, run
 
 from bench.cli import main
 from bench.files import write_json
+from bench.reporting import marks, signs
 from bench.reporting.export import csv_text, json_text, parquet_bytes
 from bench.reporting.latex import _COMMANDS, _LATIN, latex
 from bench.reporting.records import run_folder
@@ -125,6 +126,13 @@ def test_an_endless_name_makes_no_endless_table():
 def test_a_long_name_is_broken_after_its_punctuation_and_no_head_is():
     sheet = Sheet("mini", [("strategy", ["nlpaug:keyboard[aug_char_p=0.1]"]), ("gain", ["1"])])
     assert text([sheet], 80).splitlines()[3:] == ["nlpaug:keyboard      1", "[aug_char_p=0.1]"]
+
+
+def test_every_mark_has_a_sign_in_latex():
+    every = {**marks.ON_SCORES, **marks.ON_COSTS, **marks.ON_TASKS, **marks.ON_TEACHERS}
+    shown = [sign for sign, _ in every.values()] + [signs.OPTIMISTIC, signs.NO_BASELINE, signs.LESS_DATA]
+    shown += [signs.ONE_SEED, signs.SEEDS_ALONE, signs.ON_FRONT]
+    assert "U+" not in latex([Sheet("mini", [("strategy", shown)], shown)])
 
 
 def test_nothing_of_a_record_is_a_command_of_latex():
