@@ -19,6 +19,7 @@ FOLDER = Path(bench.__file__).with_name("docs")
 WRITTEN = (
     "concepts",
     "tasks",
+    "strategies",
     "settings",
     "results",
     "notebook",
