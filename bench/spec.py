@@ -69,6 +69,9 @@ class StrategySpec:
         inner = (cls.parse(inside[1:-1], presets),) if inside is not None else ()
         spec = cls(name, (), inner, tuple(sorted(presets.get(name, {}).items())))
         share = None if "strength" in options_of(load(name)) else given.pop("strength", None)
+        known = [*options_of(load(name)), *(["strength"] if spec.has_strength() else [])]
+        if odd := [key for key in given if key not in known]:
+            raise unknown(f"option of {name}:", odd[0], known)
         spec = replace(spec, options=tuple(given.items()))
         if share is not None:
             spec = spec.at_strength(coerce(share, float, f"{name}.strength"))

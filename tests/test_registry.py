@@ -181,6 +181,7 @@ def test_strategies_around_strategies(typed, spelling, effective):
         ("best-of-k(aeda)[k=3]", "k <= candidates <= pool, not k=3, candidates=2"),
         ("mate-kd+mate-kd", "at most one part may train an adversary"),
         ("aeda+mate-dk", "did you mean 'mate-kd'"),
+        ("eda[strenght=0.3]", "unknown option of eda: 'strenght'; did you mean 'strength'?"),
         ("best-of-k(aeda,none)", r"best-of-k goes around one strategy \(of several, write best-of-k\(a\+b\)\)"),
         ("best-of-k(" * 3000 + "aeda" + ")" * 3000, r"'best-of-k\(.*\)' has brackets more than 20 deep"),
         ("+", r"'\+' is no strategy: write name, .*, a\+b"),

@@ -126,7 +126,7 @@ def caveats(rows: Sequence[Row], strategies: Sequence[Mapping[str, Any]], baseli
         yield "every interval is given these teachers: another teacher is one more draw that none takes in"
 
 
-def _elsewhere(strategies: Sequence[Row]) -> str:
+def _elsewhere(strategies: Sequence[Mapping[str, Any]]) -> str:
     """Return of which strategies anything is known for other tasks than those they were run on."""
     known = [row for row in strategies if not math.isnan(row["like_gain"])]
     told = [row["strategy"] for row in known if row["like_p_holm"] <= ALPHA]
