@@ -25,13 +25,18 @@ CLOCKS = {
     ("generator", "seconds"),
     ("provenance", "command"),
     ("provenance", "finished"),
+    ("provenance", "git_commit"),
+    ("provenance", "git_dirty"),
     ("provenance", "started"),
     ("resumed",),
     ("teacher", "seconds"),
 }
-"""What in a record may differ: what clocks say, and how often it was taken up."""
-CLOCK_LINES = (b"- Training took ", b"  README.md")
-"""In a student's card what a clock says, and the digest of the card among the digests of its files."""
+"""What in a record may differ: what clocks say, how often it was taken up, and which copy of the same code ran.
+
+Under tox a test imports the installed package, of no commit, and the processes that it starts the checkout.
+"""
+CLOCK_LINES = (b"- Training took ", b"- Run `", b"  README.md")
+"""In a student's card what a clock says and what made it, and the digest of the card among those of its files."""
 
 
 def attempt(command: Sequence[str], log: Path, seconds: float) -> int | None:

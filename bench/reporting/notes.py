@@ -264,3 +264,7 @@ def _on_teachers(rows: Rows) -> Iterator[str]:
         teachers[line_name(row)].update(row["teacher_hashes"])
     if unlike := [name for name, hashes in teachers.items() if len(hashes) > 1]:
         yield f"teachers of one setting and unlike weights on {named(unlike)}: differences may be theirs"
+    main = [row for row in rows if row["main"] and row["strategy"] == row["baseline"] and row["teacher"] is not None]
+    if passed := [row["task"] for row in main if row["mean"] >= row["teacher"]]:
+        where = f"{main[0]['baseline']!r} is at or above its teacher on {named(passed)}"
+        yield f"{where}: what gains there gains by more than following it"

@@ -32,8 +32,7 @@ from bench.reporting.records import read_record
 
 _JOINS_AFTER_SECONDS = 20.0
 _MINUTE = 60.0
-_WORDS = ("spec.json", "README.md")
-_SAID = ("provenance: git_", "recipe: checkpoint_seconds")
+_OFTEN = "recipe: checkpoint_seconds"
 
 
 def records(results: Path) -> dict[str, dict[str, Any]]:
@@ -93,17 +92,17 @@ def disturbed(results: Path, asked: argparse.Namespace, said: Path) -> int:
 def differences(peace: dict[str, Any], left: dict[str, Any], runs: Container[str]) -> list[str]:
     """Return in what that which ``runs`` left differs from what they left in peace.
 
-    Where that was made by another commit, or with fewer checkpoints, records, cards and specifications say so.
+    Where that was made with fewer checkpoints, records and specifications say so.
     """
     peace, left = (
         {
             name: what
             for name, what in side.items()
-            if any(str(folder) in runs for folder in Path(name).parents) and Path(name).name not in _WORDS
+            if any(str(folder) in runs for folder in Path(name).parents) and Path(name).name != "spec.json"
         }
         for side in (peace, left)
     )
-    return [line for line in differing(peace, left) if not any(place in line for place in _SAID)]
+    return [line for line in differing(peace, left) if _OFTEN not in line]
 
 
 def _in_training(results: Path) -> int:
