@@ -93,12 +93,12 @@ def outcome(results: Path, *runs: Path) -> dict[str, Any]:
     """Return all that runs of ``results`` came to, without clocks: records, predictions, curves, samples, students.
 
     They are those in the folders ``runs``, or all. Locks and checkpoints are left out: of a run that was killed after
-    its record was written they stay.
+    its record was written they stay. So are tracebacks, which name the files of the code.
     """
     left: dict[str, Any] = {}
     for path in sorted(path for run in runs or [results / "runs"] for path in run.rglob("*")):
         name = str(path.relative_to(results))
-        if "/checkpoint/" in name or path.suffix in (".lock", ".owner"):
+        if "/checkpoint/" in name or path.suffix in (".lock", ".owner") or path.name == "error.txt":
             continue
         if path.name == "record.json":
             left[name] = _without_clocks(json.loads(path.read_text()))
