@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,11 @@ def rerun(
     """Run the very cell of a record again, and say whether scores and predictions are equal.
 
     RUN is named by the first digits of its id or by its folder. Settings, strategy, options and seed are those of the
-    record; teacher and generator come from the caches if they are there. Exit code 1 if something differs.
+    record, and so is the number of threads on a CPU; teacher and generator come from the caches if they are there. Exit
+    code 1 if something differs.
     """
+    import torch
+
     from bench.cli.found import found, title
     from bench.experiment.again import cell_again, departures
     from bench.experiment.progress import watching
@@ -62,6 +66,8 @@ def rerun(
         click.echo(f"not the very cell: {'; '.join(reasons)}", err=True)
     target = into or results / AGAIN
     kept = _Kept(old.folder)
+    if threads := re.search(r" CPU, (\d+) threads", old.record.provenance.hardware or ""):
+        torch.set_num_threads(int(threads[1]))  # on another number sums are added up in another order
     with watching() as progress:
         from bench.experiment.launch import CellJob, launch, preflight
         from bench.experiment.parts import Parts

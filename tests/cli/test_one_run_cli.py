@@ -7,6 +7,7 @@ import shutil
 
 import pandas as pd
 import pytest
+import torch
 from click.testing import CliRunner
 from made_records import run as made_run
 from test_run_cli import bench as bench_run
@@ -49,7 +50,13 @@ def changed(folder, **fields):
 def test_a_run_comes_out_the_same_again_and_another_is_noticed(copied):
     results, folder = copied
     id = folder.name.rpartition("-")[2]
-    code, out, _ = bench("rerun", id[:5], "--results", results)
+    then = torch.get_num_threads()
+    torch.set_num_threads(then + 1)  # of a machine with more cores
+    try:
+        code, out, _ = bench("rerun", id[:5], "--results", results)
+        assert torch.get_num_threads() == then
+    finally:
+        torch.set_num_threads(then)
     assert code == 0, out
     assert "scores: equal" in out
     assert "to the last bit of every logit" in out
