@@ -7,7 +7,6 @@ The folder of a URL, its mirror, lies under ``BENCH_MIRROR``, by default in the 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -21,31 +20,18 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, UsageError, quoted
+from bench.remote.names import ALL, CACHE, NO_FILE, NO_NAME, OWN, UNFINISHED, first_part, is_safe, is_shared
 
 if TYPE_CHECKING:
     from bench.remote.leases import Lease
-    from bench.remote.store import Entry, Store
+    from bench.remote.store import Store
 
 CHECKSUMS = "SHA256SUMS"
 """The file of a folder that is sent last: without it the folder is not whole."""
 _ORIGIN, _SEEN = ".origin.json", ".seen.jsonl"
 _AT_ONCE = 16
-# In the folder of a URL, and in those in it that hold the runs of `bench rerun` and `bench tune`.
-_IN_RESULTS = r"^((again|tune)/)?"
-# Hidden, set aside, or made by each machine for itself in less time than sending takes.
-_OWN = re.compile(
-    rf"(^|/)\.|\.corrupt-|{_IN_RESULTS}((aside|tracking|leases)/|cache/(encoded|tokenizers|banks|answers|samples)/)"
-    r"|/seed-[^/]*/checkpoint/(?!$|states/|budget\.json)"
-)
-_UNFINISHED = re.compile(r"/seed-[^/]*/checkpoint/|\.states/")
-_CACHE = re.compile(rf"{_IN_RESULTS}cache/")
-_ALL = re.compile(rf"{_IN_RESULTS}(runs)?$")
 # The URL of a store, but for a slash or two.
 _MEANT = re.compile(r"(s3a?|gc?s|abfss?|az|memory):/?(?!/)", re.IGNORECASE)
-# Names of folders here, or in what is a file here.
-_NO_FILE = re.compile(rf"{_IN_RESULTS}(runs(/[^/]+){{0,4}}|cache|aside|seen|again|tune)$|/record\.json/")
-_NO_NAME = {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.EINVAL, errno.EILSEQ}
-"""What goes wrong with a file for the name that it has here, where another one would do."""
 Skipped = list[tuple[Path, str]]
 """Objects that cannot be files here, by where they would be, with the reason."""
 _opened: dict[str, Mirror] = {}
@@ -218,7 +204,7 @@ class Mirror:
         ``checked``: it is known to be ours.
         """
         name = self.name(path)
-        if _OWN.search(f"{name}/"):
+        if OWN.search(f"{name}/"):
             return
         if not checked:
             self.guard(path)
@@ -227,7 +213,7 @@ class Mirror:
             self._each(lambda one: self.store.send(self.root / one, one), names)
             name = f"{name}/{CHECKSUMS}"
         self.store.send(self.root / name, name)
-        if not _UNFINISHED.search(name):
+        if not UNFINISHED.search(name):
             self._note({name: ""})
 
     def send_later(self, folder: Path) -> None:
@@ -248,7 +234,7 @@ class Mirror:
             self.send(folder, checked=False)
             home = self.name(folder.parent)
             numbered = {
-                name: int(number) for name in self.store.find(home) if (number := _first(name, home)).isdecimal()
+                name: int(number) for name in self.store.find(home) if (number := first_part(name, home)).isdecimal()
             }
             stay = sorted({*numbered.values()})[-2:]
             self.store.delete(name for name, number in numbered.items() if number not in stay)
@@ -264,7 +250,7 @@ class Mirror:
     def drop(self, path: Path) -> None:
         """Delete the file or folder at ``path`` from the store."""
         name = self.name(path)
-        if not _OWN.search(f"{name}/"):
+        if not OWN.search(f"{name}/"):
             self.guard(path)
             self.flush()
             there = self.store.find(name)
@@ -274,7 +260,7 @@ class Mirror:
     def fetch(self, folder: Path, to: Path) -> bool:
         """Bring the files of ``folder`` into the folder ``to``; False where there is no whole one on the store."""
         name = self.name(folder)
-        names = [] if _OWN.search(f"{name}/") else [one for one in self.store.find(name) if _is_safe(one)]
+        names = [] if OWN.search(f"{name}/") else [one for one in self.store.find(name) if is_safe(one)]
         if f"{name}/{CHECKSUMS}" not in names:
             return False
         try:
@@ -299,16 +285,16 @@ class Mirror:
 
         # Read before the listing: what is sent meanwhile is in neither.
         seen, inside = self._seen(), self.name(folder)
-        remote = {name: entry for name, entry in self.store.find(inside).items() if _is_ours(name)}
-        odd = {name for name in remote if name == inside or _NO_FILE.search(name)}
+        remote = {name: entry for name, entry in self.store.find(inside).items() if is_shared(name)}
+        odd = {name for name in remote if name == inside or NO_FILE.search(name)}
         # Of an object and others under its name, which is a folder's here, the others count.
         folders = {above.as_posix() for name in remote.keys() - odd for above in PurePosixPath(name).parents}
         odd |= remote.keys() & folders
         for name in odd:
             del remote[name]
         skipped = [(self.root / name, "an object with the name of a folder; delete it") for name in sorted(odd)]
-        local = {name for name in self._files(folder) if _is_ours(name)}
-        if not remote and _ALL.search(inside) and any(seen.get(name) is not None for name in local):
+        local = {name for name in self._files(folder) if is_shared(name)}
+        if not remote and ALL.search(inside) and any(seen.get(name) is not None for name in local):
             raise StoreError(
                 f"{shown(folder)} is empty, and was not when this machine last looked: is it the right store? If "
                 f"all of it was deleted on purpose, delete {self.root} too"
@@ -319,11 +305,11 @@ class Mirror:
             if (
                 name.rpartition("/")[0] in whole
                 or "/student/" in name
-                or (_CACHE.search(name) and not _CACHE.search(inside))
+                or (CACHE.search(name) and not CACHE.search(inside))
             ):
                 continue
             if name not in local or (seen.get(name) or "") != entry.tag:
-                if name in local and self._is_that(name, entry):
+                if name in local and entry.is_of(self.root / name):
                     known[name] = entry.tag
                 else:
                     wanted.append(name)
@@ -367,7 +353,7 @@ class Mirror:
         except FileNotFoundError:
             pass  # deleted at this moment
         except OSError as error:
-            if error.errno in _NO_NAME:
+            if error.errno in NO_NAME:
                 return f"cannot be a file here: {error.strerror}"
             raise BenchError(
                 f"cannot write {path}, of the mirror of {self.url}: {error.strerror}; make room, or name another "
@@ -375,19 +361,11 @@ class Mirror:
             ) from error
         return ""
 
-    def _is_that(self, name: str, entry: Entry) -> bool:
-        """Return whether the file here is the object: of one sent at once the tag is the digest, on most stores."""
-        path = self.root / name
-        return (
-            path.stat().st_size == entry.size
-            and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == entry.tag
-        )
-
     def _files(self, folder: Path) -> Iterable[str]:
         for root, folders, files in os.walk(folder):
             start = self.name(Path(root))
             start = f"{start}/" if start else ""
-            folders[:] = [one for one in folders if _is_ours(f"{start}{one}/")]
+            folders[:] = [one for one in folders if is_shared(f"{start}{one}/")]
             yield from (start + file for file in files)
 
     def _each(
@@ -417,17 +395,3 @@ class Mirror:
             lines = "".join(json.dumps({name: tag}) + "\n" for name, tag in tags.items()).encode()
             with self._lock, open(self.root / _SEEN, "ab", buffering=0) as file:
                 file.write(lines)
-
-
-def _is_ours(name: str) -> bool:
-    """Return whether ``name`` is of what is kept the same here and there."""
-    return not (_OWN.search(name) or _UNFINISHED.search(name)) and _is_safe(name)
-
-
-def _is_safe(name: str) -> bool:
-    """Return whether ``name``, as anybody may have given it to an object, stays in the folder that it is put into."""
-    return "\0" not in name and all(part not in ("", ".", "..") for part in name.removesuffix("/").split("/"))
-
-
-def _first(name: str, folder: str) -> str:
-    return name[len(folder) + 1 :].partition("/")[0]

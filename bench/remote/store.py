@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -28,6 +29,12 @@ class Entry(NamedTuple):
 
     size: int
     tag: str
+
+    def is_of(self, path: Path) -> bool:
+        """Return whether the file at ``path`` is the object: of one sent at once the tag is the digest, mostly."""
+        if path.stat().st_size != self.size:
+            return False
+        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == self.tag
 
 
 def checked(url: str) -> str:
