@@ -56,8 +56,7 @@ class Child:
         """Wait for its end and return the exit code, the same in words, and the last line that it printed, if any."""
         code = self._process.wait()
         self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").splitlines()
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        last = last_line(self._log.read().decode(errors="replace"))
         return code, f"exit code {code}" if code >= 0 else signal.Signals(-code).name, f"{last:.200}"
 
     def kill(self) -> None:
@@ -68,6 +67,11 @@ class Child:
             os.killpg(self._process.pid, signal.SIGKILL)
         with self._process, self.connection, self._log:  # waits for it
             pass
+
+
+def last_line(text: str) -> str:
+    """Return the last line of ``text`` that holds anything, without spaces around it; nothing where none does."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def attend(handle: int) -> Connection:

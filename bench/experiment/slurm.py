@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.child import last_line
 from bench.errors import BenchError, UsageError
 from bench.experiment.cell import failed_record
 from bench.experiment.cell_process import DIED, CellProcess, order_of, pickled, start_of
@@ -220,8 +221,6 @@ class Slurm:
 def _last_words(jobs: Sequence[Any]) -> str:
     """Return why ``jobs``, which are over, have left cells without a record."""
     for job in jobs:
-        if lines := (job.stderr() or "").split("\n"):
-            last = next((line for line in reversed(lines) if line.strip()), "")
-            if last:
-                return f"the Slurm job {job.job_id} ended: {' '.join(last.split())[-300:]}"
+        if last := last_line(job.stderr() or ""):
+            return f"the Slurm job {job.job_id} ended: {' '.join(last.split())[-300:]}"
     return "all Slurm jobs have ended without it"
