@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from bench.reporting.comparison import Comparison
 
+LONGEST_NOTE = 1000
+"""A note of more characters is cut: nobody reads the names of a thousand strategies below a table."""
+
 
 def tables(comparison: Comparison, width: int = 100, by_task: bool | None = None, full: bool = False) -> list[Sheet]:
     """Return the table of strategies, the table of tasks where there are several, and below the last the notes.
@@ -36,10 +39,20 @@ def tables(comparison: Comparison, width: int = 100, by_task: bool | None = None
 
 
 def notes(comparison: Comparison, full: bool = False, more: Sequence[str] = ()) -> Sheet:
-    """Return the notes below the tables, as a sheet without a table; ``more`` is what else can be asked for."""
-    told = belief(comparison) + (details(comparison) if full else [])
+    """Return the notes below the tables, as a sheet without a table; ``more`` is what else can be asked for.
+
+    Endless notes are cut, but with ``full``.
+    """
+    told = belief(comparison) + details(comparison) if full else [_cut(note) for note in belief(comparison)]
     more = [*more, *["how every number is made: --full"] * (not full)]
     return Sheet(comparison.preset, [], [*told, "; ".join(more)] if more else told)
+
+
+def _cut(note: str) -> str:
+    """Return ``note``; an endless one up to a comma, and how the rest is seen."""
+    if len(note) <= LONGEST_NOTE:
+        return note
+    return note[: note.rfind(", ", 0, LONGEST_NOTE)] + ", and so on (whole: --full)"
 
 
 def only(comparison: Comparison, strategies: Collection[str]) -> Comparison:

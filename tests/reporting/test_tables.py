@@ -14,7 +14,7 @@ from bench.reporting.against import against
 from bench.reporting.notes import belief
 from bench.reporting.points import gain_with_bounds, multiple, points
 from bench.reporting.summary import groups, ordered, summary
-from bench.reporting.tables import only, tables
+from bench.reporting.tables import LONGEST_NOTE, only, tables
 from bench.reporting.task_table import task_table
 
 TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
@@ -39,6 +39,17 @@ def field(strategies, tasks=("rte", "cola", "sst2"), seeds=5):
         for n, (strategy, gain) in enumerate(strategies.items())
         for seed in range(seeds)
     ]
+
+
+def test_a_note_with_endless_names_is_cut_and_full_says_it_whole():
+    runs = [run(task, name, 0, 0.5) for task in ("rte", "cola") for name in ("none", "eda")]
+    runs += [run("rte", f"strategy-{n:03}", 0, 0.5) for n in range(300)]
+    found = comparison(runs)
+    (cut,) = [note for note in tables(found)[-1].notes if note.startswith("not run on cola")]
+    assert len(cut) < LONGEST_NOTE + 100
+    assert re.search(r"strategy-000, .*, strategy-\d{3}, and so on \(whole: --full\)$", cut)
+    (whole,) = [note for note in tables(found, full=True)[-1].notes if note.startswith("not run on cola")]
+    assert whole.count("strategy-") == 300
 
 
 def predictions(records, right):
