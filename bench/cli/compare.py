@@ -162,11 +162,8 @@ def compare(
     chosen = chosen_strategies(strategy, frame, lost)
     to_terminal = output is None and sys.stdout.isatty()
     width = sheet.page_width(to_terminal)
-    own = frame[frame["strategy"].isin(chosen)]
-    if published is not None:
-        sheets, table = _published(own, frame, records, published)
-    elif quality:
-        sheets, table = _quality(own, baseline, full, by_task is not False)
+    if quality:
+        sheets, table = _quality(frame[frame["strategy"].isin(chosen)], baseline, full, by_task is not False)
     elif attacks:
         from bench.reporting.attacks import transfer
 
@@ -175,7 +172,9 @@ def compare(
         found = comparisons(runs, frame, results, baseline, lost)
         # The baseline stays in sight: it is what the gains are over.
         shown = [only(comparison, {*chosen, baseline, *filter(None, [against])}) for comparison in found]
-        if by_size:
+        if published is not None:
+            sheets, table = _published(found, chosen, records, published)
+        elif by_size:
             sheets, table = _by_size(shown)
         else:
             sheets = _tables(shown, width, form, by_task, full)
@@ -243,15 +242,18 @@ def comparisons(
 
 
 def _published(
-    own: pd.DataFrame, frame: pd.DataFrame, records: Sequence[Record], published: str
+    found: Sequence[Comparison], chosen: set[str], records: Sequence[Record], published: str
 ) -> tuple[list[Sheet], pd.DataFrame]:
-    """Return the tables of what papers report beside the rows of ``own``, and their rows."""
+    """Return the tables of what papers report beside the ``chosen`` strategies, and their rows."""
+    import pandas as pd
+
     from bench.reporting.averages import averages
     from bench.reporting.beside_papers import beside, sheets
     from bench.reporting.published import FILE, read
 
     papers = read(Path(published) if published else FILE)
-    means = averages(frame)
+    frame = pd.concat([comparison.tasks for comparison in found], ignore_index=True)
+    own, means = frame[frame["strategy"].isin(chosen)], averages(frame)
     table = beside(own, means[means["strategy"].isin(own["strategy"])], records, papers)
     return sheets(table, own, papers), table
 

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from bench.data.tasks import GLUE
 from bench.reporting.averages import ALL_TASKS, WITHOUT_WNLI
+from bench.reporting.kinds import BUDGET, kind
 from bench.reporting.leaderboard import task_order
+from bench.reporting.points import ABSENT, gain_with_bounds
 from bench.reporting.published import AVERAGE, TEACHER, Published
 from bench.reporting.schema import Done, Record
 from bench.reporting.sheet import Sheet
+from bench.reporting.statistics.over_tasks import average
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 # fmt: off
 COLUMNS = (
     "preset", "source", "paper_setting", "task", "method", "strategy", "setting_number", "metric", "split",
-    "paper", "ours", "difference", "paper_gain", "our_gain", "n_seeds", "differs",
+    "paper", "ours", "difference", "paper_gain", "our_gain", "our_gain_low", "our_gain_high", "n_seeds", "differs",
 )
 # fmt: on
 _AVERAGES = {"mean of nine tasks": ALL_TASKS, "mean of eight tasks": WITHOUT_WNLI}
@@ -34,11 +37,12 @@ def beside(
 ) -> pd.DataFrame:
     """Return one row per published number and result of ours on the same task by the same method; see ``COLUMNS``.
 
-    ``frame`` is the leaderboard, ``means`` its averages, ``records`` what they were made of. ``paper`` and ``ours`` are
-    in points of 100, and ``difference`` is ours minus the paper's, null between two metrics, sets of tasks, or GLUE and
-    what is not: across other models, which ``differs`` says in words, it is no gain. A gain is over plain distillation
-    there (the method that is ``baseline`` here), and over the baseline here, each within its own protocol; null where
-    one of the two numbers is missing.
+    ``frame`` is the leaderboard with its intervals, ``means`` its averages, ``records`` what they were made of.
+    ``paper`` and ``ours`` are in points of 100, and ``difference`` is ours minus the paper's, null between two
+    metrics, sets of tasks, or GLUE and what is not: across other models, which ``differs`` says in words, it is no
+    gain. A gain is over plain distillation there (the method that is ``baseline`` here), and over the baseline here,
+    each within its own protocol; null where one of the two numbers is missing. ``our_gain_low`` to ``our_gain_high``
+    is the 95 % interval of ours, of an average's over its tasks as they are; papers give none.
     """
     import pandas as pd
 
@@ -80,6 +84,8 @@ def _ours(frame: pd.DataFrame, means: pd.DataFrame, samples: Mapping[tuple[str, 
     rows: list[dict[str, Any]] = []
     of_teachers: set[tuple[str, str, int]] = set()
     for row in frame.to_dict("records"):
+        if kind(row, row["baseline"]) == BUDGET:
+            continue  # no paper's: plain distillation for a multiple of the budget is not its plain distillation
         run = samples[row["preset"], row["task"], row["signature"]]
         here = {
             "preset": row["preset"],
@@ -94,23 +100,20 @@ def _ours(frame: pd.DataFrame, means: pd.DataFrame, samples: Mapping[tuple[str, 
         for name, value in row["metrics"].items():
             split, _, metric = name.rpartition(".")
             is_main = (split, metric) == (row["split"], row["metric"])
-            gain = row["difference"] if is_main and row["base"] != row["baseline"] else None
+            gains = (row["difference"], row["gain_low"], row["gain_high"])
             rows.append(
                 here
                 | {"ours": row["base"], "strategy": row["strategy"], "metric": metric, "split": split}
-                | {
-                    "score": 100 * value,
-                    "our_gain": _times_100(gain),
-                    "n_seeds": row["n_seeds"],
-                    "main_metric": is_main,
-                }
+                | {"score": 100 * value, "n_seeds": row["n_seeds"], "main_metric": is_main}
+                | (_gain(*gains) if is_main and row["base"] != row["baseline"] else _gain())
             )
         place = (row["preset"], row["task"], row["setting_number"])
         if row["teacher"] == row["teacher"] and row["teacher"] is not None and place not in of_teachers:
             of_teachers.add(place)
             told = {"metric": row["metric"], "split": "dev", "score": 100 * row["teacher"], "main_metric": True}
             known = {"recipe": "kd", "selection_here": "last"}
-            rows.append(here | known | told | {"ours": TEACHER, "strategy": TEACHER, "our_gain": None, "n_seeds": 1})
+            rows.append(here | known | told | _gain() | {"ours": TEACHER, "strategy": TEACHER, "n_seeds": 1})
+    intervals = frame[frame["main"].astype(bool)].set_index(["preset", "strategy", "task"])
     by_place = {(row["preset"], row["task"], row["strategy"]): row for row in rows if row["setting_number"] == 1}
     for row in means.to_dict("records"):
         samples_of = [by_place.get((row["preset"], task, row["strategy"])) for task in row["tasks"]]
@@ -118,16 +121,22 @@ def _ours(frame: pd.DataFrame, means: pd.DataFrame, samples: Mapping[tuple[str, 
         if like is not None:
             told = {"task": AVERAGE, "metric": row["average"], "split": "dev", "score": 100 * row["mean"]}
             data = "; ".join(dict.fromkeys(sample["data"] for sample in samples_of if sample and sample["data"]))
-            gain = None if like["ours"] == row["baseline"] else _times_100(row["difference"])
-            about = {"our_gain": gain, "n_seeds": row["n_seeds"], "averaged": row["tasks"], "data": data}
-            rows.append(like | told | about | {"main_metric": True})
-    columns = ["preset", "task", "ours", "recipe", "setting_number", "strategy", "metric", "split", "score", "our_gain"]
+            its = intervals.loc[[(row["preset"], row["strategy"], task) for task in row["tasks"]]]
+            over = average(its["difference"], its["gain_se"], its["gain_df"])
+            # Of all tasks or of none: over some of them it is another quantity's.
+            known = its["gain_se"].gt(0).all() and like["ours"] != row["baseline"]
+            gain = _gain(row["difference"], over.low, over.high) if known else _gain()
+            about = {"n_seeds": row["n_seeds"], "averaged": row["tasks"], "data": data, "main_metric": True}
+            rows.append(like | told | about | gain)
+    columns = ["preset", "task", "ours", "recipe", "setting_number", "strategy", "metric", "split", "score", *_gain()]
     columns += ["n_seeds", "main_metric", "models", "data", "selection_here", "averaged"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _times_100(value: float | None) -> float | None:
-    return None if value is None or value != value else 100 * value
+def _gain(gain: float | None = None, low: float | None = None, high: float | None = None) -> dict[str, float | None]:
+    """Return a gain of ours and its interval, given as fractions, as columns in points of 100."""
+    columns = {"our_gain": gain, "our_gain_low": low, "our_gain_high": high}
+    return {name: None if value is None or value != value else 100 * value for name, value in columns.items()}
 
 
 def _setting(run: Done, section: str) -> dict[str, Any]:
@@ -216,8 +225,12 @@ def _sheet(preset: str, paper: str, part: pd.DataFrame, ours: pd.DataFrame, numb
         ("here", [f"{row['ours']:.1f}" for row in shown]),
         *[
             (head, cells)
-            for head, key in (("difference", "difference"), ("gain there", "paper_gain"), ("gain here", "our_gain"))
-            if {*(cells := [_signed(row[key]) for row in shown])} != {"–"}
+            for head, cells in (
+                ("difference", [_signed(row["difference"]) for row in shown]),
+                ("gain there", [_signed(row["paper_gain"]) for row in shown]),
+                ("gain here [95 %]", [_gain_here(row) for row in shown]),
+            )
+            if {*cells} != {ABSENT}
         ],
     ]
     said: dict[str, list[str]] = defaultdict(list)
@@ -235,10 +248,10 @@ def _sheet(preset: str, paper: str, part: pd.DataFrame, ours: pd.DataFrame, numb
         if part["difference"].isna().all():
             said_of = "none, as the two are different quantities"
         notes = [f"difference: {said_of}", *notes]
-    if {"gain there", "gain here"} & dict(columns).keys():
+    if dict(columns).keys() - {"task", "method there", "strategy here", "there", "here", "difference"}:
         notes.append(
-            f"gains: over {_baseline(ours)}, each within its own protocol; one seed is an anecdote, and what ours is "
-            "worth says bench compare"
+            f"gains: over {_baseline(ours)}, each within its own protocol; papers give theirs without an interval, "
+            "and what ours are worth says bench compare"
         )
     notes += _missing(part, ours, numbers)
     return Sheet(preset, columns, notes, title=f"preset {preset} beside {paper}", lead=[lead], left=_LEFT)
@@ -256,7 +269,12 @@ def _strategy(row: Mapping[str, Any]) -> str:
 
 
 def _signed(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:+.1f}"
+    return ABSENT if value is None or value != value else f"{value:+.1f}"
+
+
+def _gain_here(row: Mapping[str, Any]) -> str:
+    gain, low, high = (None if row[key] is None or row[key] != row[key] else row[key] / 100 for key in _gain())
+    return gain_with_bounds(gain, low, high)
 
 
 def _several(names: Sequence[str]) -> str:

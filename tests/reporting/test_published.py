@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from checkout import ROOT
 from click.testing import CliRunner
-from made_records import leaderboard, run
+from made_records import comparison, run
 
 from bench.cli import main
 from bench.data.tasks import GLUE
@@ -49,7 +49,7 @@ def own(tmp_path):
 
 def joined(papers, runs=RUNS):
     records = [record_of(one) for one in runs]
-    frame = leaderboard(runs)
+    frame = comparison(runs).tasks
     rows = beside(frame, averages(frame), records, papers)
     return rows, sheets(rows, frame, papers)
 
@@ -93,6 +93,24 @@ def test_there_here_difference_and_gains_are_those_worked_out_by_hand(own):
     notes = "\n".join(table.notes)
     assert "there and not here: TAKD on rte" in notes
     assert "here and not there: eda on rte" in notes
+
+
+def test_our_gain_has_its_interval_and_plain_distillation_of_another_budget_is_beside_no_paper(own):
+    values = {"none": (0.70, 0.72), "mate-kd": (0.73, 0.77), "none[forwards_of=mate-kd]": (0.8, 0.9)}
+    made = [cell("rte", name, seed, value) for name, own in values.items() for seed, value in enumerate(own)]
+    for record in made:
+        record["base"] = record["strategy"].partition("[")[0]
+    rows, (table,) = joined(read(own), made)
+    assert "none[forwards_of=mate-kd]" not in {*rows["strategy"]}
+    # Gains of 3 and 5: 4 on average with a standard error of 1, and 12.706 is t's quantile for one degree of freedom.
+    mate = rows[(rows["strategy"] == "mate-kd") & (rows["task"] == "rte")].iloc[0]
+    assert [mate["our_gain"], mate["our_gain_low"], mate["our_gain_high"]] == pytest.approx(
+        [4, 4 - 12.7062, 4 + 12.7062]
+    )
+    mean = rows[(rows["strategy"] == "mate-kd") & (rows["task"] == "average")].iloc[0]
+    assert mean["our_gain_low"] == pytest.approx(mate["our_gain_low"])
+    gains = dict(table.columns)["gain here [95 %]"]
+    assert [cell for cell in gains if cell != "–"] == ["+4.0 [-8.7, +16.7]"] * 2
 
 
 def test_other_models_and_rows_are_said_and_another_recipe_is_another_method(own):
