@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import statistics
 import time
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from bench.experiment.launch import CellJob
     from bench.experiment.parts import Parts
     from bench.experiment.progress import Progress
+    from bench.settings import Settings
 
 _TIMED = "a few updates timed"
 _AT_ONCE = (1, 2, 4, 8, 16, 32)
@@ -138,17 +140,19 @@ class _View:
 
     def models(self, jobs: Sequence[CellJob]) -> Iterator[_Line]:
         """Yield the teachers and generators that ``jobs`` need, and how long their training would take."""
-        teachers: dict[tuple[Parts, str], None] = {}
-        generators: dict[Parts, None] = {}
+        teachers: dict[tuple[str, str], Parts] = {}
+        generators: dict[str, Parts] = {}
         for job in jobs:
             roles = {*job.cell.instance.needs, *models_read(job.cell.instance), "student"}
             if "teacher" in roles:
-                teachers[job.parts, job.cell.task.name] = None
+                few = job.cell.settings.teacher.rows == "few"
+                key = repr(job.cell.settings) if few else _without_size(job.cell.settings)
+                teachers.setdefault((key, job.cell.task.name), job.parts)
             starts_from_it = any(job.parts.origin(role) == "generator" for role in roles & {"teacher", "student"})
             if "generator" in roles or starts_from_it:
-                generators[job.parts] = None
+                generators.setdefault(_without_size(job.cell.settings), job.parts)
         per_row: dict[Parts, float] = {}
-        for parts, task in teachers:
+        for (_, task), parts in teachers.items():
             rows = parts.source.count(task)["train"]
             if self._once and parts in per_row:
                 seconds: float | None = per_row[parts] * rows
@@ -158,9 +162,14 @@ class _View:
             if seconds is not None:
                 per_row[parts] = seconds / rows
             yield _model(f"teacher of {task}", seconds)
-        for parts in generators:
+        for parts in generators.values():
             self._progress.doing("timing a few updates of the generator")
             yield _model("generator", self._calibration(parts).generator())
+
+
+def _without_size(settings: Settings) -> str:
+    """Return what makes a model that has all rows, however few its students have: the same for all their sizes."""
+    return repr(dataclasses.replace(settings, data=dataclasses.replace(settings.data, train_rows=None, sample_seed=0)))
 
 
 def _to_do(name: str, what: str, seconds: float, basis: str) -> _Line:

@@ -150,7 +150,10 @@ class Cell:
 
     def __str__(self) -> str:
         tuned = "" if self.tuned is None else " (tuned)"
-        return f"{self.task.name} · {self.strategy}{tuned} · seed {self.seed}"
+        few = self.settings.data.train_rows
+        unit = "rows" if self.task.is_regression else "rows a class"
+        task = self.task.name if few is None else f"{self.task.name} of {few} {unit}"
+        return f"{task} · {self.strategy}{tuned} · seed {self.seed}"
 
 
 def choose_tasks(wanted: Sequence[str], source: Source) -> tuple[list[Task], list[str]]:

@@ -90,6 +90,10 @@ def test_sizes_are_an_axis_of_the_grid(tmp_path):
         "--set",
         "recipe.few_updates=3",
     ]
+    planned = CliRunner().invoke(main, [*command, "--dry-run", "--results", str(tmp_path)]).output
+    # Each size by its name, and the teacher that all have once: its time is spent once.
+    assert [planned.count(f"rte of {size} rows a class · none · seed 0") for size in (4, 16)] == [1, 1]
+    assert planned.count("teacher of rte") == 1
     done = CliRunner().invoke(main, [*command, "--keep-students", "none", "--results", str(tmp_path)])
     assert done.exit_code == 0, done.output
     records = [read_record(path.parent) for path in tmp_path.rglob("record.json")]
