@@ -44,7 +44,11 @@ Examples:
 @click.option("--tasks", help="Only these tasks (globs work, commas separate).")
 @click.option("--strategy", help="Show only these strategies (globs work, commas separate).")
 @click.option("--baseline", default="none", show_default=True, help="Strategy that gains are taken over.")
-@click.option("--on", help="Scores on this set instead of dev: one that `bench evaluate` has scored the students on.")
+@click.option(
+    "--on",
+    help="Scores on this set instead of dev, one that `bench evaluate` has scored the students on; all: every such set "
+    "beside dev.",
+)
 @click.option("--attacks", is_flag=True, help="Show accuracy under attack: strategies by recipes (see bench attack).")
 @click.option(
     "--by-task/--no-by-task",
@@ -139,11 +143,11 @@ def compare(
         raise UsageError("--quality is of texts, --published of scores: give one of the two")
     if on is not None and published is not None:
         raise UsageError("--published is of scores on dev and test, --on of another set: give one of the two")
-    if attacks and (quality or by_size or (on, published, shortlist, against, plot) != (None,) * 5):
-        raise UsageError(
-            "--attacks is a table of its own: leave out --on, --published, --quality, --by-size, --shortlist, "
-            "--against and --plot"
-        )
+    own_table = "--attacks" if attacks else "--on all" if on == "all" else None
+    others: dict[str, Any] = {"--on": on if attacks else None, "--published": published, "--quality": quality or None}
+    others |= {"--by-size": by_size or None, "--shortlist": shortlist, "--against": against, "--plot": plot}
+    if own_table and (given := [name for name, value in others.items() if value is not None]):
+        raise UsageError(f"{own_table} is a table of its own: leave out {', '.join(given)}")
     if shortlist is not None and (quality or published is not None):
         raise UsageError("--shortlist ranks scores; leave out --quality and --published")
     if form == "parquet" and output is None:
@@ -151,7 +155,7 @@ def compare(
     if plot is not None:
         _figure([], plot)  # complains of a wrong name before anything is read
     records = chosen_records(results, preset, tasks)
-    if on is not None:
+    if on not in (None, "all"):
         from bench.reporting.evaluations import evaluated_on
 
         records, outdated = evaluated_on(results, records, on)
@@ -168,6 +172,10 @@ def compare(
         from bench.reporting.attacks import transfer
 
         sheets, table = transfer(results, records, baseline, chosen)
+    elif on == "all":
+        from bench.reporting.beyond import on_sets
+
+        sheets, table = on_sets(results, records, baseline, chosen)
     else:
         found = comparisons(runs, frame, results, baseline, lost)
         # The baseline stays in sight: it is what the gains are over.

@@ -8,14 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.reporting.comparison import compare
-from bench.reporting.evaluations import AttackSection, Evaluation, attacks_beside, evaluated_on, there
-from bench.reporting.leaderboard import leaderboard, task_order
-from bench.reporting.points import ABSENT, gain_with_bounds, lines, points
-from bench.reporting.predictions import answers
-from bench.reporting.sheet import Cell, Sheet, plain_rows
-from bench.reporting.summary import BETTER
-from bench.reporting.tidy import tidy
+from bench.reporting.beyond import UNCORRECTED, by_task, compared_on, score_and_gain, students
+from bench.reporting.evaluations import AttackSection, Evaluation, attacks_beside
+from bench.reporting.sheet import Sheet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,41 +36,16 @@ def transfer(
     95 % interval; a student trained on the texts of the very recipe is marked. ``strategies`` are shown, and the
     baseline. BenchError where no run was attacked.
     """
-    import pandas as pd
-
     rows: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
     for name in attacks_beside(results, records):
-        rows += _under(results, records, name, baseline, notes)
+        for row, found in compared_on(results, records, name, baseline, notes):
+            if own := [one for one in found if one.attack is not None]:
+                rows.append(row | {"said": _sentences(own[0])} | _means(row["strategy"], own))
     rows = [row for row in rows if row["strategy"] in {*strategies, baseline}]
     if not rows:
         raise BenchError("none of these runs was attacked; attack some: bench attack --recipes deepwordbug,pwws")
-    places = sorted({(row["preset"], row["task"]) for row in rows}, key=lambda place: (place[0], task_order(place[1])))
-    sheets = [_sheet(place, [row for row in rows if (row["preset"], row["task"]) == place]) for place in places]
-    sheets[-1].notes += notes
-    return sheets, pd.DataFrame([{key: row.get(key) for key in COLUMNS} for row in rows], columns=list(COLUMNS))
-
-
-def _under(
-    results: Path, records: Sequence[Record], name: str, baseline: str, notes: dict[str, None]
-) -> list[dict[str, Any]]:
-    """Return the rows of the attack ``name``, in the main setting of each task."""
-    found, outdated = evaluated_on(results, records, name)
-    notes |= dict.fromkeys(outdated)
-    evaluations = {record.id: there(results / record.folder, name) for record in found}
-    runs = tidy(found)
-    frame = leaderboard(runs, baseline)
-    predicted, _ = answers(results, runs, {*frame["split"]})
-    rows = []
-    for comparison in compare(frame, predicted, baseline):
-        for row in plain_rows(comparison.tasks):
-            own = [e for id in row["ids"] if (e := evaluations[id]) is not None and e.attack is not None]
-            if not row["main"]:
-                notes[f"{row['strategy']} on {row['task']}: runs of other settings are left out"] = None
-            elif own:
-                said = {"preset": comparison.preset, "said": _sentences(own[0])}
-                rows.append(row | said | _means(row["strategy"], own))
-    return rows
+    return by_task(rows, _sheet, notes, COLUMNS)
 
 
 def _means(strategy: str, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
@@ -107,23 +77,16 @@ def _sentences(evaluation: Evaluation) -> list[str]:
     return [f"{evaluation.rows:,}{of} dev rows, at most {attack.budget:,} queries each", *attack.instead]
 
 
-def _sheet(place: tuple[str, str], rows: Sequence[Mapping[str, Any]]) -> Sheet:
-    preset, task = place
+def _sheet(preset: str, task: str, rows: Sequence[Mapping[str, Any]]) -> Sheet:
     baseline = rows[0]["baseline"]
-    names = sorted({row["strategy"] for row in rows}, key=lambda name: (name != baseline, name))
-    recipes = list(dict.fromkeys(row["recipe"] for row in rows))
+    columns = students(rows, "no attack", "clean")
     by_cell = {(row["strategy"], row["recipe"]): row for row in rows}
-    clean = {name: next(row["clean"] for row in rows if row["strategy"] == name) for name in names}
-    seeds = {name: sorted({row["n_seeds"] for row in rows if row["strategy"] == name}) for name in names}
-    columns: list[tuple[str, list[str | Cell]]] = [
-        ("trained with", [*names]),
-        ("seeds", ["-".join(map(str, seeds[name])) for name in names]),
-        ("no attack", [points(clean[name]) for name in names]),
-        *((recipe, [_cell(by_cell.get((name, recipe)), baseline) for name in names]) for recipe in recipes),
-    ]
+    for recipe in dict.fromkeys(row["recipe"] for row in rows):
+        of_recipe = [by_cell.get((str(name), recipe)) for name in columns[0][1]]
+        columns.append((recipe, [score_and_gain(row, baseline, _mark(row)) for row in of_recipe]))
     notes = [
         f"accuracy on the same rows of dev as they are and under attack; below it the gain over {baseline} under the "
-        "same attack with its 95 % interval, bold where better",
+        f"same attack with its 95 % interval; {UNCORRECTED}",
     ]
     if not all(row["held_out"] for row in rows):
         notes.append(f"{_OWN} trained on texts that the very recipe makes: the attack is not held out")
@@ -135,11 +98,5 @@ def _sheet(place: tuple[str, str], rows: Sequence[Mapping[str, Any]]) -> Sheet:
     return Sheet(preset, columns, notes, title=f"preset {preset}, {task}: trained with x attacked by")
 
 
-def _cell(row: Mapping[str, Any] | None, baseline: str) -> str | Cell:
-    if row is None:
-        return ABSENT
-    score = points(row["mean"]) + ("" if row["held_out"] else f" {_OWN}")
-    if row["strategy"] == baseline or row["difference"] is None:
-        return score
-    gain = gain_with_bounds(row["difference"], row["gain_low"], row["gain_high"])
-    return lines(score, gain, bold=row["verdict"] == BETTER)
+def _mark(row: Mapping[str, Any] | None) -> str:
+    return "" if row is None or row["held_out"] else f" {_OWN}"

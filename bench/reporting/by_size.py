@@ -33,18 +33,22 @@ def by_size(comparisons: Sequence[Comparison]) -> tuple[list[Sheet], pd.DataFram
     """
     import pandas as pd
 
-    sheets, rows = [], []
-    for comparison in comparisons:
-        of_preset = [row | {"train_rows": size_of(row["signature"])} for row in plain_rows(comparison.tasks)]
-        tasks = {row["task"] for row in of_preset if row["train_rows"] is not None}
-        for task in sorted(tasks, key=task_order):
-            own, left_out = _one_setting_each([row for row in of_preset if row["task"] == task])
-            sheets.append(_sheet(comparison, task, own, left_out))
-            rows += own
-    if not sheets:
+    found = [of_task for comparison in comparisons for of_task in sized(comparison)]
+    if not found:
         raise BenchError("no run was made on few rows; make some: bench run --train-rows 8,64,512,all --seeds 3")
+    sheets, rows = [sheet for sheet, _ in found], [row for _, own in found for row in own]
     frame = pd.DataFrame([{name: row.get(name) for name in COLUMNS} for row in rows], columns=list(COLUMNS))
     return sheets, frame.astype({"train_rows": "Int64"})
+
+
+def sized(comparison: Comparison) -> list[tuple[Sheet, list[dict[str, Any]]]]:
+    """Return the table of each task that was trained on few rows, and its rows; none where no task was."""
+    found = []
+    rows = [row | {"train_rows": size_of(row["signature"])} for row in plain_rows(comparison.tasks)]
+    for task in sorted({row["task"] for row in rows if row["train_rows"] is not None}, key=task_order):
+        own, left_out = _one_setting_each([row for row in rows if row["task"] == task])
+        found.append((_sheet(comparison, task, own, left_out), own))
+    return found
 
 
 def size_of(signature: str) -> int | None:

@@ -106,8 +106,17 @@ def write_evaluation(run: Path, evaluation: Evaluation, columns: dict[str, Any])
 
 def attacks_beside(results: Path, records: Iterable[Record]) -> list[str]:
     """Return the names of the attacks that any of ``records`` has an evaluation of."""
+    return [name for name in _beside(results, records) if name.startswith(_ATTACK)]
+
+
+def sets_beside(results: Path, records: Iterable[Record]) -> list[str]:
+    """Return the names of the sets that any of ``records`` has an evaluation of."""
+    return [name for name in _beside(results, records) if not name.startswith(_ATTACK)]
+
+
+def _beside(results: Path, records: Iterable[Record]) -> list[str]:
     folders = (results / record.folder / EVALUATIONS for record in records)
-    return sorted({path.stem for folder in folders for path in folder.glob(f"{_ATTACK}*.json")})
+    return sorted({path.stem for folder in folders for path in folder.glob("*.json")})
 
 
 def evaluated_on(results: Path, records: Iterable[Record], name: str) -> tuple[list[Record], list[str]]:

@@ -167,6 +167,35 @@ def test_the_leaderboard_is_of_the_set(results, sets):
     assert (wrong.exit_code, "make it: bench evaluate --on paws" in wrong.output) == (2, True)
 
 
+def test_all_sets_stand_side_by_side_and_in_the_report(results, sets, tmp_path):
+    assert evaluate(results, sets).exit_code == 0
+    rows = json.loads(bench("compare", "--on", "all", "--format", "json", "--results", results).stdout)
+    assert {(row["task"], row["set"], row["strategy"]) for row in rows} == {
+        (task, name, strategy)
+        for task, name in (("rte", "hans"), ("sst2", "imdb"))
+        for strategy in ("none", "clean-twice")
+    }
+    for name in ("hans", "imdb"):
+        one = json.loads(bench("compare", "--on", name, "--format", "json", "--results", results).stdout)
+        one = {row["strategy"]: row for row in one}
+        for row in (row for row in rows if row["set"] == name):
+            (run,) = (path.parent for path in results.glob(f"runs/*/{row['task']}/{row['strategy']}/*/record.json"))
+            assert row["dev"] == read_record(run)["main"]["value"]
+            assert row["constant"] == read_evaluation(run, name).constant
+            for key in ("mean", "difference", "gain_low", "gain_high", "verdict"):
+                assert row[key] == one[row["strategy"]][key]
+    table = bench("compare", "--on", "all", "--results", results).output
+    assert "rte: trained with x scored on" in table
+    assert "one answer for all rows scores at best: hans 50.0" in " ".join(table.split())
+    wrong = bench("compare", "--on", "all", "--quality", "--results", results)
+    assert (wrong.exit_code, "--on all is a table of its own: leave out --quality" in wrong.output) == (2, True)
+    page = tmp_path / "report.html"
+    assert bench("report", "--results", results, "--output", page).exit_code == 0
+    html = page.read_text("utf-8")
+    assert "On other sets" in html
+    assert "hans (accuracy)" in html
+
+
 def test_what_was_said_of_each_row_is_a_split(results, sets):
     assert evaluate(results, sets, on="hans").exit_code == 0
     records, _ = scan(results)

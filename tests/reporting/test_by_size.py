@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from made_records import leaderboard, run
 
 from bench.errors import BenchError
 from bench.reporting.by_size import by_size, size_of
 from bench.reporting.comparison import compare
+from bench.reporting.report.evidence import Shelf
+from bench.reporting.report.section import Section
+from bench.reporting.schema import record_of
 
 GAINS = {8: (0.05, 0.07), 64: (0.02, 0.04), None: (0.01, 0.03)}
 
@@ -36,6 +41,22 @@ def test_gains_stand_at_each_size_with_their_intervals():
     # Gains of two seeds, 0.02 apart: a standard error of 0.01, times t(1) at 97.5 %.
     assert (eda["gain_high"] - eda["difference"]).tolist() == pytest.approx([0.12706] * 3, rel=1e-3)
     assert sheet.columns[1][1][1].text.startswith("+6.0 [-6.7, +18.7]")
+
+
+def test_the_report_draws_each_gain_with_its_interval_against_the_rows(tmp_path):
+    pytest.importorskip("altair")
+    made = runs()
+    comparisons, records = compare(leaderboard(made)), [(tree["strategy"], record_of(tree)) for tree in made]
+    for number, (_, record) in enumerate(records):
+        record.folder = f"runs/{number}"
+    (section,) = (Section(1, one, records, tmp_path, Shelf()) for one in comparisons)
+    (table,) = section.sizes
+    assert table["heads"] == ["strategy", "8", "64", "all"]
+    spec = section.charts[table["chart"]]
+    drawn = [(row["strategy"], row["rows"], row["gain"]) for row in spec["datasets"]["sizes"]]
+    assert drawn == [("eda", "8", 6.0), ("eda", "64", 3.0), ("eda", "all", 2.0)]
+    assert [row["low"] for row in spec["datasets"]["sizes"]] == pytest.approx([-6.71, -9.71, -10.71], abs=0.01)
+    assert '"sort": ["8", "64", "all"]' in json.dumps(spec)
 
 
 def test_no_average_is_over_sizes():

@@ -125,6 +125,38 @@ def _curves() -> dict[str, Any]:
     )
 
 
+def sizes(rows: Rows, order: Sequence[str]) -> dict[str, Any]:
+    """Return a task's gains by the rows that students were trained on: a line per strategy, in focus its intervals.
+
+    ``rows`` have strategy, rows (as ``order`` names them), gain, low and high (points).
+    """
+    return _filled(_sizes(), {"sizes": rows, "zero": _ZERO}, 230, {"order": list(order)})
+
+
+@functools.cache
+def _sizes() -> dict[str, Any]:
+    import altair as alt
+
+    axis = alt.Axis(grid=False, labelAngle=0)
+    x = alt.X("rows:O", title="training rows per class", sort=_hole("order"), axis=axis)
+    y = alt.Y("gain:Q", title="gain over the baseline, points", axis=alt.Axis(tickCount=5))
+    tip = [alt.Tooltip("strategy:N"), alt.Tooltip("rows:O"), *(alt.Tooltip(f"{k}:Q") for k in ("gain", "low", "high"))]
+    gains = alt.Chart(alt.NamedData("sizes")).encode(x, y, detail=alt.Detail("strategy:N"), tooltip=tip)
+    focus = gains.transform_filter(_IN_FOCUS)
+    return (
+        alt.layer(
+            alt.Chart(alt.NamedData("zero")).mark_rule(stroke=_INK, strokeWidth=1).encode(alt.Y("zero:Q")),
+            gains.mark_line(stroke="var(--dot)", strokeWidth=1.2, opacity=0.7),
+            gains.mark_circle(fill="var(--dot)", size=26, opacity=0.8),
+            focus.mark_rule(stroke=_ACCENT, strokeWidth=1.6).encode(x, alt.Y("low:Q"), alt.Y2("high:Q")),
+            focus.mark_line(stroke=_ACCENT, strokeWidth=2.4),
+            focus.mark_circle(fill=_ACCENT, size=40, opacity=1),
+        )
+        .add_params(_focus())
+        .to_dict()
+    )
+
+
 def cost(rows: Rows, title: str) -> dict[str, Any]:
     """Return gain against cost: a point with its interval per strategy, and the line of those nothing dominates.
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import printable
 from bench.reporting import notes
-from bench.reporting.report import board, panels, texts, verdict
-from bench.reporting.report.attacks import under_attack
+from bench.reporting.report import beyond, board, panels, texts, verdict
 from bench.reporting.report.evidence import Shelf, spread
 from bench.reporting.report.field import Field
 from bench.reporting.report.numbers import kind, points
@@ -59,7 +58,10 @@ class Section:
         self.curves = panels.curves(field, runs, results)
         self.samples = texts.samples(field, runs, results)
         self.quality = texts.in_numbers(field)
-        self.attacks = under_attack(field, [record for _, record in records], results)
+        every = [record for _, record in records]
+        self.sizes = beyond.by_size(field)
+        self.elsewhere = beyond.elsewhere(field, every, results)
+        self.attacks = beyond.under_attack(field, every, results)
         self.signature = [(printable(key), printable(str(value))) for key, value in comparison.signature.items()]
         self.notes = [
             (about, [(sign, printable(note)) for sign, note in map(_signed, own)])

@@ -1,0 +1,68 @@
+"""Students beyond one dev score: on other sets, under attack, and trained on few rows, as the template takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.reporting.attacks import transfer
+from bench.reporting.beyond import on_sets
+from bench.reporting.by_size import sized
+from bench.reporting.evaluations import attacks_beside, sets_beside
+from bench.reporting.report import charts
+from bench.reporting.report.field import Field, Row
+
+if TYPE_CHECKING:
+    from bench.reporting.schema import Record
+    from bench.reporting.sheet import Sheet
+
+
+def elsewhere(field: Field, records: Sequence[Record], results: Path) -> list[dict[str, Any]]:
+    """Return the table of each task whose students were scored on other sets; none where none was."""
+    found = on_sets(results, records, field.baseline, set(field.names))[0] if sets_beside(results, records) else []
+    return _tables(field, found)
+
+
+def under_attack(field: Field, records: Sequence[Record], results: Path) -> list[dict[str, Any]]:
+    """Return the transfer matrix of each task whose students were attacked; none where none was."""
+    found = transfer(results, records, field.baseline, set(field.names))[0] if attacks_beside(results, records) else []
+    return _tables(field, found)
+
+
+def by_size(field: Field) -> list[dict[str, Any]]:
+    """Return for each task that was trained on few rows, too, the chart of gains against rows, and its table."""
+    found = []
+    for place, (sheet, rows) in enumerate(sized(field.comparison)):
+        (table,) = _tables(field, [sheet])
+        of = [row for row in rows if row["strategy"] in field.charted]
+        chart = field.chart(f"sizes-{place}", charts.sizes(*_gains(of, field.baseline)))
+        about = f"Gain over {field.baseline} on {rows[0]['task']} by the rows of a class that students were trained on."
+        found.append({**table, "chart": chart, "about": about})
+    return found
+
+
+def _gains(rows: Sequence[Row], baseline: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the gains that have an interval, in points, and the sizes in their order."""
+    named = {row["train_rows"]: "all" if row["train_rows"] is None else f"{row['train_rows']:,}" for row in rows}
+    keys = {"gain": "difference", "low": "gain_low", "high": "gain_high"}
+    gains = [
+        {"strategy": row["strategy"], "rows": named[row["train_rows"]]}
+        | {name: round(100 * row[key], 2) for name, key in keys.items()}
+        for row in rows
+        if row["strategy"] != baseline and None not in (row["difference"], row["gain_low"], row["gain_high"])
+    ]
+    return gains, list(named.values())
+
+
+def _tables(field: Field, sheets: Iterable[Sheet]) -> list[dict[str, Any]]:
+    """Return title, heads, rows of cells and notes of each sheet of this comparison."""
+    tables = []
+    for sheet in sheets:
+        if sheet.preset == field.comparison.preset:
+            columns = sheet.cells()
+            rows = list(zip(*(cells for _, cells in columns), strict=True))
+            title = str(sheet.title).removeprefix(f"preset {sheet.preset}, ")
+            heads = [head for head, _ in columns]
+            tables.append({"title": title, "heads": heads, "rows": rows, "notes": sheet.notes})
+    return tables
