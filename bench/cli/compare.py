@@ -168,14 +168,11 @@ def compare(
     width = sheet.page_width(to_terminal)
     if quality:
         sheets, table = _quality(frame[frame["strategy"].isin(chosen)], baseline, full, by_task is not False)
-    elif attacks:
+    elif own_table:
         from bench.reporting.attacks import transfer
-
-        sheets, table = transfer(results, records, baseline, chosen)
-    elif on == "all":
         from bench.reporting.beyond import on_sets
 
-        sheets, table = on_sets(results, records, baseline, chosen)
+        sheets, table = (transfer if attacks else on_sets)(results, labelled(records, runs), baseline, chosen)
     else:
         found = comparisons(runs, frame, results, baseline, lost)
         # The baseline stays in sight: it is what the gains are over.
@@ -226,6 +223,15 @@ def chosen_records(results: Path, preset: str | None, tasks: str | None) -> list
             chosen = _match(patterns, {getattr(record, key) for record in records}, {}, key)
             records = [record for record in records if getattr(record, key) in chosen]
     return records
+
+
+def labelled(records: Sequence[Record], runs: pd.DataFrame) -> list[tuple[str, Record]]:
+    """Return ``records``, whose tidy frame is ``runs``, each with the name that its run has in tables."""
+    from bench.reporting.leaderboard import named_runs
+
+    named = named_runs(runs)
+    labels = dict(zip(named["folder"], named["label"], strict=True))
+    return [(labels[record.folder], record) for record in records]
 
 
 def chosen_strategies(patterns: str | None, frame: pd.DataFrame, lost: Sequence[Mapping[str, Any]]) -> set[str]:

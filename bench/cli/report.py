@@ -35,8 +35,8 @@ def report(
 
     The page is a single file that a browser opens without any network. It needs the extra `report`.
     """
-    from bench.cli.compare import chosen_records, chosen_strategies, comparisons, deliver
-    from bench.reporting.leaderboard import failures, leaderboard, named_runs
+    from bench.cli.compare import chosen_records, chosen_strategies, comparisons, deliver, labelled
+    from bench.reporting.leaderboard import failures, leaderboard
     from bench.reporting.report.page import page, ready
     from bench.reporting.tables import only
     from bench.reporting.tidy import tidy
@@ -44,10 +44,9 @@ def report(
     ready()
     records = chosen_records(results, preset, tasks)
     runs = tidy(records)
-    frame, lost, named = leaderboard(runs, baseline), failures(runs), named_runs(runs)
+    frame, lost = leaderboard(runs, baseline), failures(runs)
     found = comparisons(runs, frame, results, baseline, lost)
     if strategy is not None:
         shown = chosen_strategies(strategy, frame, lost)
         found = [only(comparison, shown) for comparison in found]
-    labels = dict(zip(named["folder"], named["label"], strict=True))
-    deliver(page(found, [(labels[record.folder], record) for record in records], results), output)
+    deliver(page(found, labelled(records, runs), results), output)

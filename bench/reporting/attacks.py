@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.reporting.beyond import UNCORRECTED, by_task, compared_on, score_and_gain, students
+from bench.reporting.beyond import UNCORRECTED, Labelled, by_task, compared_on, score_and_gain, students
 from bench.reporting.evaluations import AttackSection, Evaluation, attacks_beside
 from bench.reporting.sheet import Sheet
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from bench.reporting.schema import Record
 
 COLUMNS = (
     "preset", "task", "strategy", "recipe", "held_out", "rows", "budget", "n_seeds", "clean", "mean", "baseline",
@@ -28,7 +26,7 @@ _OWN = "‡"
 
 
 def transfer(
-    results: Path, records: Sequence[Record], baseline: str, strategies: Collection[str]
+    results: Path, runs: Labelled, baseline: str, strategies: Collection[str]
 ) -> tuple[list[Sheet], pd.DataFrame]:
     """Return a table for each task, trained with x attacked by, and the same as rows for a program.
 
@@ -38,13 +36,14 @@ def transfer(
     """
     rows: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
-    for name in attacks_beside(results, records):
-        for row, found in compared_on(results, records, name, baseline, notes):
+    for name in attacks_beside(results, (record for _, record in runs)):
+        for row, found in compared_on(results, runs, name, baseline, notes):
             if own := [one for one in found if one.attack is not None]:
                 rows.append(row | {"said": _sentences(own[0])} | _means(row["strategy"], own))
     rows = [row for row in rows if row["strategy"] in {*strategies, baseline}]
     if not rows:
-        raise BenchError("none of these runs was attacked; attack some: bench attack --recipes deepwordbug,pwws")
+        why = "".join(f"; {note}" for note in notes)
+        raise BenchError(f"none of these runs was attacked: bench attack --recipes deepwordbug,pwws{why}")
     return by_task(rows, _sheet, notes, COLUMNS)
 
 
@@ -87,6 +86,7 @@ def _sheet(preset: str, task: str, rows: Sequence[Mapping[str, Any]]) -> Sheet:
     notes = [
         f"accuracy on the same rows of dev as they are and under attack; below it the gain over {baseline} under the "
         f"same attack with its 95 % interval; {UNCORRECTED}",
+        "no attack is of the same rows and runs, a range where recipes had other ones",
     ]
     if not all(row["held_out"] for row in rows):
         notes.append(f"{_OWN} trained on texts that the very recipe makes: the attack is not held out")

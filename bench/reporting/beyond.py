@@ -28,51 +28,66 @@ COLUMNS = (
 )  # fmt: skip
 """Of a row for a program: a strategy's students of a task on a set; scores are means over seeds, ``dev`` of the same
 runs."""
-UNCORRECTED = "bold where better, each cell by itself and not corrected for their number"
+UNCORRECTED = "bold where better: verdicts are corrected over the tasks of a column, not over columns"
+
+
+Labelled = Sequence[tuple[str, "Record"]]
+"""Runs with what the leaderboard of all runs calls them."""
 
 
 def on_sets(
-    results: Path, records: Sequence[Record], baseline: str, strategies: Collection[str]
+    results: Path, runs: Labelled, baseline: str, strategies: Collection[str]
 ) -> tuple[list[Sheet], pd.DataFrame]:
     """Return a table for each task, trained with x scored on, and the same as rows for a program.
 
     A cell is the score and the gain over ``baseline`` on the same set, with its 95 % interval. ``strategies`` are
     shown, and the baseline. BenchError where no run was evaluated.
     """
-    dev = {record.id: record.main.value for record in records if isinstance(record, Done)}
+    dev = {record.id: record.main.value for _, record in runs if isinstance(record, Done)}
     rows: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
-    for name in sets_beside(results, records):
-        for row, own in compared_on(results, records, name, baseline, notes):
+    for name in sets_beside(results, (record for _, record in runs)):
+        for row, own in compared_on(results, runs, name, baseline, notes):
             first, scores = own[0], [score for id in row["ids"] if (score := dev[id]) is not None]
             about = {key: getattr(first, key) for key in ("rows", "official", "variant", "constant")}
             rows.append(row | about | {"set": name, "dev": sum(scores) / len(scores) if scores else None})
     rows = [row for row in rows if row["strategy"] in {*strategies, baseline}]
     if not rows:
-        raise BenchError("none of these runs was evaluated beyond dev; evaluate them: bench evaluate --on hans,imdb")
+        why = "".join(f"; {note}" for note in notes)
+        raise BenchError(f"none of these runs was evaluated beyond dev: bench evaluate --on hans,imdb{why}")
     return by_task(rows, _sheet, notes, COLUMNS)
 
 
 def compared_on(
-    results: Path, records: Sequence[Record], name: str, baseline: str, notes: dict[str, None]
+    results: Path, runs: Labelled, name: str, baseline: str, notes: dict[str, None]
 ) -> Iterator[tuple[dict[str, Any], list[Evaluation]]]:
     """Yield the leaderboard's rows on the set, or under the attack, ``name``, each with the evaluations of its runs.
 
-    Rows are those of each task's main setting; what is left out is noted in ``notes``.
+    Rows are those of each task's main setting. What is left out is noted in ``notes``: one set that cannot be compared
+    takes nothing from the others.
     """
-    found, outdated = evaluated_on(results, records, name)
+    labels = {record.folder: label for label, record in runs}
+    try:
+        found, outdated = evaluated_on(results, [record for _, record in runs], name)
+        frame = tidy(found)
+        frame = frame.assign(label=frame["folder"].map(labels))
+        board = leaderboard(frame, baseline)
+    except BenchError as error:
+        notes[f"{name}: left out, {error}"] = None
+        return
     notes |= dict.fromkeys(outdated)
     evaluations = {record.id: there(results / record.folder, name) for record in found}
-    runs = tidy(found)
-    frame = leaderboard(runs, baseline)
-    predicted, _ = answers(results, runs, {*frame["split"]})
-    for comparison in compare(frame, predicted, baseline):
+    predicted, wrong = answers(results, frame, {*board["split"]})
+    notes |= dict.fromkeys(f"{name}: answers left out of the intervals, {path}: {reason}" for path, reason in wrong)
+    for comparison in compare(board, predicted, baseline):
         for row in plain_rows(comparison.tasks):
-            if row["main"]:
-                own = [one for id in row["ids"] if (one := evaluations[id]) is not None]
+            if not row["main"]:
+                unlike = f"{row['strategy']} on {row['task']} was evaluated with {'; '.join(row['differs'])}"
+                notes[f"{name}: {unlike}: left out, evaluate all runs of a column alike"] = None
+            elif own := [one for id in row["ids"] if (one := evaluations[id]) is not None]:
+                if not row["comparable"]:
+                    notes[f"{name}: {baseline} was not evaluated on it: no gains"] = None
                 yield row | {"preset": comparison.preset}, own
-            else:
-                notes[f"{row['strategy']} on {row['task']}: runs of other settings are left out"] = None
 
 
 def by_task(
@@ -102,16 +117,24 @@ def score_and_gain(row: Mapping[str, Any] | None, baseline: str, mark: str = "")
 
 
 def students(rows: Sequence[Mapping[str, Any]], head: str, key: str) -> list[tuple[str, list[str | Cell]]]:
-    """Return a table's first columns: names, the baseline's first, their seeds, and under ``head`` their ``key``."""
+    """Return a table's first columns: names, the baseline's first, their seeds, and under ``head`` their ``key``.
+
+    Where the columns to come are of other runs or rows, it is a range.
+    """
     baseline = rows[0]["baseline"]
     names = sorted({row["strategy"] for row in rows}, key=lambda name: (name != baseline, name))
     own = {name: [row for row in rows if row["strategy"] == name] for name in names}
-    seeds = {name: sorted({row["n_seeds"] for row in of_name}) for name, of_name in own.items()}
     return [
         ("trained with", [*names]),
-        ("seeds", ["-".join(map(str, seeds[name])) for name in names]),
-        (head, [points(own[name][0][key]) for name in names]),
+        ("seeds", [_range(str(row["n_seeds"]) for row in own[name]) for name in names]),
+        (head, [_range(points(row[key]) for row in own[name]) for name in names]),
     ]
+
+
+def _range(numbers: Iterable[str]) -> str:
+    """Return the one that all numbers are, or the first and the last of them in their order."""
+    found = sorted({*numbers}, key=lambda text: (text == ABSENT, float(text) if text != ABSENT else 0.0))
+    return found[0] if len(found) == 1 else f"{found[0]} to {found[-1]}"
 
 
 def _sheet(preset: str, task: str, rows: Sequence[Mapping[str, Any]]) -> Sheet:
@@ -124,8 +147,8 @@ def _sheet(preset: str, task: str, rows: Sequence[Mapping[str, Any]]) -> Sheet:
         columns.append((f"{name} ({row['metric']})", cells))
     notes = [
         f"below a score the gain over {baseline} on the same set with its 95 % interval; {UNCORRECTED}",
-        "one answer for all rows scores at best: "
-        + ", ".join(f"{name} {points(row['constant'])}" for name, row in sets.items()),
+        "dev and seeds are of the same runs, a range where columns are of other ones; one answer for all rows scores "
+        "at best: " + ", ".join(f"{name} {points(row['constant'])}" for name, row in sets.items()),
     ]
     for name, row in sets.items():
         of = f" of {row['official']:,}" if row["official"] not in (None, row["rows"]) else ""

@@ -115,13 +115,16 @@ def failures(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def named_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per run of the tidy frame, its main score's, with its name in tables as ``label``."""
+    """Return one row per run of the tidy frame, its main score's, with its name in tables as ``label``.
+
+    Where the frame has this column, they are runs of a larger frame and keep the names that they have there.
+    """
     if missing := [name for name in ("folder", "main", "value") if name not in frame]:
         raise UsageError(
             f"a frame without {', '.join(missing)} is none of runs; give what bench.results(FOLDER) returns"
         )
     runs = frame[frame["main"] | (frame["status"] != "done")].drop_duplicates("folder")
-    return runs.assign(label=labels(runs))
+    return runs if "label" in runs else runs.assign(label=labels(runs))
 
 
 def _scored(runs: pd.DataFrame) -> pd.DataFrame:

@@ -151,7 +151,7 @@ def test_scores_are_of_what_the_attack_left_of_the_rows(work):
 def test_the_table_marks_what_was_trained_on_the_very_attack(work, tmp_path):
     results, runs, attack, _ = work
     attack(rows=30)
-    records = scan(results)[0]
+    records = [(record.strategy, record) for record in scan(results)[0]]
     sheets, frame = transfer(results, records, "none", {"none", "clean-twice"})
     (sheet,) = sheets
     assert [head for head, _ in sheet.columns] == ["trained with", "seeds", "no attack", "upside"]

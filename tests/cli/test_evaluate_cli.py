@@ -196,6 +196,30 @@ def test_all_sets_stand_side_by_side_and_in_the_report(results, sets, tmp_path):
     assert "hans (accuracy)" in html
 
 
+def test_one_set_that_cannot_be_compared_takes_nothing_from_the_others(results, sets, tmp_path):
+    assert evaluate(results, sets).exit_code == 0
+    (run,) = (path.parent for path in results.glob("runs/*/sst2/none/*/record.json"))
+    (run / "evaluations" / "imdb.json").write_text("{")
+    done = bench("compare", "--on", "all", "--results", results)
+    assert done.exit_code == 0, done.output
+    words = " ".join(done.output.split())
+    assert "rte: trained with x scored on" in words
+    assert "imdb: left out, " in words
+    assert "is corrupt" in words
+    assert "delete it and evaluate again" in words
+    page = tmp_path / "report.html"
+    assert bench("report", "--results", results, "--output", page).exit_code == 0
+    assert "hans (accuracy)" in page.read_text("utf-8")
+    # The baseline's scores on a set that it was not evaluated on are missing, and said to be.
+    (run / "evaluations" / "imdb.json").unlink()
+    words = " ".join(bench("compare", "--on", "all", "--results", results).output.split())
+    assert "imdb: none was not evaluated on it: no gains" in words
+    # Gains stay gains over the baseline where the report leaves it out.
+    assert bench("report", "--results", results, "--strategy", "clean-twice", "--output", page).exit_code == 0
+    table = page.read_text("utf-8").partition("On other sets</h2>")[2].partition("</section>")[0]
+    assert '<tr data-strategy="none">' in table
+
+
 def test_what_was_said_of_each_row_is_a_split(results, sets):
     assert evaluate(results, sets, on="hans").exit_code == 0
     records, _ = scan(results)

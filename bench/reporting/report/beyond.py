@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import BenchError
 from bench.reporting.attacks import transfer
 from bench.reporting.beyond import on_sets
 from bench.reporting.by_size import sized
-from bench.reporting.evaluations import attacks_beside, sets_beside
 from bench.reporting.report import charts
 from bench.reporting.report.field import Field, Row
 
 if TYPE_CHECKING:
-    from bench.reporting.schema import Record
+    from bench.reporting.beyond import Labelled
     from bench.reporting.sheet import Sheet
 
 
-def elsewhere(field: Field, records: Sequence[Record], results: Path) -> list[dict[str, Any]]:
+def elsewhere(field: Field, runs: Labelled, results: Path) -> list[dict[str, Any]]:
     """Return the table of each task whose students were scored on other sets; none where none was."""
-    found = on_sets(results, records, field.baseline, set(field.names))[0] if sets_beside(results, records) else []
-    return _tables(field, found)
+    return _made(on_sets, field, runs, results)
 
 
-def under_attack(field: Field, records: Sequence[Record], results: Path) -> list[dict[str, Any]]:
+def under_attack(field: Field, runs: Labelled, results: Path) -> list[dict[str, Any]]:
     """Return the transfer matrix of each task whose students were attacked; none where none was."""
-    found = transfer(results, records, field.baseline, set(field.names))[0] if attacks_beside(results, records) else []
-    return _tables(field, found)
+    return _made(transfer, field, runs, results)
+
+
+def _made(
+    tables: Callable[..., tuple[list[Sheet], Any]], field: Field, runs: Labelled, results: Path
+) -> list[dict[str, Any]]:
+    try:
+        sheets, _ = tables(results, runs, field.baseline, set(field.names))
+    except BenchError:
+        return []  # no run was evaluated so, or none in a way that could be compared
+    # Where none of the tuned runs was evaluated, the others go by the preset's name alone.
+    return _tables([sheet for sheet in sheets if sheet.preset == field.comparison.preset] or sheets)
 
 
 def by_size(field: Field) -> list[dict[str, Any]]:
     """Return for each task that was trained on few rows, too, the chart of gains against rows, and its table."""
     found = []
     for place, (sheet, rows) in enumerate(sized(field.comparison)):
-        (table,) = _tables(field, [sheet])
+        (table,) = _tables([sheet])
         of = [row for row in rows if row["strategy"] in field.charted]
-        chart = field.chart(f"sizes-{place}", charts.sizes(*_gains(of, field.baseline)))
+        gains, sizes = _gains(of, field.baseline)
+        chart = field.chart(f"sizes-{place}", charts.sizes(gains, sizes)) if gains else ""
         about = f"Gain over {field.baseline} on {rows[0]['task']} by the rows of a class that students were trained on."
         found.append({**table, "chart": chart, "about": about})
     return found
@@ -55,14 +65,13 @@ def _gains(rows: Sequence[Row], baseline: str) -> tuple[list[dict[str, Any]], li
     return gains, list(named.values())
 
 
-def _tables(field: Field, sheets: Iterable[Sheet]) -> list[dict[str, Any]]:
-    """Return title, heads, rows of cells and notes of each sheet of this comparison."""
+def _tables(sheets: Iterable[Sheet]) -> list[dict[str, Any]]:
+    """Return title, heads, rows of cells and notes of each sheet."""
     tables = []
     for sheet in sheets:
-        if sheet.preset == field.comparison.preset:
-            columns = sheet.cells()
-            rows = list(zip(*(cells for _, cells in columns), strict=True))
-            title = str(sheet.title).removeprefix(f"preset {sheet.preset}, ")
-            heads = [head for head, _ in columns]
-            tables.append({"title": title, "heads": heads, "rows": rows, "notes": sheet.notes})
+        columns = sheet.cells()
+        rows = list(zip(*(cells for _, cells in columns), strict=True))
+        title = str(sheet.title).removeprefix(f"preset {sheet.preset}, ")
+        heads = [head for head, _ in columns]
+        tables.append({"title": title, "heads": heads, "rows": rows, "notes": sheet.notes})
     return tables

@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import printable
 from bench.reporting import notes
+from bench.reporting.beyond import Labelled
 from bench.reporting.report import beyond, board, panels, texts, verdict
 from bench.reporting.report.evidence import Shelf, spread
 from bench.reporting.report.field import Field
 from bench.reporting.report.numbers import kind, points
 from bench.reporting.report.standing import counted
-from bench.reporting.schema import Done, Record
+from bench.reporting.schema import Done
 
 if TYPE_CHECKING:
     from bench.reporting.comparison import Comparison
 
 _LOST = 100
 """Lines that a page holds at most on runs without a score, and on those of other settings."""
-
-Labelled = Sequence[tuple[str, Record]]
 
 
 class Section:
@@ -31,7 +30,9 @@ class Section:
     def __init__(self, place: int, comparison: Comparison, records: Labelled, results: Path, shelf: Shelf) -> None:
         field = Field(f"c{place}", comparison)
         presets, names = {row["preset"] for row in (*field.rows, *field.others)}, set(field.every)
-        records = [(label, record) for label, record in records if record.preset in presets and label in names]
+        # Beside other sets gains are over the baseline, also where the page does not show it.
+        every = [(label, one) for label, one in records if one.preset in presets and label in {*names, field.baseline}]
+        records = [(label, record) for label, record in every if label in names]
         runs = _counted(field, records)
         self.id, self.title, self.baseline = field.id, printable(comparison.preset), comparison.baseline
         self.headline, self.support = verdict.headline(comparison), verdict.support(comparison)
@@ -58,7 +59,6 @@ class Section:
         self.curves = panels.curves(field, runs, results)
         self.samples = texts.samples(field, runs, results)
         self.quality = texts.in_numbers(field)
-        every = [record for _, record in records]
         self.sizes = beyond.by_size(field)
         self.elsewhere = beyond.elsewhere(field, every, results)
         self.attacks = beyond.under_attack(field, every, results)
