@@ -65,6 +65,6 @@ def submit(
         else:
             value = file.run.main.value
             dev = "no score" if value is None else f"{100 * value:.1f}"
-            said = f"run {file.run.id}, seed {file.run.seed}, dev {file.run.main.metric} {dev}"
+            said = f"run {file.run.id}, {file.run.strategy}, seed {file.run.seed}, dev {file.run.main.metric} {dev}"
         click.echo(f"{file.part.name:<12} {file.part.rows:>7,} rows  {said}")
     click.echo(f"wrote and read back {output}; what it is made of: {output.name}.json; submit it at gluebenchmark.com")

@@ -131,7 +131,7 @@ def _evaluate(folder: Path, run: Done, student: Student, data: LoadedSet) -> Eva
         source=data.source,
         variant=data.variant,
         rows=len(data.examples),
-        official=entry.rows,
+        official=data.official,
         classes=list(given.classes),
         main=Main(entry.name, main, given.metrics[main]),
         metrics=dict(given.metrics),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,10 +59,14 @@ class Tracked:
 
     def log(self, values: Mapping[str, float]) -> None:
         """Give ``values`` to the trackers, at the student update last seen."""
+        self._given(lambda accelerator: accelerator.log(dict(values), step=self._step))
+
+    def _given(self, work: Callable[[Any], None]) -> None:
+        """Do ``work`` with the trackers, where there are any that still work."""
         if self._accelerator is None:
             return
         try:
-            self._accelerator.log(dict(values), step=self._step)
+            work(self._accelerator)
         except Exception as error:  # noqa: BLE001 - of a tracker's own kind, an unreachable server say
             self._accelerator = None
             self.note(f"tracking ends here, the run goes on: {type(error).__name__}: {error}")
@@ -77,8 +81,7 @@ class Tracked:
                 if value is not None
             }
             self.log(scores | {"reported/train_seconds": record["cost"]["train_seconds"]})
-        if self._accelerator is not None:
-            self._accelerator.end_training()
+        self._given(lambda accelerator: accelerator.end_training())
 
 
 @contextmanager

@@ -147,9 +147,13 @@ def evaluated_on(results: Path, records: Iterable[Record], name: str) -> tuple[l
 
 
 def _command(name: str) -> str:
+    from bench.data.beyond.sets import registry
+
     if name.startswith(_ATTACK):
-        return f"bench attack --recipes {name.removeprefix(_ATTACK)}"
-    return f"bench evaluate --on {name}"
+        # The name is a folder's: what stood in brackets cannot be read from it.
+        recipe = name.removeprefix(_ATTACK)
+        return f"bench attack --recipes {recipe if recipe.isalnum() else 'RECIPE'}"
+    return f"bench evaluate --on {name}" if name in registry() else f"bench evaluate --on ./FILE.toml, that of {name}"
 
 
 def _as_split(record: Done, evaluation: Evaluation) -> Done:

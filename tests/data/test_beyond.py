@@ -140,7 +140,7 @@ def test_the_fingerprint_is_of_content_and_scoring(tmp_path):
     assert len({fingerprint(), *others}) == 6
     few = load_set(entry(Layout(("set.tsv",), "tsv")), RTE, [tmp_path], 10)
     assert len(few.examples) == 10
-    assert few.sampled
+    assert few.official == 20  # of the set as it is: the sample is said to be one
 
 
 @pytest.mark.parametrize(
@@ -169,6 +169,23 @@ def test_damaged_json_is_named(tmp_path, content, words):
     (tmp_path / "set.json").write_text(content)
     with pytest.raises(BenchError, match=words):
         load_set(entry(Layout(("set.json",), "json"), key="mine"), RTE, [tmp_path])
+
+
+def test_a_folder_without_a_class_is_not_whole(tmp_path):
+    whole = tmp_path / "aclImdb" / "test"
+    (whole / "neg").mkdir(parents=True)
+    (whole / "neg" / "0_1.txt").write_text("a dull film")
+    with pytest.raises(BenchError, match="has no folder of the class positive: is it whole"):
+        load_set(registry()["imdb"]["sst2"], ("negative", "positive"), [tmp_path])
+
+
+@pytest.mark.parametrize("name", ["all", "attack-deepwordbug"])
+def test_names_that_mean_something_else_are_refused(tmp_path, name):
+    (tmp_path / "rows.tsv").write_text("text\tlabel\na\t0\nb\t1\n")
+    path = tmp_path / "mine.toml"
+    path.write_text(f'name = "{name}"\ntasks = ["sst2"]\ntexts = ["text"]\nfile = "rows.tsv"\n')
+    with pytest.raises(UsageError, match="all is every set"):
+        own_set(path)
 
 
 def test_a_set_that_is_not_there_says_where_to_get_it(tmp_path):

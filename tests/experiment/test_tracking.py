@@ -70,3 +70,14 @@ def test_a_tracker_that_fails_costs_the_run_nothing():
     assert notes.updates == [("student", 1, 2, 0.5), ("student", 2, 2, 0.5)]
     assert notes.scores == [0.75, 0.75]
     observer.finish({"status": "failed"})
+
+
+class FailsAtTheEnd:
+    def end_training(self):
+        raise ConnectionError("gone at the end")
+
+
+def test_a_tracker_that_fails_at_the_end_costs_the_run_nothing():
+    notes = Notes()
+    Tracked(notes, FailsAtTheEnd()).finish({"status": "failed"})
+    assert notes.notes == ["tracking ends here, the run goes on: ConnectionError: gone at the end"]

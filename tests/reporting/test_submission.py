@@ -111,7 +111,7 @@ def test_runs_of_other_settings_or_data_are_not_mixed(tmp_path):
     done = submit(tmp_path, "--fill-missing")
     assert (done.exit_code, "rte has runs in different settings; name its run: --run ID" in done.output) == (2, True)
     id = json.loads((other / "record.json").read_text())["id"]
-    assert f"run {id}, seed 0" in submit(tmp_path, "--fill-missing", "--run", id).output
+    assert f"run {id}, none, seed 0" in submit(tmp_path, "--fill-missing", "--run", id).output
     assert "seed 0, dev" in submit(tmp_path, "--fill-missing", "--preset", "bert").output
     assert (
         "no finished run of the strategy 'eda'; there are runs of: none"

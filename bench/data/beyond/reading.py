@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ class LoadedSet:
     """The rows of a set: labels are indices into ``classes``, those of the set, or scores.
 
     ``groups`` [rows] says to which groups each belongs, as "heuristic: lexical_overlap". ``fingerprint`` is 16 hex
-    digits of the rows and of how they are scored; ``source`` says in words where they are from.
+    digits of the rows and of how they are scored; ``source`` says in words where they are from. ``official`` is how
+    many rows the set has as published, of one's own how many it has before a sample is taken.
     """
 
     entry: EvaluationSet
@@ -34,7 +35,7 @@ class LoadedSet:
     fingerprint: str
     source: str
     variant: str = ""
-    sampled: bool = False
+    official: int | None = None
 
 
 def load_set(entry: EvaluationSet, own: tuple[str, ...], folders: Sequence[Path], most: int | None = None) -> LoadedSet:
@@ -128,7 +129,10 @@ def _from_lines(path: Path, entry: EvaluationSet) -> Table:
 def _from_folders(path: Path, entry: EvaluationSet) -> Table:
     """Return the texts of one file each, in a folder for each label."""
     rows: list[tuple[int, list[str]]] = []
-    for label in sorted(entry.labels):
+    there = [label for label in sorted(entry.labels) if (path / label).is_dir()]
+    if lost := {*entry.labels.values()} - {entry.labels[label] for label in there}:
+        raise BenchError(f"{path} has no folder of the class {', '.join(sorted(lost))}: is it whole?")
+    for label in there:
         for number, file in enumerate(sorted((path / label).glob("*.txt")), len(rows) + 1):
             rows.append((number, [label, read_text(file)]))
     return Table(str(path), (entry.label, *entry.texts), len(rows), rows, unit="file")
@@ -180,13 +184,13 @@ def _loaded(
         start = len(examples)
         examples += [Example(start + row.id, row.texts, row.label) for row in made]
         groups += _groups(entry, table, kept)
-    sampled = most is not None and most < len(examples)
-    if sampled:
+    official = entry.rows or len(examples)
+    if most is not None and most < len(examples):
         chosen = np.sort(np.random.default_rng(0).permutation(len(examples))[:most])
         examples, groups = [examples[row] for row in chosen], [groups[row] for row in chosen]
     rows = [(row.id, row.texts, row.label) for row in examples]
     fingerprint = digest(described(entry), classes, rows)
-    return LoadedSet(entry, classes, examples, groups, fingerprint, source, layout.variant, sampled)
+    return LoadedSet(entry, classes, examples, groups, fingerprint, source, layout.variant, official)
 
 
 def _rows(entry: EvaluationSet, layout: Layout, table: Table) -> Iterator[tuple[int, Sequence[Any]]]:
@@ -234,8 +238,3 @@ def _groups(entry: EvaluationSet, table: Table, rows: Sequence[tuple[int, Sequen
         )
         for _, cells in rows
     ]
-
-
-def official_rows(loaded: LoadedSet) -> Mapping[str, int]:
-    """Return how many rows the set has as published, by its name; empty where that is not known."""
-    return {} if loaded.entry.rows is None else {loaded.entry.name: loaded.entry.rows}

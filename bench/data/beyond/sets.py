@@ -133,6 +133,8 @@ def own_set(path: Path) -> dict[str, EvaluationSet]:
         told = build(SetFile, read_toml(path), "set")
         if told.name in registry() or told.name in GLUE or told.name in ("train", "dev", "test"):
             raise UsageError(f"name is {told.name!r}, which is taken; choose another")
+        if told.name == "all" or told.name.startswith("attack-"):
+            raise UsageError(f"name is {told.name!r}: all is every set, attack-… an attack; choose another")
         if not told.tasks:
             raise UsageError("tasks names no task")
         if len(told.texts) > 2:
