@@ -314,7 +314,7 @@ def _quality(frame: pd.DataFrame, baseline: str, full: bool, by_task: bool) -> t
         raise BenchError("none of these runs made texts, or none was recorded with what it did to them")
     sheets, ranks = quality.sheets(table, full), predictor.correlations(frame)
     for each in sheets:
-        if full and (found := ranks.get(each.preset)):
+        if found := ranks.get(each.preset):
             each.notes.append(predictor.note(found, baseline))
     return [*sheets, *leads], table
 

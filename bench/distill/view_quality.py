@@ -64,8 +64,10 @@ def quality_of_views(strategy: Strategy, models: Models, feed: Feed, recipe: Rec
         with torch.no_grad():
             targets = [models.teacher_targets(view, batch) for view in shown]
             logits["teacher_before"].append(batch.teacher_logits)
-            answers += targets
-            of_row += [start + np.arange(len(batch.rows))] * len(shown)
+            # Where the teacher reads the clean text alone, as beside moved embeddings, it is asked about no change.
+            read = [target for view, target in zip(shown, targets, strict=True) if _teacher_reads(view)]
+            answers += read
+            of_row += [start + np.arange(len(batch.rows))] * len(read)
             logits["student_before"].append(models.logits("student", batch.inputs))
             if not (views := [view for view in shown if is_text(view)]):
                 continue
@@ -80,9 +82,10 @@ def quality_of_views(strategy: Strategy, models: Models, feed: Feed, recipe: Rec
         before += originals
         after += [list(row) for row in zip(*forms, strict=True)]
     stacked = {name: torch.cat(parts).cpu().numpy() for name, parts in logits.items()}
-    spread = teacher_stddev(
-        models.task, stacked["teacher_before"], torch.cat(answers).cpu().numpy(), np.concatenate(of_row)
-    )
+    spread = None
+    if answers:
+        asked, rows_asked = torch.cat(answers).cpu().numpy(), np.concatenate(of_row)
+        spread = teacher_stddev(models.task, stacked["teacher_before"], asked, rows_asked)
     if not after:
         return Judged(None if spread is None else {"teacher_stddev": spread})
     similar = similarity(before, after, models.accelerator.device.type)
@@ -108,6 +111,10 @@ def quality_of_views(strategy: Strategy, models: Models, feed: Feed, recipe: Rec
 def is_text(view: View) -> bool:
     """Return whether ``view`` is made of word pieces."""
     return "input_ids" in view.student
+
+
+def _teacher_reads(view: View) -> bool:
+    return view.teacher is not None or view.teacher_logits is not None
 
 
 def answered_views(views: Iterator[View]) -> list[View]:

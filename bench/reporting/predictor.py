@@ -81,6 +81,6 @@ def note(found: Mapping[str, Correlation], baseline: str) -> str:
     """Return ``found``, of one preset, as a line below a table."""
     where = "; ".join(f"{task} {correlation}" for task, correlation in found.items())
     return (
-        f"T stddev against the gain over {baseline!r}, Spearman's rank correlation and 95 % interval, below 0 as for "
-        f"images in its paper: {where}"
+        f"T stddev (--full) against the gain over {baseline!r}, Spearman's rank correlation and 95 % interval, below 0 "
+        f"as for images in its paper: {where}"
     )

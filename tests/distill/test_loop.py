@@ -673,6 +673,26 @@ def test_no_texts_are_rewritten_for_updates_without_views():
     assert models.cost.attack_queries == 7
 
 
+def test_the_spread_of_the_teachers_answers_is_of_views_that_it_reads():
+    @dataclass
+    class Shows(Strategy):
+        """Shows the clean rows, and has the teacher read them or holds to what it says of the clean batch."""
+
+        read: bool = False
+
+        def views(self, batch, models):
+            yield View(batch.inputs, teacher=batch.inputs if self.read else None)
+
+    models = make_models()
+    logits = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    feed = Feed(SPLITS["train"], logits, cost=models.cost)
+    unread, read = (quality_of_views(Shows(n), models, feed, RECIPE, SPLITS["dev"]).quality for n in (False, True))
+    assert unread["teacher_stddev"] is None
+    assert read["teacher_stddev"] > 0
+    # All else is of the texts, and the same.
+    assert {**unread, "teacher_stddev": None, "texts_per_row": None}.keys() == read.keys()
+
+
 def test_different_texts_are_counted_as_they_are_shown_also_over_a_resume(tmp_path):
     @dataclass
     class Counts(Strategy):

@@ -78,5 +78,7 @@ def test_over_tasks_a_strategy_counts_once_with_the_mean_of_its_ranks():
 
 def test_the_line_below_the_table_names_the_tasks():
     line = note(correlations(leaderboard(records()))["mini"], "none")
-    assert line.startswith("T stddev against the gain over 'none', Spearman's rank correlation and 95 % interval")
+    assert line.startswith(
+        "T stddev (--full) against the gain over 'none', Spearman's rank correlation and 95 % interval"
+    )
     assert line.endswith("rte -0.77 [-0.98, +0.26], 6 strategies")
