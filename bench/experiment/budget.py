@@ -39,7 +39,7 @@ def budget_of(cell: Cell, parts: Parts, results: Path) -> dict[str, Any]:
             f"one of them again, --redo"
         )
     if kind == "seconds":
-        amounts = [run["cost"]["train_seconds"] for run in (own, theirs)]
+        amounts = [_seconds(run["cost"]) for run in (own, theirs)]
     else:
         sizes = _sizes(parts, cell, {*own["cost"]["forwards"], *theirs["cost"]["forwards"]})
         amounts = [_passes(run["cost"], sizes) for run in (own, theirs)]
@@ -63,6 +63,12 @@ def _recorded(wanted: Cell, cell: Cell, results: Path) -> dict[str, Any]:
             f"--strategy '{wanted.strategy}' first, or in the same command"
         )
     return record
+
+
+def _seconds(cost: dict[str, Any]) -> float:
+    """Return the seconds that training had a processor for: beside other work the clock's say what that work took."""
+    share = cost.get("processor_share")
+    return float(cost["train_seconds"]) * (1.0 if share is None else min(1.0, share))
 
 
 def _sizes(parts: Parts, cell: Cell, roles: set[str]) -> dict[str, int]:

@@ -126,7 +126,8 @@ def tidy(records: Iterable[Record]) -> pd.DataFrame:
             number += 1
     made: dict[str, Any] = {column.name: _array(column.kind, by_field[column.place]) for column in columns()}
     made["status"] = _array("text", by_field[-1])
-    made["passes"] = _passes(made["cost.forwards"].tolist(), made["cost.backwards"].tolist())
+    asked = [0 if queries is pd.NA else queries for queries in made["cost.attack_queries"].tolist()]
+    made["passes"] = _passes(made["cost.forwards"].tolist(), made["cost.backwards"].tolist(), asked)
     places = np.array(runs, dtype=np.int64)
     made = {name: values.take(places) for name, values in made.items()}
     kinds = {"split": "text", "metric": "text", "value": "number"}
@@ -191,12 +192,16 @@ def _array(kind: str, values: Sequence[Any]) -> Any:
     return pd.arrays.IntegerArray(np.where(missing, 0, numbers).astype(np.int64), missing)
 
 
-def _passes(forwards: Iterable[Any], backwards: Iterable[Any]) -> Any:
-    """Return the passes of each run, from its rows by model as JSON; missing where none were counted."""
+def _passes(forwards: Iterable[Any], backwards: Iterable[Any], asked: Iterable[int]) -> Any:
+    """Return the passes of each run, from its rows by model as JSON; missing where none were counted.
+
+    What an attack ``asked`` its victim about was a row forward through that model each.
+    """
     import numpy as np
 
-    both = zip(forwards, backwards, strict=True)
-    return np.array([_rows(ahead) + BACKWARD * _rows(back) or np.nan for ahead, back in both], dtype=np.float64)
+    runs = zip(forwards, backwards, asked, strict=True)
+    counted = ((_rows(ahead) + BACKWARD * _rows(back), more) for ahead, back, more in runs)
+    return np.array([made + more if made else np.nan for made, more in counted], dtype=np.float64)
 
 
 @cache

@@ -81,6 +81,12 @@ def test_as_much_time_is_training_time_and_the_horizon_stays_when_the_run_is_tak
     assert json.loads((wanted.folder(tmp_path) / "checkpoint" / "budget.json").read_text())["updates"] == 314
 
 
+def test_the_seconds_of_a_busy_machine_are_those_that_the_run_had_a_processor_for(tmp_path):
+    finished(tmp_path, cell("none"), seconds=10.0)
+    finished(tmp_path, cell("mate-kd"), seconds=60.0, processor_share=0.5)
+    assert budget_of(cell("none[seconds_of=mate-kd]"), Models(), tmp_path)["updates"] == 300
+
+
 def test_a_budget_without_the_runs_it_is_worked_out_from_says_what_to_run(tmp_path):
     wanted = cell("none[seconds_of=mate-kd]", seed=3)
     finished(tmp_path, cell("mate-kd", seed=3))

@@ -38,7 +38,7 @@ def test_one_row_per_run_split_and_metric_and_one_for_a_run_without_a_score(tmp_
 
 
 def test_columns_have_the_same_types_whatever_the_records_hold():
-    cost = {"forwards": {"student": 10, "teacher": 5}, "backwards": {"student": 4}}
+    cost = {"forwards": {"student": 10, "teacher": 5}, "backwards": {"student": 4}, "attack_queries": 7}
     whole = tidy([run(cost=cost, strategy_options={"b": 1, "a": [2]}), run(main=None, status="failed")])
     for frame in (whole, tidy([run(main=None, status="failed")]), tidy([])):
         assert list(frame) == list(whole)
@@ -47,7 +47,7 @@ def test_columns_have_the_same_types_whatever_the_records_hold():
     assert {name: str(whole[name].dtype) for name in kinds} == kinds
     assert whole["provenance.finished"][0] == pd.Timestamp("2025-01-01", tz="UTC")
     assert whole["strategy_options"][0] == '{"a":[2],"b":1}'
-    assert whole["passes"].tolist()[0] == 10 + 5 + 2 * 4
+    assert whole["passes"].tolist()[0] == 10 + 5 + 2 * 4 + 7
     assert whole["passes"].isna().tolist() == [False, True]
 
 

@@ -258,6 +258,18 @@ def test_a_budget_of_tokens_is_never_passed_and_what_was_got_is_used(ask, chat):
     assert len(chat.asked) == len(ROWS)
 
 
+def test_what_got_no_answer_may_have_been_paid_for_and_keeps_its_room(ask, chat):
+    def silent(handler):
+        chat.released.wait()
+
+    # Of 480 tokens two silent questions may have taken 200 each: there is no room for a third.
+    chat.rude = {0: silent, 1: silent}
+    with pytest.raises(BenchError, match="could not rewrite 12 of 12 rows"):
+        ask(max_tokens=480, answer_tokens=10, timeout=0.3, tries=1)
+    assert len(chat.asked) == 2
+    assert "stopped: max_tokens=480 leaves no room for another" in ask.notes[0]
+
+
 def test_a_budget_of_money(ask, chat):
     prices = {"input_price": 1000, "output_price": 5000, "answer_tokens": 10}
     made = ask(max_cost=0.9, **prices)
