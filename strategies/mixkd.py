@@ -13,7 +13,9 @@ class MixKD(Strategy):
     """Interpolated embeddings, labelled by the teacher (Liang et al., ICLR 2021, arXiv 2011.00593).
 
     Each row of a batch is mixed with another: share ~ Beta(``alpha``, ``alpha``) of its word embeddings, each
-    model's own, and the rest from the other row. Positions that only one of the two has count as text.
+    model's own, and the rest from the other row. Positions that only one of the two has count as text, and of a pair
+    each position keeps the first row's segment. The paper's further term, the student's own mixup loss with mixed
+    labels, is not part of it: the labels' share of the objective is the recipe's, on clean rows.
     """
 
     verified = (
