@@ -48,7 +48,7 @@ class AugPro(Strategy):
     def views(self, batch: Batch, models: Models) -> Iterator[View]:
         import torch
 
-        from bench.models.masked_lm import draw_mask, not_text
+        from bench.models.masked_lm import draw_mask, not_text, vocabulary
 
         ids = batch.inputs["input_ids"]
         matrix = models.student.get_input_embeddings().get_parameter("weight").detach()
@@ -63,7 +63,7 @@ class AugPro(Strategy):
         else:
             points = matrix[ids] + self.epsilon * matrix.square().mean().sqrt() * self._uphill(batch, models).sign()
         # Checkpoints pad their embedding matrices; those rows are no words.
-        closeness = self._closeness(points[chosen], matrix[: len(models.tokenizer)])
+        closeness = self._closeness(points[chosen], matrix[: vocabulary(models.tokenizer)])
         closeness[:, not_text(models.tokenizer)] = float("-inf")
         left_out = torch.stack([ids[chosen], other[chosen]], dim=1)
         new = ids.clone()

@@ -77,9 +77,15 @@ def word_logits(models: Models, inputs: Inputs, places: torch.Tensor) -> torch.T
     with gathered(models.generator, places):
         logits = models.logits("generator", inputs)[0]
     # Checkpoints pad their embedding matrices, each to a size of its own; those rows are no tokens.
-    logits = logits[:, : len(models.tokenizer)]
+    logits = logits[:, : vocabulary(models.tokenizer)]
     forbidden = torch.tensor(not_text(models.tokenizer), device=logits.device)
     return logits.index_fill(1, forbidden, float("-inf"))
+
+
+@lru_cache(maxsize=4)
+def vocabulary(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return how many tokens there are: asked at every update, where ``len`` copies all of them to count them."""
+    return len(tokenizer)
 
 
 @lru_cache(maxsize=4)
