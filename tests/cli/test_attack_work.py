@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 import time
@@ -104,6 +105,16 @@ def test_what_was_killed_goes_on_where_it_stopped_row_by_row(work):
     assert attack(rows=24).fresh == 2
     assert len(seen()) == 48
     assert set(seen().values()) == {1}
+
+
+def test_what_was_known_of_another_student_is_scored_again(work):
+    results, runs, attack, _ = work
+    attack()
+    path = results / runs[0].folder / "evaluations" / "attack-upside.json"
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps(found | {"student": "0" * len(found["student"])}))
+    assert attack().fresh == 1
+    assert json.loads(path.read_text())["student"] == found["student"]
 
 
 def test_two_commands_at_once_share_the_work(work, tmp_path):

@@ -167,6 +167,16 @@ def test_the_leaderboard_is_of_the_set(results, sets):
     assert (wrong.exit_code, "make it: bench evaluate --on paws" in wrong.output) == (2, True)
 
 
+def test_a_student_that_was_trained_again_is_evaluated_again(results, sets):
+    assert evaluate(results, sets, on="hans").exit_code == 0
+    (run,) = (path.parent for path in results.glob("runs/*/rte/none/*/record.json"))
+    path = run / "evaluations" / "hans.json"
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps(found | {"student": "0" * len(found["student"])}))
+    assert "1 evaluations made, 1 were there already" in evaluate(results, sets, on="hans").output
+    assert json.loads(path.read_text())["student"] == found["student"]
+
+
 def test_all_sets_stand_side_by_side_and_in_the_report(results, sets, tmp_path):
     assert evaluate(results, sets).exit_code == 0
     rows = json.loads(bench("compare", "--on", "all", "--format", "json", "--results", results).stdout)
