@@ -87,18 +87,18 @@ class Asking:
                     self._end(f"{option} leaves no room for another")
                     return
                 self._reserved = [sum(pair) for pair in zip(self._reserved, most, strict=True)]
-            answer, why, unanswered = None, "", None
+            answer, why, may_be_paid = None, "", False
             try:
                 answer = self.endpoint.ask(connections, prompt, seed + question[1], self._ended)
                 why = "" if answer.text is not None else "it was empty, refused or too long"
             except NoAnswerError as error:
-                unanswered, why = error, str(error)
+                why, may_be_paid = str(error), True
             except BenchError as error:
                 self._fatal = error
                 self._end(str(error))
             with self._lock:
                 # What got no answer may have been paid for all the same: its room stays taken.
-                if not isinstance(unanswered, NoAnswerError):
+                if not may_be_paid:
                     self._reserved = [held - own for held, own in zip(self._reserved, most, strict=True)]
                 if answer is not None:
                     self.answers.add(question, answer)
