@@ -7,8 +7,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError
-from bench.reporting.beyond import UNCORRECTED, Labelled, by_task, compared_on, score_and_gain, students
+from bench.reporting.beyond import (
+    UNCORRECTED,
+    Labelled,
+    NothingBeyond,
+    by_task,
+    compared_on,
+    score_and_gain,
+    students,
+)
 from bench.reporting.evaluations import AttackSection, Evaluation, attacks_beside
 from bench.reporting.sheet import Sheet
 
@@ -32,7 +39,7 @@ def transfer(
 
     A cell is the accuracy under attack and the gain over ``baseline`` under the same attack on the same rows, with its
     95 % interval; a student trained on the texts of the very recipe is marked. ``strategies`` are shown, and the
-    baseline. BenchError where no run was attacked.
+    baseline. NothingBeyond where none was attacked.
     """
     rows: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
@@ -42,8 +49,7 @@ def transfer(
                 rows.append(row | {"said": _sentences(own[0])} | _means(row["strategy"], own))
     rows = [row for row in rows if row["strategy"] in {*strategies, baseline}]
     if not rows:
-        why = "".join(f"; {note}" for note in notes)
-        raise BenchError(f"none of these runs was attacked: bench attack --recipes deepwordbug,pwws{why}")
+        raise NothingBeyond("none of these runs was attacked: bench attack --recipes deepwordbug,pwws", [*notes])
     return by_task(rows, _sheet, notes, COLUMNS)
 
 

@@ -35,13 +35,21 @@ Labelled = Sequence[tuple[str, "Record"]]
 """Runs with what the leaderboard of all runs calls them."""
 
 
+class NothingBeyond(BenchError):
+    """No run was scored so; ``notes`` say what was left out, and why."""
+
+    def __init__(self, message: str, notes: Sequence[str]) -> None:
+        super().__init__("; ".join([message, *notes]))
+        self.notes = notes
+
+
 def on_sets(
     results: Path, runs: Labelled, baseline: str, strategies: Collection[str]
 ) -> tuple[list[Sheet], pd.DataFrame]:
     """Return a table for each task, trained with x scored on, and the same as rows for a program.
 
     A cell is the score and the gain over ``baseline`` on the same set, with its 95 % interval. ``strategies`` are
-    shown, and the baseline. BenchError where no run was evaluated.
+    shown, and the baseline. NothingBeyond where none was evaluated.
     """
     dev = {record.id: record.main.value for _, record in runs if isinstance(record, Done)}
     rows: list[dict[str, Any]] = []
@@ -53,8 +61,7 @@ def on_sets(
             rows.append(row | about | {"set": name, "dev": sum(scores) / len(scores) if scores else None})
     rows = [row for row in rows if row["strategy"] in {*strategies, baseline}]
     if not rows:
-        why = "".join(f"; {note}" for note in notes)
-        raise BenchError(f"none of these runs was evaluated beyond dev: bench evaluate --on hans,imdb{why}")
+        raise NothingBeyond("none of these runs was evaluated beyond dev: bench evaluate --on hans,imdb", [*notes])
     return by_task(rows, _sheet, notes, COLUMNS)
 
 

@@ -230,6 +230,19 @@ def test_one_set_that_cannot_be_compared_takes_nothing_from_the_others(results, 
     assert '<tr data-strategy="none">' in table
 
 
+def test_where_all_evaluations_are_left_out_the_report_says_why(results, sets, tmp_path):
+    page = tmp_path / "report.html"
+    assert bench("report", "--results", results, "--output", page).exit_code == 0
+    assert "On other sets</h2>" not in page.read_text("utf-8")
+    assert evaluate(results, sets, on="imdb").exit_code == 0
+    for path in results.glob("runs/*/sst2/*/*/evaluations/imdb.json"):
+        path.write_text("{")
+    assert bench("report", "--results", results, "--output", page).exit_code == 0
+    part = page.read_text("utf-8").partition("On other sets</h2>")[2].partition("</section>")[0]
+    assert "<li>imdb: left out, " in part
+    assert "<table" not in part
+
+
 def test_what_was_said_of_each_row_is_a_split(results, sets):
     assert evaluate(results, sets, on="hans").exit_code == 0
     records, _ = scan(results)

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError
 from bench.reporting.attacks import transfer
-from bench.reporting.beyond import on_sets
+from bench.reporting.beyond import NothingBeyond, on_sets
 from bench.reporting.by_size import sized
 from bench.reporting.report import charts
 from bench.reporting.report.field import Field, Row
@@ -19,22 +18,23 @@ if TYPE_CHECKING:
 
 
 def elsewhere(field: Field, runs: Labelled, results: Path) -> list[dict[str, Any]]:
-    """Return the table of each task whose students were scored on other sets; none where none was."""
+    """Return the table of each task whose students were scored on other sets."""
     return _made(on_sets, field, runs, results)
 
 
 def under_attack(field: Field, runs: Labelled, results: Path) -> list[dict[str, Any]]:
-    """Return the transfer matrix of each task whose students were attacked; none where none was."""
+    """Return the transfer matrix of each task whose students were attacked."""
     return _made(transfer, field, runs, results)
 
 
 def _made(
     tables: Callable[..., tuple[list[Sheet], Any]], field: Field, runs: Labelled, results: Path
 ) -> list[dict[str, Any]]:
+    """Return the tables as the template takes them; notes alone where all was left out, none where there was none."""
     try:
         sheets, _ = tables(results, runs, field.baseline, set(field.names))
-    except BenchError:
-        return []  # no run was evaluated so, or none in a way that could be compared
+    except NothingBeyond as nothing:
+        return [{"title": "", "rows": [], "notes": nothing.notes}] if nothing.notes else []
     # Where none of the tuned runs was evaluated, the others go by the preset's name alone.
     return _tables([sheet for sheet in sheets if sheet.preset == field.comparison.preset] or sheets)
 
