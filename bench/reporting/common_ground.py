@@ -29,6 +29,8 @@ _ORDER = (
         "scored on",
         "seeds",
         "hardware",
+        "libraries",
+        "commits",
     ),
 )
 
@@ -83,7 +85,8 @@ def _by_row(rows: Sequence[Row]) -> dict[str, list[Any]]:
         found[name] = [(row.get("made_with") or {}).get(name) for row in rows]
     found["student selected by"] = [row["selection"] + " (optimistic)" * bool(row["optimistic"]) for row in rows]
     found["scored on"] = [row["split"] for row in rows]
-    found["hardware"] = [", ".join(row["hardware"]) for row in rows]
+    for column, between in (("hardware", ", "), ("libraries", "; "), ("commits", ", ")):
+        found[column] = [between.join(filter(None, row[column])) or None for row in rows]
     return found
 
 

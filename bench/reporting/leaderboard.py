@@ -35,7 +35,7 @@ COLUMNS = (
     "student_updates", "adversary_updates", "teacher", "constant", "selection", "optimistic", "partial", "max_train",
     "signature", "setting", "setting_number", "differs", "comparable", "main", "complete", "reference",
     "base", "options", "hardware", "metrics", "seeds", "ids", "scores", "text_quality", "warnings",
-    "teacher_hashes", "adversary", "preset_options", "tuned", "searched", "made_with",
+    "teacher_hashes", "adversary", "preset_options", "tuned", "searched", "made_with", "libraries", "commits",
 )
 # fmt: on
 _PLACE = ["preset", "task", "setting"]
@@ -181,6 +181,8 @@ def _rows(scored: pd.DataFrame) -> pd.DataFrame:
             "reference": first["strategy"].str.partition("[")[0].astype(object) == REFERENCE,
             "options": read("strategy_options", msgspec.json.decode),
             "hardware": made(_sets(scored.assign(hardware=scored["provenance.hardware"].fillna("None")), "hardware")),
+            "libraries": made(_sets(scored.assign(libraries=_libraries(scored)), "libraries")),
+            "commits": made(_sets(scored.assign(commit=_commits(scored)), "commit")),
             "seeds": made(_tuples(scored["seed"], n_seeds)),
             "scores": made(_tuples(scored["value"], n_seeds)),
             "ids": made(_tuples(scored["id"], n_seeds)),
@@ -191,6 +193,22 @@ def _rows(scored: pd.DataFrame) -> pd.DataFrame:
             "searched": read("searched", lambda text: msgspec.json.decode(text) if isinstance(text, str) else None),
         }
     )
+
+
+def _libraries(runs: pd.DataFrame) -> list[str]:
+    """Return for each run the versions of the two libraries that decide most of its numbers."""
+
+    def words(packages: str) -> str:
+        there = msgspec.json.decode(packages)
+        return ", ".join(f"{name} {there[name]}" for name in ("torch", "transformers") if name in there)
+
+    return [*map(cache(words), runs["provenance.packages"].fillna("{}"))]
+
+
+def _commits(runs: pd.DataFrame) -> pd.Series:
+    """Return for each run the commit of its checkout, and whether that had changes; empty outside one."""
+    changed = runs["provenance.git_dirty"].fillna(False).map({True: " with changes", False: ""})
+    return runs["provenance.git_commit"].fillna("").str[:7] + changed
 
 
 def _tuples(values: pd.Series, sizes: Iterable[int]) -> Iterator[tuple[Any, ...]]:

@@ -203,6 +203,22 @@ def test_the_signature_tells_teacher_student_and_recipe_in_words_and_a_note_what
     )
 
 
+def test_other_commits_and_libraries_are_said():
+    old = {"packages": {"torch": "2.1", "transformers": "4.57", "numpy": "2"}, "git_commit": "a" * 40}
+    new = old | {"packages": {"torch": "2.9", "transformers": "4.57", "numpy": "3"}}
+    dirty = old | {"git_commit": "b" * 40, "git_dirty": True}
+    runs = [run(provenance=old), run(seed=1, provenance=dirty), run("rte", "eda", provenance=new)]
+    (found,) = compared((runs, []))
+    assert "not the same for all rows, commits: aaaaaaa (eda); aaaaaaa, bbbbbbb with changes (none)" in found.notes
+    unlike = "torch 2.9, transformers 4.57 (eda); torch 2.1, transformers 4.57 (none)"
+    assert f"not the same for all rows, libraries: {unlike}" in found.notes
+    (found,) = compared(([run(provenance=old), run("rte", "eda", provenance=old)], []))
+    assert found.signature["libraries"] == "torch 2.1, transformers 4.57"
+    assert found.signature["commits"] == "aaaaaaa"
+    # Made outside a checkout.
+    assert "commits" not in compared(([run(), run("rte", "eda")], []))[0].signature
+
+
 def test_no_record_but_a_failure():
     failure = {"preset": "mini", "task": "rte", "strategy": "eda", "seed": 0, "tuned": False, "status": "failed"}
     (comparison,) = compare(leaderboard([]), failures=[failure])
