@@ -29,7 +29,10 @@ class Measure:
 MEASURES = (
     Measure("changed", "changed", "texts that differ from the original"),
     Measure("texts_per_row", "texts", "different texts that a row gave over the run, besides its own", "count"),
-    Measure("word_edit_rate", "edits", "words inserted, deleted or replaced, of those of the original"),
+    Measure(
+        "word_edit_rate_changed", "edits", "words of a changed text inserted, deleted or replaced, of its original"
+    ),
+    Measure("word_edit_rate", "edits, all", "the same over all texts: the strength that it came to"),
     Measure("teacher_label_kept", "label kept", "changed texts of which the teacher says what it says of the original"),
     Measure("teacher_label_kept_all", "label kept, all", "the same over all texts, changed or not"),
     Measure("similarity", "similar", "cosine of sentence embeddings of changed texts with their originals'", "number"),
@@ -81,6 +84,8 @@ def quality_means(runs: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame([[one.get(key, 0) for key in keys] for one in by_text.values()], [*by_text], keys, "float64")
     counts = table.loc[counted].set_axis(runs.index)
     rows = counts["rows"].where(counts["rows"] > 0)
+    # The record's rate is over all texts, and an unchanged one adds nothing to it.
+    own["word_edit_rate_changed"] = (own["word_edit_rate"] / own["changed"]).where(own["changed"] > 0)
     own["failed"] = counts["failed"] / rows
     tried = counts["success"] + counts["failure"]
     own["attack_success"] = (counts["success"] / tried).where((tried > 0) & rows.notna())
@@ -113,7 +118,15 @@ def quality(frame: pd.DataFrame) -> pd.DataFrame:
     return made.join(groups["task"].agg(tuple).rename("tasks")).reset_index()
 
 
-_MAIN = ("changed", "word_edit_rate", "teacher_label_kept", "similarity", "divergence_after", "texts_per_row", "failed")
+_MAIN = (
+    "changed",
+    "word_edit_rate_changed",
+    "teacher_label_kept",
+    "similarity",
+    "divergence_after",
+    "texts_per_row",
+    "failed",
+)
 """What a first look needs, and 80 columns have room for."""
 
 

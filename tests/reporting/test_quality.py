@@ -33,6 +33,15 @@ def test_means_are_over_seeds_first_and_then_over_tasks():
     assert eda["similarity"] is None
 
 
+def test_edits_are_of_changed_texts_and_of_all():
+    records = [made("rte", "bae", 0, 0.1, word_edit_rate=0.03), made("rte", "bae", 1, 0.5, word_edit_rate=0.1)]
+    records += [made("cola", "eda", 0, 0.0, word_edit_rate=0.0)]
+    found = table(records)
+    assert found["bae"]["word_edit_rate_changed"] == pytest.approx((0.3 + 0.2) / 2)
+    assert found["bae"]["word_edit_rate"] == pytest.approx(0.065)
+    assert (found["eda"]["word_edit_rate_changed"], found["eda"]["word_edit_rate"]) == (None, 0)
+
+
 def test_counts_of_rewriting_become_shares_of_its_rows():
     attack = {"rows": 100, "failed": 5, "success": 30, "failure": 10, "skipped": 15, "left out": 40}
     records = [
