@@ -82,13 +82,11 @@ def crossed_interval(differences: np.ndarray, gain: float | None = None, least: 
     rest = max(left, 0.0) / ((seeds - 1) * (rows - 1))
     row_square = max(row_square, rest)
     from_seeds, cells = max(seed_square - rest, 0.0), seeds * rows
-    se = math.sqrt((from_seeds + row_square) / cells)
-    if se <= least:
-        return _interval(gain, least, rows - 1.0, ROWS_AND_SEEDS)
-    half = math.hypot(
+    se = max(math.sqrt((from_seeds + row_square) / cells), least)
+    of_both = math.hypot(
         half_width(math.sqrt(from_seeds / cells), seeds - 1), half_width(math.sqrt(row_square / cells), rows - 1)
     )
-    half = max(half, half_width(math.sqrt(seed_square / cells), seeds - 1))
+    half = max(of_both, half_width(math.sqrt(seed_square / cells), seeds - 1), half_width(least, rows - 1))
     return Interval(gain, gain - half, gain + half, se, _degrees(half / se), ROWS_AND_SEEDS)
 
 

@@ -75,6 +75,18 @@ def test_answers_that_are_alike_differ_by_a_row_perhaps(seeds):
     assert paired_interval(right, right, labels, "matthews").se == 1 / 100
 
 
+def test_the_least_error_makes_no_interval_narrower_than_that_of_the_seeds():
+    # One row more and one row fewer right: gains of -1, 1 and -1 of 148 rows, whose standard error is 2/3 of a row,
+    # below the least; two degrees of freedom make it more.
+    ours, theirs = np.zeros((3, 148), int), np.zeros((3, 148), int)
+    ours[1, 1] = theirs[0, 0] = theirs[2, 2] = 1
+    found = paired_interval(ours, theirs, np.ones(148, int), "accuracy")
+    alone = seeds_interval(np.array([-1.0, 1.0, -1.0]) / 148)
+    assert found.se == pytest.approx(1 / 148)
+    assert (found.low, found.high) == (pytest.approx(alone.low), pytest.approx(alone.high))
+    assert found.high - found.gain == pytest.approx(T_2 * found.se * 2 / 3)
+
+
 def test_what_cannot_be_paired():
     with pytest.raises(BenchError, match=r"shapes \(2, 4\) and \(3, 4\) cannot be paired"):
         paired_interval(np.zeros((2, 4)), np.zeros((3, 4)), np.zeros(4))
