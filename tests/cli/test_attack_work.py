@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import shutil
+import signal
 import threading
 import time
 from collections import Counter
@@ -26,6 +29,7 @@ from bench.reporting.attacks import transfer
 from bench.reporting.evaluations import read_evaluation
 from bench.reporting.records import scan
 from bench.rewriter import Attacked, Rewriter
+from bench.rewriting import store
 from bench.spec import StrategySpec
 
 GATE: dict[str, Any] = {}
@@ -47,6 +51,8 @@ class Upside(Rewriter):
     def row(self, example, run):
         with Path(self.log).open("a") as file:
             file.write(f"{run.parent.name} {example.id}\n")
+        if GATE.get("killed at") == len(Path(self.log).read_text().splitlines()):
+            os.kill(os.getpid(), signal.SIGKILL)
         while run.parent.name == GATE.get("strategy") and not Path(GATE["open"]).exists():
             assert time.monotonic() < GATE["until"]
             time.sleep(0.01)
@@ -54,6 +60,19 @@ class Upside(Rewriter):
         if self.breaks and example.id % 4 == 2:
             raise ValueError("no such luck")
         return Attacked([turned], "success", 5) if example.id % 2 else Attacked([example.texts], "failure", 9)
+
+
+def attack_with(results, runs, log, observer, rows=12, breaks=False):
+    spec = StrategySpec.parse("none")
+    recipe = Recipe("upside", spec.create(), spec, Upside(str(log), breaks), ("It stands on its head.",))
+    return attack_runs(results, runs, [recipe], Settings(rows, 50), observer)
+
+
+def attack_until_killed(*given):
+    """Attack in a process that ends at its third row, as a machine that goes away would."""
+    store._FLUSH_SECONDS = 0  # as if every row took longer than what is waited for between two writes
+    GATE["killed at"] = 3
+    attack_with(*given, Silent())
 
 
 class Watch(Silent):
@@ -79,11 +98,9 @@ def work(made, tmp_path):
     results = shutil.copytree(made[0], tmp_path / "results")
     runs = [record for record in scan(results)[0] if record.task == "rte"]
     log = tmp_path / "log"
-    spec = StrategySpec.parse("none")
 
-    def attack(which=slice(None), observer=None, rows=12, breaks=False):
-        recipe = Recipe("upside", spec.create(), spec, Upside(str(log), breaks), ("It stands on its head.",))
-        return attack_runs(results, runs[which], [recipe], Settings(rows, 50), observer or Watch())
+    def attack(which=slice(None), observer=None, **settings):
+        return attack_with(results, runs[which], log, observer or Watch(), **settings)
 
     yield results, runs, attack, lambda: Counter(log.read_text().splitlines())
     GATE.clear()
@@ -105,6 +122,19 @@ def test_what_was_killed_goes_on_where_it_stopped_row_by_row(work):
     assert attack(rows=24).fresh == 2
     assert len(seen()) == 48
     assert set(seen().values()) == {1}
+
+
+def test_what_a_process_that_is_gone_had_attacked_is_there(work, tmp_path):
+    results, runs, attack, seen = work
+    given = (results, runs, tmp_path / "log")
+    process = multiprocessing.get_context("spawn").Process(target=attack_until_killed, args=given)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert sum(seen().values()) == 3
+    assert attack().fresh == 2
+    # Of the three rows only those that it was at are attacked again.
+    assert 0 < sum(seen().values()) - 24 < 3
 
 
 def test_what_was_known_of_another_student_is_scored_again(work):
