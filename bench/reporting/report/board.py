@@ -157,7 +157,7 @@ def _marks(field: Field, row: Row) -> list[tuple[str, str, str]]:
     if row["optimistic"]:
         marks.append((OPTIMISTIC, "chosen on the very data reported, so optimistic", f"selection {row['selection']}"))
     if row["partial"] or row["max_train"] is not None:
-        figures = row["partial"] or f"at most {row['max_train']:,} training rows"
+        figures = row["partial"] or f"at most {int(row['max_train']):,} training rows"
         marks.append((LESS_DATA, "official rows are missing: not comparable with published scores", figures))
     if not row["complete"]:
         marks.append(("✗", "a seed failed: in no average", ""))

@@ -42,6 +42,7 @@ def forests(field: Field) -> list[dict[str, Any]]:
                 "rows": [*gains, whole],
                 "about": f"Gain of {row['strategy']} over {field.baseline} by task; over all: {whole['text']} points.",
                 "prediction": interval(row["prediction_low"], row["prediction_high"]),
+                "foretells": whole["prediction_low"] is not None,
             }
         )
     return panels

@@ -87,9 +87,10 @@ def support(comparison: Comparison) -> str:
     if rows and all(kind(row["verdict"]) == "unknown" for row in rows):
         least = [value for row in rows if (value := number(row["smallest_p"])) is not None]
         if least:
-            parts.append(
-                f"The smallest p that this set-up could reach, whatever the data, is {probability(min(least))}."
-            )
+            n = len(_tested(comparison))
+            holm = f", after Holm's correction over {n} rows {probability(min(1.0, n * min(least)))}" if n > 1 else ""
+            reached = f"{probability(min(least))}{holm}"
+            parts.append(f"The smallest p that this set-up could reach, whatever the data, is {reached}.")
     if seen:
         low, high = points(seen[0]), points(seen[-1])
         size = f"{low} points" if low == high else f"{low} to {high} points, by strategy"
@@ -110,8 +111,13 @@ def support(comparison: Comparison) -> str:
 
 def corrected_over(comparison: Comparison) -> str:
     """Return over how many rows the p values are corrected, and what these are; empty for fewer than two."""
-    rows = [row for row in ordered(comparison) if row["kind"] != kinds.BASELINE and number(row["p_holm"]) is not None]
+    rows = _tested(comparison)
     return f"all {len(rows)} rows tested: {counted(rows)}" if len(rows) > 1 else ""
+
+
+def _tested(comparison: Comparison) -> Rows:
+    """Return the rows that Holm's correction is over."""
+    return [row for row in ordered(comparison) if row["kind"] != kinds.BASELINE and number(row["p_holm"]) is not None]
 
 
 def _above(beside: Rows, most: float | None) -> Iterator[str]:
