@@ -218,6 +218,7 @@ def _train(
         "data": {
             "source": data.source,
             "fingerprint": data.fingerprint,
+            "texts": len(task.texts),
             "rows": data.rows,
             "official": {split: count for split, count in task.rows.items() if count is not None},
             "max_train": settings.data.max_train,

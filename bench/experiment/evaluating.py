@@ -69,8 +69,9 @@ def evaluate_runs(
                 if key not in loaded:
                     loaded[key] = load_set(entry, own, folders, most)
                     entry.scored(own)  # its labels map, or nothing begins
-                    if run.task in GLUE:
-                        check_task(loaded[key], len(GLUE[run.task].texts), run.task)
+                    texts = run.data.texts or (len(GLUE[run.task].texts) if run.task in GLUE else None)
+                    if texts is not None:
+                        check_task(loaded[key], texts, run.task)
     for run, entries in work:
         student: Student | None = None
         for entry in entries:

@@ -41,6 +41,7 @@ class DataSection(Struct):
 
     source: str = ""  # where they come from: mini, folder, hub or file
     fingerprint: str = ""  # 16 hex digits of the content
+    texts: Count | None = None  # texts of a row; null in older records
     rows: dict[str, Count] = {}  # rows by split, as used
     official: dict[str, Count] = {}  # rows by split, as published; splits without an official size are left out
     max_train: Count | None = None  # largest number of training rows that was asked for

@@ -126,6 +126,14 @@ def test_a_set_whose_texts_are_not_the_task_s_is_refused(results, tmp_path):
     (tmp_path / "mine.toml").write_text('name = "mine"\ntasks = ["rte"]\ntexts = ["a"]\nfile = "rows.csv"\n')
     done = bench("evaluate", "--on", tmp_path / "mine.toml", "--results", results)
     assert (done.exit_code, "1 text(s) a row, students of rte read 2" in done.output) == (2, True), done.output
+    # What a run's rows had is in its record, which knows it of tasks of one's own, too.
+    (path,) = results.glob("runs/*/sst2/none/*/record.json")
+    record = json.loads(path.read_text())
+    assert record["data"]["texts"] == 1
+    path.write_text(json.dumps(record | {"task": "reviews", "data": record["data"] | {"texts": 2}}))
+    (tmp_path / "mine.toml").write_text('name = "mine"\ntasks = ["reviews"]\ntexts = ["a"]\nfile = "rows.csv"\n')
+    done = bench("evaluate", "--on", tmp_path / "mine.toml", "--results", results)
+    assert (done.exit_code, "1 text(s) a row, students of reviews read 2" in done.output) == (2, True), done.output
 
 
 def test_every_field_written_is_in_the_schema(results, sets):
