@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from bench.reporting.schema import Record
 
 COLUMNS = (
-    "preset", "task", "strategy", "set", "metric", "rows", "official", "variant", "n_seeds", "dev", "mean", "constant",
-    "baseline", "difference", "gain_low", "gain_high", "interval_covers", "n_paired", "p_holm", "verdict",
+    "preset", "task", "strategy", "set", "metric", "rows", "official", "truncated", "variant", "n_seeds", "dev", "mean",
+    "constant", "baseline", "difference", "gain_low", "gain_high", "interval_covers", "n_paired", "p_holm", "verdict",
 )  # fmt: skip
 """Of a row for a program: a strategy's students of a task on a set; scores are means over seeds, ``dev`` of the same
 runs."""
@@ -57,7 +57,7 @@ def on_sets(
     for name in sets_beside(results, (record for _, record in runs)):
         for row, own in compared_on(results, runs, name, baseline, notes):
             first, scores = own[0], [score for id in row["ids"] if (score := dev[id]) is not None]
-            about = {key: getattr(first, key) for key in ("rows", "official", "variant", "constant")}
+            about = {key: getattr(first, key) for key in ("rows", "official", "truncated", "variant", "constant")}
             rows.append(row | about | {"set": name, "dev": sum(scores) / len(scores) if scores else None})
     rows = [row for row in rows if row["strategy"] in {*strategies, baseline}]
     if not rows:
@@ -159,5 +159,6 @@ def _sheet(preset: str, task: str, rows: Sequence[Mapping[str, Any]]) -> Sheet:
     ]
     for name, row in sets.items():
         of = f" of {row['official']:,}" if row["official"] not in (None, row["rows"]) else ""
-        notes.append(f"{name}: {row['rows']:,}{of} rows" + (f", {row['variant']}" if row["variant"] else ""))
+        cut = f"{row['truncated']:,} cut at the maximum length" if row["truncated"] else ""
+        notes.append(", ".join(filter(None, [f"{name}: {row['rows']:,}{of} rows", row["variant"], cut])))
     return Sheet(preset, columns, notes, title=f"preset {preset}, {task}: trained with x scored on")

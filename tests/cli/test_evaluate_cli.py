@@ -186,6 +186,7 @@ def test_a_student_that_was_trained_again_is_evaluated_again(results, sets):
 
 
 def test_all_sets_stand_side_by_side_and_in_the_report(results, sets, tmp_path):
+    (sets / "aclImdb" / "test" / "pos" / "0_1.txt").write_text("a film of much length " * 100)
     assert evaluate(results, sets).exit_code == 0
     rows = json.loads(bench("compare", "--on", "all", "--format", "json", "--results", results).stdout)
     assert {(row["task"], row["set"], row["strategy"]) for row in rows} == {
@@ -204,7 +205,9 @@ def test_all_sets_stand_side_by_side_and_in_the_report(results, sets, tmp_path):
                 assert row[key] == one[row["strategy"]][key]
     table = bench("compare", "--on", "all", "--results", results).output
     assert "rte: trained with x scored on" in table
-    assert "one answer for all rows scores at best: hans 50.0" in " ".join(table.split())
+    words = " ".join(table.split())
+    assert "one answer for all rows scores at best: hans 50.0" in words
+    assert "imdb: 6 of 25,000 rows, 1 cut at the maximum length" in words
     wrong = bench("compare", "--on", "all", "--quality", "--results", results)
     assert (wrong.exit_code, "--on all is a table of its own: leave out --quality" in wrong.output) == (2, True)
     page = tmp_path / "report.html"
