@@ -22,8 +22,16 @@ _NARROW = 100
 
 
 def ordered(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return the strategies as rows from the top: the baseline, then each group of ``kinds`` by gain, best first."""
-    rows = [row | {"kind": kinds.kind(row, comparison.baseline)} for row in plain_rows(comparison.strategies)]
+    """Return the strategies as rows from the top: the baseline, then each group of ``kinds`` by gain, best first.
+
+    A gain without an interval is none.
+    """
+    rows = [
+        row
+        | {"kind": kinds.kind(row, comparison.baseline)}
+        | ({} if has_interval(row["gain_low"], row["gain_high"]) else {"gain": None})
+        for row in plain_rows(comparison.strategies)
+    ]
 
     def place(row: Mapping[str, Any]) -> tuple[int, bool, float, str]:
         gain = row["gain"]

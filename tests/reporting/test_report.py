@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -17,7 +18,7 @@ from bench.reporting.report.board import cells, line
 from bench.reporting.report.changes import changes
 from bench.reporting.report.evidence import Shelf, curve_of, mean_curves, samples_of, spread
 from bench.reporting.report.field import Field
-from bench.reporting.report.numbers import interval, points, probability, times
+from bench.reporting.report.numbers import NONE, interval, points, probability, times
 from bench.reporting.report.page import page
 from bench.reporting.report.verdict import corrected_over, headline, support
 from bench.reporting.schema import record_of
@@ -193,7 +194,25 @@ def test_seconds_that_are_in_no_cost_are_marked_there_and_not_by_the_gain():
     field = Field("c1", comparison)
     seconds = {row["strategy"]: line(field, row, (-1, 1))["seconds"][0] for row in field.strategies}
     assert seconds == {"none": "1.0×", "eda": "–⇆", "mlm": "–◔"}
-    assert [mark for name in field.names for cell in cells(field, name) for mark, *_ in cell["marks"]] == ["°", "°"]
+    assert not [mark for name in field.names for cell in cells(field, name) for mark, *_ in cell["marks"]]
+
+
+def test_a_gain_without_an_interval_is_shown_nowhere():
+    (comparison,) = compare(leaderboard([run(value=0.5), run(strategy="eda", value=0.6)]))
+    field = Field("c1", comparison)
+    (eda,) = (row for row in field.strategies if row["strategy"] == "eda")
+    assert line(field, eda, (-1, 1))["gain"][0] == NONE
+    (cell,) = cells(field, "eda")
+    assert (cell["interval"], cell["main"], cell["marks"]) == ("", "60.0", [])
+    assert "Largest gain" not in support(comparison)
+    assert "+10" not in page([comparison], [], Path()).partition("<main")[2].partition("</main>")[0]
+
+
+def test_what_a_browser_would_obey_is_spelled_out():
+    (comparison,) = compare(leaderboard([run(), run(strategy="eda\x1b\u202e")]))
+    html = page([comparison], [], Path())
+    assert "eda\\x1b\\u202e" in html
+    assert "\x1b" not in html.partition("<main")[2].partition("</main>")[0]
 
 
 def test_without_the_libraries_of_charts_the_command_that_gets_them_is_shown(tmp_path, monkeypatch):

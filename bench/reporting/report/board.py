@@ -163,7 +163,7 @@ def _marks(field: Field, row: Row) -> list[tuple[str, str, str]]:
         marks.append(("✗", "a seed failed: in no average", ""))
     if not row["comparable"]:
         marks.append((NO_BASELINE, f"no run of {field.baseline} of the same setting to compare with", ""))
-    elif row["n_paired"] == 1 and row["strategy"] != field.baseline:
+    elif row["n_paired"] == 1 and row["gain_low"] is not None:
         marks.append((ONE_SEED, "a single seed: the interval leaves out the seeds", ""))
     return marks
 

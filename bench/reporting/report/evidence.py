@@ -38,7 +38,7 @@ def curve_of(folder: Path, metric: str) -> list[tuple[int, float]]:
     found = []
     for point in _lines(folder / "curve.jsonl"):
         step, score = number(point.get("step")), number(point.get(metric))
-        if step is not None and score is not None:
+        if step is not None and score is not None and abs(score) <= 1:
             found.append((int(step), score))
     return found
 
@@ -84,7 +84,7 @@ def _texts(value: Any) -> bool:
 def _lines(path: Path) -> list[dict[str, Any]]:
     """Return the JSON objects of a file, a line each; a run that was cut off, or an older one, may have none."""
     try:
-        if path.stat().st_size > _LARGEST:
+        if not path.is_file() or path.stat().st_size > _LARGEST:
             return []
         lines = path.read_text("utf-8", errors="replace").splitlines()
     except OSError:
@@ -93,7 +93,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     for line in lines:
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
             found.append(value)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.reporting import kinds
 from bench.reporting.leaderboard import task_order
+from bench.reporting.points import has_interval
 from bench.reporting.report.standing import is_strategy, tag
 from bench.reporting.sheet import plain_rows
 from bench.reporting.summary import ordered
@@ -27,7 +28,10 @@ class Field:
 
     def __init__(self, name: str, comparison: Comparison) -> None:
         self.id, self.comparison, self.baseline = name, comparison, comparison.baseline
-        rows = plain_rows(comparison.tasks)
+        rows = [
+            row if has_interval(row["gain_low"], row["gain_high"]) else row | {"difference": None}
+            for row in plain_rows(comparison.tasks)
+        ]
         self.rows: list[Row] = [row for row in rows if row["main"]]
         self.others: list[Row] = [row for row in rows if not row["main"]]
         self.cells = {(row["strategy"], row["task"]): row for row in self.rows}

@@ -37,7 +37,12 @@ def page(comparisons: Sequence[Comparison], records: Labelled, results: Path) ->
     sections = [Section(n, comparison, records, results, shelf) for n, comparison in enumerate(comparisons, start=1)]
     script = (_HERE / "page.js").read_text("utf-8")
     environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
     )
     # A browser reads no NaN: better an error here than a page without charts.
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
@@ -57,6 +62,15 @@ def page(comparisons: Sequence[Comparison], records: Labelled, results: Path) ->
         script=Markup(script),
         hashes=[_hash(library), _hash(script)],
     )
+
+
+def _visible(value: object) -> object:
+    """Return a text with what a browser would obey and not show spelled out; all else, and markup, as it is."""
+    from markupsafe import Markup
+
+    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
+        return value
+    return "".join(c if c.isprintable() or c.isspace() else repr(c)[1:-1] for c in value)
 
 
 def ready() -> None:

@@ -180,8 +180,8 @@ def _gain(row: Row | None) -> dict[str, Any] | None:
 
 
 def _pair(row: Row | None) -> dict[str, Any] | None:
-    """Return a cell of the matrix; None on its diagonal, and where two share no seed."""
-    if row is None:
+    """Return a cell of the matrix; None on its diagonal, and where two share no seed or their gain has no interval."""
+    if row is None or number(row["low"]) is None:
         return None
     return {
         "text": points(row["gain"], signed=True),
