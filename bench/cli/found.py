@@ -52,6 +52,17 @@ def title(run: Found) -> str:
     return printable(f"{run.record.id}  {in_words(run.record)}")
 
 
+def told_records(results: Path) -> list[Record]:
+    """Return the records of every run under ``results``; tells of those that are left out, and why."""
+    from bench.errors import printable
+    from bench.reporting.records import left_out, scan
+
+    records, corrupt = scan(results)
+    for path, reason in corrupt:
+        click.echo(printable(f"Warning: {left_out(path, reason)}"), err=True)
+    return records
+
+
 class Wanted(NamedTuple):
     """Which finished runs a command line asks for: by ids, or all; of these what the patterns and seeds leave."""
 
@@ -87,10 +98,9 @@ def chosen_runs(results: Path, wanted: Wanted) -> list[Done]:
     """Return the finished runs under ``results`` that are ``wanted``; UsageError where there are none."""
     from bench.remote.mirror import shown
     from bench.reporting.kept import find_run
-    from bench.reporting.records import scan
     from bench.reporting.schema import Done
 
-    records = scan(results)[0]
+    records = told_records(results)
     named = [find_run(results, name, records) for name in wanted.ids] if wanted.ids else records
     chosen = [
         record

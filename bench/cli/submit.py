@@ -37,16 +37,16 @@ def submit(
     Rows, ids, names of classes and the range of scores are checked, and the zip is read back. Beside it, in
     OUTPUT.json, stands which run each file is of. A file that cannot be made is an error that says why.
     """
+    from bench.cli.found import told_records
     from bench.files import write_json
     from bench.reporting.kept import find_run
-    from bench.reporting.records import scan
     from bench.reporting.submission import PARTS, choose_runs, collect, manifest, write_zip
 
     if rule not in ("best-dev", "first") and not re.fullmatch(r"\d{1,9}", rule):
         raise UsageError(f"--seed is best-dev, first or a number, not {rule!r}")
     if output.suffix != ".zip":
         raise UsageError(f"--output is a zip to write (glue.zip), not {output}")
-    records = [record for record in scan(results)[0] if preset in (None, record.preset)]
+    records = [record for record in told_records(results) if preset in (None, record.preset)]
     fixed = [find_run(results, name, records) for name in ids]
     filed, lacking = collect(choose_runs(records, strategy, rule, fixed), results, fill=fill_missing)
     if lacking and not fill_missing:

@@ -6,19 +6,24 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, UsageError, printable
 from bench.files import is_whole
 from bench.observer import Observer, Silent
 from bench.remote.mirror import shown
-from bench.reporting.records import STUDENT, scan
+from bench.reporting.records import STUDENT, left_out, scan
 from bench.reporting.schema import Done, Record
 
 REMEDY = "train it again and keep it: the same bench run with --redo --keep-students all"
 
 
 def find_run(results: Path, name: str, records: Sequence[Record] | None = None) -> Record:
-    """Return the run of id ``name``, of which the first digits do, or in the folder ``name``; UsageError else."""
-    records = scan(results)[0] if records is None else records
+    """Return the run of id ``name``, of which the first digits do, or in the folder ``name``; UsageError else.
+
+    BenchError where its record is corrupt, or the folder has none.
+    """
+    corrupt: Sequence[tuple[Path, str]] = ()
+    if records is None:
+        records, corrupt = scan(results)
     folder = Path(name)
     if folder.is_dir():
         inside = {(results / record.folder).resolve(): record for record in records}
@@ -28,6 +33,11 @@ def find_run(results: Path, name: str, records: Sequence[Record] | None = None) 
     if len(found) == 1:
         return found[0]
     if not found:
+        for path, reason in corrupt:
+            if name and (name in path.parent.name or folder.resolve() == path.parent.resolve()):
+                raise BenchError(left_out(path, reason))
+        if folder.is_dir():
+            raise BenchError(f"{folder} holds no record: no run is there, or it is not finished")
         raise UsageError(
             f"no run has the id {name!r} in {shown(results)}; ids end the folders' names there{_near(name, records)}"
         )
@@ -46,7 +56,7 @@ def _near(name: str, records: Sequence[Record]) -> str:
 
 def in_words(record: Record) -> str:
     """Return what a run is, as tables call it."""
-    return f"{record.preset} · {record.task} · {record.strategy} · seed {record.seed}"
+    return printable(f"{record.preset} · {record.task} · {record.strategy} · seed {record.seed}")
 
 
 def student_of(results: Path, record: Record, observer: Observer | None = None) -> Path:
