@@ -50,7 +50,7 @@ def diff(one: str, other: str, results: Path, form: str) -> None:
             click.echo(line)
     click.echo("\npredictions")
     for line in [*map(in_words, rows), *silent]:
-        click.echo(paragraph(line, 2, 2))
+        click.echo(paragraph(printable(line), 2, 2))
 
 
 def _lines(differences: Sequence[Difference]) -> list[str]:

@@ -66,7 +66,7 @@ def rerun(
         click.echo(f"not the very cell: {'; '.join(reasons)}", err=True)
     target = into or results / AGAIN
     kept = _Kept(old.folder)
-    if threads := re.search(r" CPU, (\d+) threads", old.record.provenance.hardware or ""):
+    if threads := re.search(r" CPU, (\d{1,4}) threads", old.record.provenance.hardware or ""):
         torch.set_num_threads(int(threads[1]))  # on another number sums are added up in another order
     with watching() as progress:
         from bench.experiment.launch import CellJob, launch, preflight

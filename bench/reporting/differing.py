@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,15 +105,22 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _compared(split: str, one: pd.DataFrame, other: pd.DataFrame) -> Predictions:
     import numpy as np
+    import pandas as pd
 
     if missing := [name for name in ("id", "label", "prediction") if name not in one or name not in other]:
         raise BenchError(f"no column {', '.join(missing)}")
     if len(one) != len(other) or list(one["id"]) != list(other["id"]) or not _same(one["label"], other["label"]).all():
         raise BenchError(f"they are of other rows ({len(one):,} and {len(other):,})")
+    logits = [name for name in one if str(name).startswith("logit_") and name in other]
+    for name in ("label", "prediction", *logits):
+        for part in (one, other):
+            if not pd.api.types.is_numeric_dtype(part[name]):
+                raise BenchError(f"column {name} holds no numbers")
+            if name != "label" and not np.isfinite(part[name].to_numpy(float, na_value=math.nan)).all():
+                raise BenchError(f"column {name} holds what is no finite number")
     changed = ~_same(one["prediction"], other["prediction"])
     labels = one["label"]
     known = not (labels.isna() | (labels < 0)).all()
-    logits = [name for name in one if str(name).startswith("logit_") and name in other]
     gaps = [float(np.abs(one[name] - other[name]).max()) for name in logits]
 
     def right(part: pd.DataFrame) -> int | None:

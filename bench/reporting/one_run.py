@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,9 +85,11 @@ def _curve(path: Path, record: Done) -> Iterator[str]:
     try:
         points = [json.loads(line) for line in path.read_text().splitlines()]
         values = [float(point[record.main.metric]) for point in points]
+        if not all(map(math.isfinite, values)):
+            raise ValueError("a score that is no finite number")
     except FileNotFoundError:
         return
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         yield f"the curve in {path} cannot be read"
         return
     if values:

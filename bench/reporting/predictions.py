@@ -24,6 +24,9 @@ _NUMBERS = ("label", "prediction")
 _READ = (EXAMPLE, *_NUMBERS)
 """Columns that every file has."""
 _AGAIN = "delete it to go without, or run the cell again with --redo"
+_EVALUATE = "delete it and evaluate or attack again"
+_MOST = 2.0**53
+"""What is larger is no class and no score, and no whole number that a float holds."""
 
 
 class _File(NamedTuple):
@@ -80,7 +83,7 @@ def _checked(
             read.append((file, _content(file, more)))
         except (ValueError, OSError, NotImplementedError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
-            wrong.append((file.path, f"{reason}; {_AGAIN}"))
+            wrong.append((file.path, f"{reason}; {_remedy(file)}"))
     labels = [digest(part["label"].tobytes()) for _, part in read]
     usual: dict[tuple[str, ...], Counter[str]] = {}
     for (file, _), label in zip(read, labels, strict=True):
@@ -90,8 +93,12 @@ def _checked(
         if label == usual[file.data].most_common(1)[0][0]:
             kept.append((file, part))
         else:
-            wrong.append((file.path, f"other labels than the other runs have on the same data; {_AGAIN}"))
+            wrong.append((file.path, f"other labels than the other runs have on the same data; {_remedy(file)}"))
     return kept, wrong
+
+
+def _remedy(file: _File) -> str:
+    return _EVALUATE if file.split.startswith(f"{EVALUATIONS}/") else _AGAIN
 
 
 def _files(root: Path, frame: pd.DataFrame, splits: Collection[str] | None) -> Iterator[_File]:
@@ -146,6 +153,8 @@ def _content(file: _File, more: Sequence[str]) -> dict[str, Any]:
         names = source.schema_arrow.names
         if missing := [name for name in _READ if name not in names]:
             raise ValueError(f"no column {', '.join(missing)}")
+        if twice := [name for name, times in Counter(names).items() if times > 1]:
+            raise ValueError(f"column {twice[0]} twice")
         if (rows := source.metadata.num_rows) != file.rows:
             raise ValueError(f"{rows:,} rows, but its record says that {file.split} has {file.rows:,}")
         numbers = [*_NUMBERS, *(name for name in names if LOGITS in more and name.startswith(LOGITS))]
@@ -156,6 +165,6 @@ def _content(file: _File, more: Sequence[str]) -> dict[str, Any]:
         if not (pa.types.is_integer(kind := table.schema.field(name).type) or pa.types.is_floating(kind)):
             raise ValueError(f"its column {name} holds no numbers but {kind}")
         found[name] = table[name].to_numpy().astype(np.float64)
-    if not (finite := np.isfinite(found["prediction"])).all():
+    if not (finite := np.abs(found["prediction"]) < _MOST).all():
         raise ValueError(f"{int((~finite).sum()):,} predictions are no finite numbers")
     return found

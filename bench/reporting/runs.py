@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import unknown
+from bench.errors import UsageError, unknown
 from bench.remote.mirror import folder_of
 from bench.reporting.leaderboard import failures, leaderboard
 from bench.reporting.predictions import answers, predicted
@@ -43,6 +43,9 @@ def predictions(
     that does not match its record is left out with a warning that names it. UsageError for an id that no run has.
     """
     runs = _scanned(folder_of(folder))
+    for name, given in (("ids", ids), ("splits", splits)):
+        if isinstance(given, str):
+            raise UsageError(f"{name} is the text {given!r}; give a list: {name}=[{given!r}]")
     if ids is not None:
         known = set(runs["id"])
         for id in ids:

@@ -140,6 +140,35 @@ def test_an_id_of_none_or_several_names_what_is_near(several, verb):
     assert "near it: aa000002 mini · rte · eda · seed 0" in bench(verb, "eda", *more, "--results", several)[2]
 
 
+def test_a_corrupt_record_is_named_and_not_said_to_be_none(several):
+    (path,) = several.glob("runs/*/rte/none/*/record.json")
+    path.write_text("{")
+    id = path.parent.name.rpartition("-")[2]
+    code, _, err = bench("show", id, "--results", several)
+    assert (code, "corrupt record" in err, "moved to" in err) == (1, True, True), err
+    code, _, err = bench("show", path.parent, "--results", several)
+    assert (code, "holds no record" in err) == (1, True), err
+
+
+@pytest.mark.parametrize("line", ['{"step": 1, "accuracy": NaN}', '{"step": 1, "accuracy": 1e400}', "[" * 200_000])
+def test_a_damaged_curve_is_said_and_the_rest_shown(copied, line):
+    results, folder = copied
+    (folder / "curve.jsonl").write_text(line + "\n")
+    code, out, _ = bench("show", folder, "--results", results)
+    assert (code, "cannot be read" in out) == (0, True), out
+
+
+@pytest.mark.parametrize(("column", "value"), [("logit_0", "x"), ("prediction", [1]), ("logit_1", float("nan"))])
+def test_predictions_that_are_no_numbers_are_not_compared(copied, tmp_path, column, value):
+    results, folder = copied
+    shutil.copytree(folder, other := tmp_path / "other")
+    path = other / "predictions" / "dev.parquet"
+    rows = pd.read_parquet(path)
+    rows.assign(**{column: [value] * len(rows)}).to_parquet(path)
+    code, out, _ = bench("diff", folder, other, "--results", results)
+    assert (code, f"dev: column {column} holds" in out) == (0, True), out
+
+
 def test_differences_are_told_by_what_was_run_and_what_came_of_it(several):
     code, out, _ = bench("diff", "aa000001", "bb", "--results", several)
     assert code == 0

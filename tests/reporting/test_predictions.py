@@ -40,6 +40,8 @@ def test_one_row_per_run_split_and_row(tmp_path):
     assert one[["logit_0", "logit_1"]].drop_duplicates().to_numpy().tolist() == [[0.5, 1.5]]
     assert set(one["id"]) == {"00000001"}
     assert bench.predictions(tmp_path, splits=["test"]).empty
+    with pytest.raises(UsageError, match="give a list: splits=\\['dev'\\]"):
+        bench.predictions(tmp_path, splits="dev")
     with pytest.raises(UsageError, match="unknown run '00000002'; did you mean"):
         bench.predictions(tmp_path, ["00000002"])
 

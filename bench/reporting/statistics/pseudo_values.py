@@ -51,6 +51,8 @@ def _of_classes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A row's score without it depends on its label and prediction alone: k² scores a seed, however many rows."""
     seeds, n = predictions.shape
+    if not (np.equal(np.mod(predictions, 1), 0).all() and np.equal(np.mod(labels, 1), 0).all()):
+        raise BenchError("classes that are no whole numbers cannot be scored")
     predictions, labels = predictions.astype(np.int64), labels.astype(np.int64)
     if min(predictions.min(), labels.min()) < 0:
         raise BenchError("classes below 0 cannot be scored: rows without a label (a test split?)")
