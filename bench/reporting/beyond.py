@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
+from bench.reporting.common_ground import left_out_by_intervals
 from bench.reporting.comparison import compare
 from bench.reporting.evaluations import Evaluation, evaluated_on, sets_beside, there
 from bench.reporting.leaderboard import leaderboard, task_order
@@ -14,6 +15,7 @@ from bench.reporting.points import ABSENT, gain_with_bounds, lines, points
 from bench.reporting.predictions import answers
 from bench.reporting.schema import Done
 from bench.reporting.sheet import Cell, Sheet, plain_rows
+from bench.reporting.students import UNSEEN
 from bench.reporting.summary import BETTER
 from bench.reporting.tidy import tidy
 
@@ -82,12 +84,16 @@ def compared_on(
     except BenchError as error:
         notes[f"{name}: left out, {error}"] = None
         return
-    notes |= dict.fromkeys(outdated)
+    notes |= dict.fromkeys(f"{name}: {note}" for note in outdated)
     evaluations = {record.id: there(results / record.folder, name) for record in found}
     predicted, wrong = answers(results, frame, {*board["split"]})
     notes |= dict.fromkeys(f"{name}: answers left out of the intervals, {path}: {reason}" for path, reason in wrong)
     for comparison in compare(board, predicted, baseline):
-        for row in plain_rows(comparison.tasks):
+        tasks = plain_rows(comparison.tasks)
+        paired = [row for row in tasks if row["main"] and row["n_paired"] and row["strategy"] != baseline]
+        unseen = [*left_out_by_intervals(paired), *(note for note in comparison.notes if UNSEEN in note)]
+        notes |= dict.fromkeys(f"{name}: {line}" for line in unseen)
+        for row in tasks:
             if not row["main"]:
                 unlike = f"{row['strategy']} on {row['task']} was evaluated with {'; '.join(row['differs'])}"
                 notes[f"{name}: {unlike}: left out, evaluate all runs of a column alike"] = None

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
+from bench.reporting.common_ground import left_out_by_intervals
 from bench.reporting.leaderboard import task_order
 from bench.reporting.points import gain_with_bounds, points
 from bench.reporting.sheet import Cell, Sheet, plain_rows
@@ -83,9 +84,13 @@ def _sheet(comparison: Comparison, task: str, rows: list[dict[str, Any]], left_o
         f"{baseline}: its score; others: gain over it at the same size with a 95 % interval, bold where better",
         f"rows per class, of scores in all; every seed has its own sample; seeds: {', '.join(map(str, seeds))}",
     ]
+    for size in sorted({row["train_rows"] for row in rows}, key=_order):
+        own = [row for row in rows if row["train_rows"] == size and row["n_paired"] and row["strategy"] != baseline]
+        notes += (f"{'all' if size is None else size}: {line}" for line in left_out_by_intervals(own))
     if left_out:
         notes.append(f"{left_out} rows of other settings are left out")
-    return Sheet(comparison.preset, columns, notes, title=f"{task} ({rows[0]['metric']}) by training rows")
+    title = f"preset {comparison.preset}, {task} ({rows[0]['metric']}) by training rows"
+    return Sheet(comparison.preset, columns, notes, title=title)
 
 
 def _cell(row: dict[str, Any] | None, baseline: str) -> str | Cell:

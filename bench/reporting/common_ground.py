@@ -116,17 +116,22 @@ def caveats(rows: Sequence[Row], strategies: Sequence[Mapping[str, Any]], baseli
     if apart:
         yield f"no seed in common with {baseline}, no gain: {_named(apart)}"
     paired = [row for row in main if row["n_paired"]]
+    yield from left_out_by_intervals(paired)
+    if judged := [row for row in strategies if row["strategy"] != baseline and row["gain_low"] == row["gain_low"]]:
+        yield "gains and verdicts are of these tasks; " + _elsewhere(judged)
+    if paired:
+        yield "every interval is given these teachers: another teacher is one more draw that none takes in"
+
+
+def left_out_by_intervals(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield what the intervals of ``rows`` do not take in, and whose; all of them share seeds with the baseline."""
     for covers, words in (
         (ROWS, "one seed: the interval takes in dev rows and leaves out seeds"),
         (SEEDS, "predictions are missing: the interval takes in seeds and leaves out dev rows"),
         (NOTHING, "no interval: neither predictions nor seeds that differ"),
     ):
-        if chosen := [row for row in paired if row["interval_covers"] == covers]:
-            yield f"{words}: {'all rows' if len(chosen) == len(paired) else _named(chosen)}"
-    if judged := [row for row in strategies if row["strategy"] != baseline and row["gain_low"] == row["gain_low"]]:
-        yield "gains and verdicts are of these tasks; " + _elsewhere(judged)
-    if paired:
-        yield "every interval is given these teachers: another teacher is one more draw that none takes in"
+        if chosen := [row for row in rows if row["interval_covers"] == covers]:
+            yield f"{words}: {'all rows' if len(chosen) == len(rows) else _named(chosen)}"
 
 
 def _elsewhere(strategies: Sequence[Mapping[str, Any]]) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from bench.errors import BenchError, unknown
+from bench.errors import BenchError, UsageError, unknown
 from bench.files import whole_file, write_json
 from bench.reporting.records import EVALUATIONS, folder_name
 from bench.reporting.schema import Amount, Checks, Cosine, Count, Done, Main, Provenance, Record, Share
@@ -36,7 +36,7 @@ class AttackSection(Struct, kw_only=True):
 class Evaluation(Struct, kw_only=True):
     """How a run's student does on one set, or under an attack; its answers are in the parquet file of the same name."""
 
-    schema: int = 1  # version of this form
+    schema: Annotated[int, Meta(ge=1, le=1)] = 1  # version of this form
     name: str  # name of the set
     title: str = ""  # its longer name
     id: str  # id of the run
@@ -92,7 +92,11 @@ def read_evaluation(run: Path, name: str) -> Evaluation | None:
     except OSError as error:
         raise BenchError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise BenchError(f"{path} is corrupt: {error}; delete it and evaluate again") from error
+        raise _corrupt(path, error) from error
+
+
+def _corrupt(path: Path, why: Exception) -> BenchError:
+    return BenchError(f"{path} is corrupt: {why}; delete it and evaluate again")
 
 
 def write_evaluation(run: Path, evaluation: Evaluation, columns: dict[str, Any]) -> None:
@@ -123,27 +127,39 @@ def evaluated_on(results: Path, records: Iterable[Record], name: str) -> tuple[l
     """Return the runs evaluated on the set ``name``, as if that were the split they are scored on, and notes.
 
     What a set's content and scoring have in common is part of the signature: two versions of a set are never
-    averaged. An evaluation of another student than the run's own, from before it was trained again, does not count.
-    UsageError where no run was evaluated on it.
+    averaged. An evaluation of another student than the run's own, from before it was trained again, does not count,
+    and a corrupt one is left out with a note. UsageError where no run was evaluated on it.
     """
+    if name != folder_name(name):
+        raise UsageError(f"{name!r} cannot be the name of a set; see bench evaluate --list")
     found: list[Record] = []
     known: set[str] = set()
+    corrupt: list[str] = []
     stale = 0
     for record in records:
         if not isinstance(record, Done):
             continue
         folder = results / record.folder
-        evaluation = read_evaluation(folder, name)
-        if evaluation is None:
-            known |= {path.stem for path in (folder / EVALUATIONS).glob("*.json")}
-        elif record.student is not None and evaluation.student != record.student.hash:
-            stale += 1
-        else:
-            found.append(_as_split(record, evaluation))
+        try:
+            evaluation = read_evaluation(folder, name)
+            if evaluation is None:
+                known |= {path.stem for path in (folder / EVALUATIONS).glob("*.json")}
+            elif record.student is not None and evaluation.student != record.student.hash:
+                stale += 1
+            else:
+                found.append(_as_split(record, evaluation))
+        except ValueError as error:  # a number that no score can be
+            corrupt.append(str(_corrupt(evaluation_file(folder, name), error)))
+        except BenchError as error:
+            corrupt.append(str(error))
+    if not found and corrupt:
+        raise BenchError("; ".join(corrupt))
     if not found:
         raise unknown("evaluation", name, known, f"(make it: {_command(name)})")
-    notes = [f"{stale} evaluations are of students from before a run was trained again: {_command(name)}"]
-    return found, notes if stale else []
+    notes = [f"left out, {reason}" for reason in corrupt]
+    if stale:
+        notes.append(f"{stale} evaluations are of students from before a run was trained again: {_command(name)}")
+    return found, notes
 
 
 def _command(name: str) -> str:

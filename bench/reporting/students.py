@@ -17,6 +17,8 @@ from bench.reporting.statistics.pseudo_values import pseudo_values
 if TYPE_CHECKING:
     import pandas as pd
 
+UNSEEN = "left out of the intervals"
+"""What a note says of predictions that no interval takes in."""
 _TOLERANCE = 1e-4
 """By how much a score may differ from that of the predictions beside it."""
 
@@ -117,7 +119,7 @@ def students_of(
     for reason, where in refused.items():
         names = Counter(row["strategy"] for row, _ in where)
         runs_of = ", ".join(f"{name} ({count})" for name, count in names.items())
-        notes.append(f"{where[0][0]['task']}: {reason}, left out of the intervals: {runs_of}")
+        notes.append(f"{where[0][0]['task']}: {reason}, {UNSEEN}: {runs_of}")
     return found
 
 

@@ -228,6 +228,14 @@ def test_one_set_that_cannot_be_compared_takes_nothing_from_the_others(results, 
     assert "imdb: left out, " in words
     assert "is corrupt" in words
     assert "delete it and evaluate again" in words
+    # The other run's stays; and a score that none can be is corrupt, too.
+    assert "imdb: none was not evaluated on it: no gains" in words
+    assert evaluate(results, sets, on="imdb").exit_code == 0
+    whole = json.loads((run / "evaluations" / "imdb.json").read_text())
+    for change in ({"main": whole["main"] | {"value": 5.0}}, {"schema": 9}):
+        (run / "evaluations" / "imdb.json").write_text(json.dumps(whole | change))
+        done = bench("compare", "--on", "imdb", "--results", results)
+        assert (done.exit_code, "is corrupt: " in done.stderr) == (0, True), done.output
     page = tmp_path / "report.html"
     assert bench("report", "--results", results, "--output", page).exit_code == 0
     assert "hans (accuracy)" in page.read_text("utf-8")
