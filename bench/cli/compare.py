@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -139,17 +140,24 @@ def compare(
     from bench.reporting.tables import only
     from bench.reporting.tidy import tidy
 
-    if quality and published is not None:
-        raise UsageError("--quality is of texts, --published of scores: give one of the two")
     if on is not None and published is not None:
         raise UsageError("--published is of scores on dev and test, --on of another set: give one of the two")
-    own_table = "--attacks" if attacks else "--on all" if on == "all" else None
-    others: dict[str, Any] = {"--on": on if attacks else None, "--published": published, "--quality": quality or None}
-    others |= {"--by-size": by_size or None, "--shortlist": shortlist, "--against": against, "--plot": plot}
-    if own_table and (given := [name for name, value in others.items() if value is not None]):
+    tables: dict[str, Any] = {"--attacks": attacks, "--on all": on == "all", "--quality": quality, "--by-size": by_size}
+    tables["--published"] = published is not None
+    own_table = next((name for name, asked in tables.items() if asked), None)
+    others = {name: asked for name, asked in tables.items() if name != own_table}
+    others |= {"--on": attacks and on is not None, "--shortlist": shortlist, "--against": against, "--plot": plot}
+    others |= {"--rows": rows != "task"}
+    if own_table and (given := [name for name, asked in others.items() if asked not in (None, False)]):
         raise UsageError(f"{own_table} is a table of its own: leave out {', '.join(given)}")
-    if shortlist is not None and (quality or published is not None):
-        raise UsageError("--shortlist ranks scores; leave out --quality and --published")
+    if form not in ("text", "markdown", "latex") and (given := [n for n in ("--against", "--shortlist") if others[n]]):
+        raise UsageError(f"{', '.join(given)} is a table below the first, which {form} has no place for: --format text")
+    if form in ("text", "markdown", "latex") and rows != "task":
+        raise UsageError(f"--rows {rows} is of json, csv and parquet: add --format json")
+    if math.isnan(within):
+        raise UsageError("--within is nan; give points of gain, as 0.5")
+    if output is not None and plot is not None and output.resolve() == plot.resolve():
+        raise UsageError(f"--output and --plot are both {output}; name another file for one of them")
     if form == "parquet" and output is None:
         raise UsageError("parquet is no text to print; name a file for it: --output FILE")
     if plot is not None:
@@ -168,7 +176,7 @@ def compare(
     width = sheet.page_width(to_terminal)
     if quality:
         sheets, table = _quality(frame[frame["strategy"].isin(chosen)], baseline, full, by_task is not False)
-    elif own_table:
+    elif attacks or on == "all":
         from bench.reporting.attacks import transfer
         from bench.reporting.beyond import on_sets
 
@@ -187,7 +195,9 @@ def compare(
         if against is not None:
             from bench.reporting.against import against as beside
 
-            sheets += [beside(comparison, against, within / 100) for comparison in shown]
+            # Of several presets, those that have it.
+            having = [one for one in shown if against in {*one.strategies["strategy"]}] or shown[:1]
+            sheets += [beside(comparison, against, within / 100) for comparison in having]
         ranks = [] if shortlist is None else _ranks(found, chosen_strategies(shortlist, frame, lost), sheets)
         if plot is not None:
             _figure(shown, plot, ranks)
@@ -207,14 +217,12 @@ def chosen_records(results: Path, preset: str | None, tasks: str | None) -> list
 
     BenchError where there is nothing.
     """
-    from bench.reporting.records import left_out, scan, set_aside
-    from bench.reporting.sheet import printable
+    from bench.cli.found import told_records
+    from bench.reporting.records import set_aside
 
-    records, corrupt = scan(results)
-    for path, reason in corrupt:
-        click.echo(printable(f"Warning: {left_out(path, reason)}"), err=True)
-    earlier = len(set_aside(results)) - sum("; moved to " in reason for _, reason in corrupt)
-    if earlier > 0:
+    earlier = len(set_aside(results))
+    records = told_records(results)
+    if earlier:
         click.echo(f"Warning: corrupt records set aside earlier: {earlier}, in {results / 'aside'}", err=True)
     if not records:
         raise BenchError(f"no finished runs in {shown(results)!r}; make some: bench run --strategy none,mate-kd")
@@ -378,7 +386,12 @@ def _footer(results: Path, records: Sequence[Record]) -> str:
 def deliver(content: str | bytes, output: Path | None) -> None:
     """Write ``content`` to ``output``, or to the terminal where that is None; BenchError where it cannot be written."""
     if output is None:
-        click.echo(content, nl=False)
+        try:
+            click.echo(content, nl=False)
+        except BrokenPipeError:
+            raise  # whoever read it has read enough
+        except OSError as error:
+            raise BenchError(f"cannot write: {error.strerror}; write to a file: --output FILE") from error
         return
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

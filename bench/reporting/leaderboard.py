@@ -36,6 +36,7 @@ COLUMNS = (
     "signature", "setting", "setting_number", "differs", "comparable", "main", "complete", "reference",
     "base", "options", "hardware", "metrics", "seeds", "ids", "scores", "text_quality", "warnings",
     "teacher_hashes", "adversary", "preset_options", "tuned", "searched", "made_with", "libraries", "commits",
+    "run_again",
 )
 # fmt: on
 _PLACE = ["preset", "task", "setting"]
@@ -140,7 +141,7 @@ def _scored(runs: pd.DataFrame) -> pd.DataFrame:
     by_row = runs.groupby([*_PLACE, "label"], sort=False)
     runs = runs.assign(group=by_row.ngroup(), place=runs.groupby(_PLACE, sort=False).ngroup())
     runs = runs.sort_values(["group", "seed", "provenance.finished"], kind="stable", na_position="first")
-    return runs.drop_duplicates(["group", "seed"], keep="last")
+    return runs.assign(again=runs.duplicated(["group", "seed"])).drop_duplicates(["group", "seed"], keep="last")
 
 
 def _rows(scored: pd.DataFrame) -> pd.DataFrame:
@@ -183,6 +184,7 @@ def _rows(scored: pd.DataFrame) -> pd.DataFrame:
             "hardware": made(_sets(scored.assign(hardware=scored["provenance.hardware"].fillna("None")), "hardware")),
             "libraries": made(_sets(scored.assign(libraries=_libraries(scored)), "libraries")),
             "commits": made(_sets(scored.assign(commit=_commits(scored)), "commit")),
+            "run_again": made(_sets(scored[scored["again"]], "seed", len(first))),
             "seeds": made(_tuples(scored["seed"], n_seeds)),
             "scores": made(_tuples(scored["value"], n_seeds)),
             "ids": made(_tuples(scored["id"], n_seeds)),

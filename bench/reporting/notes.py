@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,7 +25,8 @@ from bench.reporting.signs import (
     covered_alike,
     warned,
 )
-from bench.reporting.statistics.verdict import CANNOT_TELL, SAME
+from bench.reporting.statistics.sign_flip import cells_needed
+from bench.reporting.statistics.verdict import ALPHA, CANNOT_TELL, SAME
 
 if TYPE_CHECKING:
     from bench.reporting.comparison import Comparison
@@ -119,7 +121,9 @@ def _on_verdicts(strategies: Rows, baseline: str) -> Iterator[str]:
         least = min(row["smallest_p"] for row in own)
         after = f" before Holm's correction over {len(tested)} strategies" if len(tested) > 1 else ""
         whose = "" if len(own) == len(tested) else f" ({_few([row['strategy'] for row in own])})"
-        yield f"{verdict}{whose}: no p below {least:.2g}{after} was possible; give more seeds, --seeds 5"
+        cells, n_tasks = cells_needed(len(tested), ALPHA), min(row["n_tasks"] for row in own)
+        more = f"; give more seeds, --seeds {math.ceil(cells / n_tasks)}" if cells and n_tasks else ""
+        yield f"{verdict}{whose}: no p below {least:.2g}{after} was possible{more}"
     unsure = [row for row in tested if row["verdict"] == SAME]
     if errors := [row["detectable"] for row in unsure if row["detectable"] is not None]:
         least, most = points(min(errors)), points(max(errors))
@@ -148,7 +152,7 @@ def _on_intervals(notes: Sequence[str], rows: Rows) -> Iterator[str]:
 
 
 def _on_seeds(rows: Rows, baseline: str) -> Iterator[str]:
-    """Yield which rows have other seeds than the baseline: scores are over all of a row's, gains over the shared."""
+    """Yield which rows have other seeds than the baseline, over which their gains are not, and which were run twice."""
     theirs = {row["task"]: row["seeds"] for row in rows if row["strategy"] == baseline}
     odd: dict[str, dict[str, str]] = defaultdict(dict)
     for row in rows:
@@ -158,6 +162,13 @@ def _on_seeds(rows: Rows, baseline: str) -> Iterator[str]:
     if odd:
         where = "; ".join(f"{strategy} on {by_value(tasks)}" for strategy, tasks in odd.items())
         yield f"other seeds than {baseline!r}, so that scores do not compare; gains are over the shared ones: {where}"
+    again: dict[str, dict[str, str]] = defaultdict(dict)
+    for row in rows:
+        if row["run_again"]:
+            again[row["strategy"]][row["task"]] = f"seed {ranges(row['run_again'])}"
+    if again:
+        where = "; ".join(f"{strategy} on {by_value(tasks)}" for strategy, tasks in again.items())
+        yield f"run more than once in one setting, and the run that finished last counts: {where}"
 
 
 def _holes(rows: Rows, failures: Sequence[Mapping[str, Any]], baseline: str) -> Iterator[str]:

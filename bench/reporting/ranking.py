@@ -43,7 +43,8 @@ def sheet(comparison: Comparison, ranks: Ranks) -> Sheet:
         ("not told apart from", alike),
     ]
     notes = ["a rank takes the smallest lead for one, and depends on who else is listed: gains with intervals say more"]
-    return Sheet(comparison.preset, columns, notes, title=_title(ranks), left=frozenset({"not told apart from"}))
+    title = f"preset {comparison.preset}: {_title(ranks)}"
+    return Sheet(comparison.preset, columns, notes, title=title, left=frozenset({"not told apart from"}))
 
 
 def _title(ranks: Ranks) -> str:

@@ -239,6 +239,35 @@ def test_a_shortlist_is_ranked_with_its_critical_difference_and_drawn(results, t
     assert "critical difference 2.34" in svg
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--by-size --quality", "--quality is a table of its own: leave out --by-size"),
+        ("--by-size --published", "--by-size is a table of its own: leave out --published"),
+        ("--quality --against mixkd --rows pair", "--quality is a table of its own: leave out --against, --rows"),
+        ("--attacks --on imdb", "--attacks is a table of its own: leave out --on"),
+        ("--format json --against none", "--against is a table below the first, which json has no place for"),
+        ("--rows pair", "--rows pair is of json, csv and parquet: add --format json"),
+        ("--against none --within nan", "--within is nan; give points of gain, as 0.5"),
+        ("--output a.svg --plot a.svg", "--output and --plot are both a.svg"),
+        ("--on ../record", "'../record' cannot be the name of a set"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(results, options, words):
+    done = compare("--results", results, *options.split())
+    assert (done.exit_code, words in " ".join(done.stderr.split())) == (2, True), done.output
+
+
+def test_of_several_presets_those_that_have_it_stand_against_a_strategy(results):
+    for strategy, value in (("none", 0.5), ("eda", 0.6)):
+        for seed in (0, 1):
+            put(results, "rte", strategy, seed, value + 0.01 * seed, preset="minilm")
+    done = compare("--results", results, "--against", "eda")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("probability of being worse") == 1
+    assert "preset minilm: probability of being worse than 'eda'" in done.stdout
+
+
 def test_a_shortlist_of_two_is_refused_with_what_to_name(results):
     done = compare("--results", results, "--shortlist", "none,nlpaug*")
     assert done.exit_code == 2

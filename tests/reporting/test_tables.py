@@ -266,3 +266,40 @@ def test_against_another_strategy_stand_probabilities_that_add_up():
     assert all(sum(own) in (99, 100, 101) for own in shares.values())
     with pytest.raises(UsageError, match="did you mean 'eda'"):
         against(found, "edaa", 0.005)
+
+
+def test_who_stands_against_another_over_fewer_tasks_or_without_an_interval_is_named():
+    runs = field({"none": 0.0, "eda": 0.1}) + field({"aeda": 0.0}, tasks=("rte",))
+    runs += [run("rte", "same", seed, one["main"]["value"]) for seed, one in enumerate(runs[:5])]
+    runs += [run("rte", "late", 9, 0.5)]
+    sheet = against(comparison(runs), "none", 0.005)
+    assert read(sheet)["better"]["same"] == "–"
+    assert sheet.notes == [
+        "no seed in common: late",
+        "over fewer tasks than the others' 3: aeda (1), same (1)",
+        "no interval, neither predictions nor seeds that differ: aeda, same",
+    ]
+
+
+def test_the_seeds_that_would_tell_something_are_named():
+    notes = {seeds: " ".join(belief(comparison(field({"none": 0, "eda": 0.1}, ("rte",), seeds)))) for seeds in (5, 6)}
+    assert "no p below 0.062 was possible; give more seeds, --seeds 6" in notes[5]
+    assert "give more seeds" not in notes[6]
+    rivals = dict.fromkeys(("eda", "aeda", "mlm", "sra"), 0.1)
+    assert "--seeds 8" in " ".join(belief(comparison(field({"none": 0.0} | rivals, ("rte",), 5))))
+
+
+def test_a_seed_that_was_run_twice_is_named():
+    late = run("rte", "eda", 1, 0.9, id="22222222", provenance={"finished": "2025-02-01"})
+    notes = belief(comparison([*field({"none": 0.0, "eda": 0.1}, ("rte",), 3), late]))
+    assert "run more than once in one setting, and the run that finished last counts: eda on rte (seed 1)" in notes
+
+
+def test_a_gain_over_fewer_tasks_than_the_score_stands_apart():
+    runs = [
+        one for one in field({"none": 0.0, "eda": 0.1, "mlm": 0.0}) if (one["strategy"], one["task"]) != ("eda", "rte")
+    ]
+    found = comparison([*runs, run("rte", "eda", 9, 0.6)])
+    rows = {row["strategy"]: row for row in ordered(found)}
+    assert (rows["eda"]["n_tasks"], rows["eda"]["kind"]) == (2, kinds.OTHER_TASKS)
+    assert (rows["mlm"]["n_tasks"], rows["mlm"]["kind"]) == (3, kinds.STRATEGY)

@@ -60,6 +60,11 @@ def smallest_p(cells: int, resamples: int = RESAMPLES) -> float:
     return max(2.0 ** (1 - cells), 0.0 if 2.0**cells <= resamples else 1 / (resamples + 1))
 
 
+def cells_needed(tests: int, alpha: float) -> int | None:
+    """Return from how many cells on the smallest p can be ``alpha`` after a correction over ``tests``; None: never."""
+    return next((cells for cells in range(1, 65) if tests * smallest_p(cells) <= alpha), None)
+
+
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     """Return p adjusted for all that are there (Holm 1979); NaN stays NaN and counts for nothing.
 
