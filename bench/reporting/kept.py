@@ -36,7 +36,7 @@ def find_run(results: Path, name: str, records: Sequence[Record] | None = None) 
         for path, reason in corrupt:
             if name and (name in path.parent.name or folder.resolve() == path.parent.resolve()):
                 raise BenchError(left_out(path, reason))
-        if folder.is_dir():
+        if name and folder.is_dir():
             raise BenchError(f"{folder} holds no record: no run is there, or it is not finished")
         raise UsageError(
             f"no run has the id {name!r} in {shown(results)}; ids end the folders' names there{_near(name, records)}"
