@@ -172,6 +172,8 @@ def compare(
     runs = tidy(records)
     frame, lost = leaderboard(runs, baseline), failures(runs)
     chosen = chosen_strategies(strategy, frame, lost)
+    if output is None and sys.stdout is None:
+        raise BenchError("there is no standard output to print to; write to a file: --output FILE")
     to_terminal = output is None and sys.stdout.isatty()
     width = sheet.page_width(to_terminal)
     if quality:

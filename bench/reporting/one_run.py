@@ -83,6 +83,8 @@ def _scores(record: Done) -> Iterator[str]:
 def _curve(path: Path, record: Done) -> Iterator[str]:
     """Yield the main metric during training as a small line of bars; nothing where no curve was kept."""
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("a device, which may have no end")
         points = [json.loads(line) for line in path.read_text().splitlines()]
         values = [float(point[record.main.metric]) for point in points]
         if not all(map(math.isfinite, values)):

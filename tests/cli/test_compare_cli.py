@@ -137,6 +137,13 @@ def test_a_corrupt_record_is_reported_once_and_remembered(results):
     assert "corrupt records set aside earlier: 1" in second.stderr
 
 
+def test_without_a_standard_output_it_says_where_to_write(results):
+    command = f"exec {sys.executable} -m bench compare --results {results} >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert "no standard output to print to; write to a file: --output FILE" in " ".join(done.stderr.split())
+
+
 def test_output_goes_to_a_file(results, tmp_path):
     target = tmp_path / "new" / "table.json"
     done = compare("--results", results, "--format", "json", "--output", target)

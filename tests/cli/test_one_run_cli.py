@@ -158,6 +158,14 @@ def test_a_damaged_curve_is_said_and_the_rest_shown(copied, line):
     assert (code, "cannot be read" in out) == (0, True), out
 
 
+def test_a_curve_that_is_a_device_is_not_read(copied):
+    results, folder = copied
+    (folder / "curve.jsonl").unlink()
+    (folder / "curve.jsonl").symlink_to("/dev/zero")
+    code, out, _ = bench("show", folder, "--results", results)
+    assert (code, "cannot be read" in out) == (0, True), out
+
+
 @pytest.mark.parametrize(("column", "value"), [("logit_0", "x"), ("prediction", [1]), ("logit_1", float("nan"))])
 def test_predictions_that_are_no_numbers_are_not_compared(copied, tmp_path, column, value):
     results, folder = copied
