@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from bench.reporting.sheet import Sheet
     from bench.reporting.statistics.ranks import Ranks
 
-FORMATS = ("text", "markdown", "latex", "json", "csv", "parquet")
+TO_READ, FOR_PROGRAMS = ("text", "markdown", "latex"), ("json", "csv", "parquet")
+FORMATS = (*TO_READ, *FOR_PROGRAMS)
 _FRAMES = {"task": "tasks", "strategy": "strategies", "pair": "pairwise"}
 
 
@@ -142,17 +143,18 @@ def compare(
 
     if on is not None and published is not None:
         raise UsageError("--published is of scores on dev and test, --on of another set: give one of the two")
-    tables: dict[str, Any] = {"--attacks": attacks, "--on all": on == "all", "--quality": quality, "--by-size": by_size}
+    tables = {"--attacks": attacks, "--on all": on == "all", "--quality": quality, "--by-size": by_size}
     tables["--published"] = published is not None
+    below = {"--shortlist": shortlist is not None, "--against": against is not None}
     own_table = next((name for name, asked in tables.items() if asked), None)
-    others = {name: asked for name, asked in tables.items() if name != own_table}
-    others |= {"--on": attacks and on is not None, "--shortlist": shortlist, "--against": against, "--plot": plot}
-    others |= {"--rows": rows != "task"}
-    if own_table and (given := [name for name, asked in others.items() if asked not in (None, False)]):
+    others = (
+        tables | {"--on": attacks and on is not None} | below | {"--plot": plot is not None, "--rows": rows != "task"}
+    )
+    if own_table and (given := [name for name, asked in others.items() if asked and name != own_table]):
         raise UsageError(f"{own_table} is a table of its own: leave out {', '.join(given)}")
-    if form not in ("text", "markdown", "latex") and (given := [n for n in ("--against", "--shortlist") if others[n]]):
+    if form in FOR_PROGRAMS and (given := [name for name, asked in below.items() if asked]):
         raise UsageError(f"{', '.join(given)} is a table below the first, which {form} has no place for: --format text")
-    if form in ("text", "markdown", "latex") and rows != "task":
+    if form in TO_READ and rows != "task":
         raise UsageError(f"--rows {rows} is of json, csv and parquet: add --format json")
     if math.isnan(within):
         raise UsageError("--within is nan; give points of gain, as 0.5")
@@ -178,7 +180,7 @@ def compare(
     width = sheet.page_width(to_terminal)
     if quality:
         sheets, table = _quality(frame[frame["strategy"].isin(chosen)], baseline, full, by_task is not False)
-    elif attacks or on == "all":
+    elif own_table in ("--attacks", "--on all"):
         from bench.reporting.attacks import transfer
         from bench.reporting.beyond import on_sets
 
@@ -190,7 +192,9 @@ def compare(
         if published is not None:
             sheets, table = _published(found, chosen, records, published)
         elif by_size:
-            sheets, table = _by_size(shown)
+            from bench.reporting import by_size as sizes
+
+            sheets, table = sizes.by_size(shown)
         else:
             sheets = _tables(shown, width, form, by_task, full)
             table = _frame([only(comparison, chosen) for comparison in found], rows)
@@ -289,18 +293,11 @@ def _tables(shown: Sequence[Comparison], width: int, form: str, by_task: bool | 
     """
     from bench.reporting.tables import notes, tables
 
-    if form in ("json", "csv", "parquet"):
+    if form in FOR_PROGRAMS:
         return [notes(comparison, full) for comparison in shown]
     if form in ("markdown", "latex"):
         width, by_task = {"markdown": 120, "latex": 84}[form], by_task is not False
     return [each for comparison in shown for each in tables(comparison, width, by_task, full)]
-
-
-def _by_size(shown: Sequence[Comparison]) -> tuple[list[Sheet], pd.DataFrame]:
-    """Return the tables of gains against training rows, and their rows."""
-    from bench.reporting.by_size import by_size
-
-    return by_size(shown)
 
 
 def _frame(shown: Sequence[Comparison], rows: str) -> pd.DataFrame:
