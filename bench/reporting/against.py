@@ -25,9 +25,9 @@ def against(comparison: Comparison, other: str, within: float) -> Sheet:
     rows = [row for row in plain_rows(pairs) if row["other"] == other]
     rows.sort(key=lambda row: (row["better"] is None, -(row["better"] or 0.0)))
     there = {row["strategy"]: row["n_tasks"] for row in rows}
-    notes = (
-        [f"no seed in common: {', '.join(alone)}"] if (alone := [n for n in names if n not in {*there, other}]) else []
-    )
+    notes = []
+    if alone := [name for name in names if name not in {*there, other}]:
+        notes.append(f"no seed in common: {', '.join(alone)}")
     if fewer := [f"{name} ({n})" for name, n in there.items() if n < max(there.values())]:
         notes.append(f"over fewer tasks than the others' {max(there.values())}: {', '.join(fewer)}")
     if bare := [row["strategy"] for row in rows if row["better"] is None]:

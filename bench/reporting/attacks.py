@@ -7,15 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.reporting.beyond import (
-    UNCORRECTED,
-    Labelled,
-    NothingBeyond,
-    by_task,
-    compared_on,
-    score_and_gain,
-    students,
-)
+from bench.reporting.beyond import UNCORRECTED, Labelled, by_task, compared_on, score_and_gain, students
 from bench.reporting.evaluations import AttackSection, Evaluation, attacks_beside
 from bench.reporting.sheet import Sheet
 
@@ -47,10 +39,8 @@ def transfer(
         for row, found in compared_on(results, runs, name, baseline, notes):
             if own := [one for one in found if one.attack is not None]:
                 rows.append(row | {"said": _sentences(own[0])} | _means(row["strategy"], own))
-    rows = [row for row in rows if row["strategy"] in {*strategies, baseline}]
-    if not rows:
-        raise NothingBeyond("none of these runs was attacked: bench attack --recipes deepwordbug,pwws", [*notes])
-    return by_task(rows, _sheet, notes, COLUMNS)
+    nothing = "none of these runs was attacked: bench attack --recipes deepwordbug,pwws"
+    return by_task(rows, {*strategies, baseline}, _sheet, [*notes], COLUMNS, nothing)
 
 
 def _means(strategy: str, evaluations: Sequence[Evaluation]) -> dict[str, Any]:

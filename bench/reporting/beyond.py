@@ -61,10 +61,8 @@ def on_sets(
             first, scores = own[0], [score for id in row["ids"] if (score := dev[id]) is not None]
             about = {key: getattr(first, key) for key in ("rows", "official", "truncated", "variant", "constant")}
             rows.append(row | about | {"set": name, "dev": sum(scores) / len(scores) if scores else None})
-    rows = [row for row in rows if row["strategy"] in {*strategies, baseline}]
-    if not rows:
-        raise NothingBeyond("none of these runs was evaluated beyond dev: bench evaluate --on hans,imdb", [*notes])
-    return by_task(rows, _sheet, notes, COLUMNS)
+    nothing = "none of these runs was evaluated beyond dev: bench evaluate --on hans,imdb"
+    return by_task(rows, {*strategies, baseline}, _sheet, [*notes], COLUMNS, nothing)
 
 
 def compared_on(
@@ -105,13 +103,21 @@ def compared_on(
 
 def by_task(
     rows: Sequence[dict[str, Any]],
+    shown: Collection[str],
     sheet: Callable[[str, str, Sequence[Mapping[str, Any]]], Sheet],
-    notes: Iterable[str],
+    notes: Sequence[str],
     columns: Sequence[str],
+    nothing: str,
 ) -> tuple[list[Sheet], pd.DataFrame]:
-    """Return a ``sheet`` of each preset's and task's rows, ``notes`` below the last, and all rows as a frame."""
+    """Return a ``sheet`` of each preset's and task's rows, ``notes`` below the last, and all rows as a frame.
+
+    Rows are of the strategies ``shown``; NothingBeyond, with the words ``nothing`` and the notes, where there are none.
+    """
     import pandas as pd
 
+    rows = [row for row in rows if row["strategy"] in shown]
+    if not rows:
+        raise NothingBeyond(nothing, notes)
     places = sorted({(row["preset"], row["task"]) for row in rows}, key=lambda place: (place[0], task_order(place[1])))
     sheets = [sheet(*place, [row for row in rows if (row["preset"], row["task"]) == place]) for place in places]
     sheets[-1].notes += notes
