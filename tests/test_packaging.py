@@ -81,7 +81,7 @@ def test_the_extra_all_is_all_extras_for_users():
     extras = read_toml(ROOT / "pyproject.toml")["project"]["optional-dependencies"]
     users = ("textattack", "nlpaug", "llm", "report")
     assert set(extras["all"]) == {library for extra in users for library in extras[extra]}
-    assert set(extras) == {"all", "docs", "ray", "remote", "slurm", "test", "track", *users}
+    assert set(extras) == {"all", "docs", "onnx", "ray", "remote", "slurm", "test", "track", *users}
 
 
 def test_the_citation_is_of_this_version():

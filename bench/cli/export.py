@@ -1,4 +1,4 @@
-"""`bench export`: a run's student as a folder of one's own, or pushed to the hub."""
+"""`bench export`: a run's student as a folder of one's own, as ONNX too, or pushed to the hub."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from bench.errors import BenchError, UsageError
 )
 @click.argument("run")
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--onnx", is_flag=True, help="Write model.onnx, too, and check that its answers are the student's.")
 @click.option("--push", metavar="REPO", help="Upload to this repository of the hub (NAME/REPO) under your own login.")
 @click.option("--public", is_flag=True, help="Make the repository a public one, if it has to be made.")
 @results_option
-def export(run: str, folder: Path | None, push: str | None, public: bool, results: Path) -> None:
+def export(run: str, folder: Path | None, onnx: bool, push: str | None, public: bool, results: Path) -> None:
     """Copy the student of RUN, an ID (its first digits do) or a run's folder, to FOLDER.
 
     The folder holds weights, tokenizer and a model card with scores, teacher, data and provenance.
@@ -31,15 +32,20 @@ def export(run: str, folder: Path | None, push: str | None, public: bool, result
         raise UsageError("nothing to do: name a FOLDER to copy the student to, or --push REPO")
     if public and push is None:
         raise UsageError("--public says how --push uploads: name a repository, --push NAME/REPO")
+    if onnx and folder is None:
+        raise UsageError("--onnx writes a file beside the copy of the student: name a FOLDER")
     student = student_of(results, find_run(results, run))
     if folder is not None:
-        _copy(student, folder)
+        furthest = _copy(student, folder, onnx=onnx)
+        if onnx:
+            click.echo(f"model.onnx gives the student's logits (furthest apart: {furthest:.1g})")
         click.echo(f"exported to {folder}; load it: transformers.pipeline('text-classification', {str(folder)!r})")
     if push is not None:
-        click.echo(f"pushed to {_push(student, push, private=not public)}")
+        click.echo(f"pushed to {_push(folder or student, push, private=not public)}")
 
 
-def _copy(student: Path, folder: Path) -> None:
+def _copy(student: Path, folder: Path, *, onnx: bool) -> float:
+    """Copy ``student`` to ``folder``, with ``onnx`` also as ONNX; return how far its logits are apart then, else 0."""
     from bench.files import whole_folder
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -49,6 +55,11 @@ def _copy(student: Path, folder: Path) -> None:
     with whole_folder(folder) as part:
         for file in student.iterdir():
             shutil.copyfile(file, part / file.name)
+        if onnx:
+            from bench.models.onnx import write_onnx
+
+            return write_onnx(student, part / "model.onnx")
+    return 0.0
 
 
 def _push(student: Path, repository: str, *, private: bool) -> str:

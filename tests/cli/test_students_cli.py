@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
+import subprocess
+import sys
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
+from hub_server import serving
 from huggingface_hub import ModelCard
 from kept_students import QUICK, bench
 from made_records import undocumented
-from transformers import pipeline
+from transformers import AutoTokenizer, pipeline
 
 from bench.data.mini import MiniSource
 from bench.experiment import keeping
@@ -166,6 +171,45 @@ def test_pushing_needs_a_login_and_the_network(results, monkeypatch, tmp_path):
     monkeypatch.setattr("bench.models.hub.unreachable", lambda: "no route")
     done = bench("export", id, "--push", "me/mine", "--results", results)
     assert (done.exit_code, "the hub does not answer (no route)" in done.output) == (1, True)
+
+
+@pytest.mark.parametrize(("token", "visible"), [("hf_mine", "--public"), ("hf_mine", None), ("hf_other", None)])
+def test_pushing_uploads_the_folder_under_ones_own_login(results, tmp_path, token, visible):
+    """The hub's own client, against a server on the loopback address."""
+    folder = runs(results)["rte"]
+    with serving("hf_mine") as hub:
+        surroundings = {**os.environ, "HF_ENDPOINT": hub.address, "HF_TOKEN": token, "HF_HUB_OFFLINE": "0"}
+        command = ["export", str(folder), "--push", "me/mine", "--results", str(results), *filter(None, [visible])]
+        done = subprocess.run(
+            [sys.executable, "-m", "bench", *command], env=surroundings, capture_output=True, text=True
+        )
+        if token == "hf_other":
+            assert (done.returncode, hub.files) == (1, {})
+            assert "cannot push to me/mine: 403" in done.stderr
+            return
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"pushed to {hub.address}/me/mine\n"
+        assert hub.files == {file.name: file.read_bytes() for file in (folder / "student").iterdir()}
+        # Releases of the client differ in how they say it.
+        private = hub.created.get("private", hub.created.get("visibility") == "private")
+        assert private == (visible is None)
+
+
+def test_onnx_stands_beside_the_copy(results, tmp_path):
+    folder = runs(results)["rte"]
+    alone = bench("export", folder, "--push", "me/mine", "--onnx", "--results", results)
+    assert (alone.exit_code, "name a FOLDER" in alone.output) == (2, True)
+    done = bench("export", folder, tmp_path / "mine", "--onnx", "--results", results)
+    assert done.exit_code == 0, done.output
+    assert "model.onnx gives the student's logits" in done.output
+    assert "model.onnx" in (tmp_path / "mine" / "SHA256SUMS").read_text()
+    classify = onnxruntime.InferenceSession(tmp_path / "mine" / "model.onnx")
+    rows = MiniSource().load("rte").splits["dev"][:20]
+    words = AutoTokenizer.from_pretrained(tmp_path / "mine")
+    read = words(*map(list, zip(*(row.texts for row in rows), strict=True)), padding=True, return_tensors="np")
+    logits = classify.run(["logits"], {given.name: read[given.name] for given in classify.get_inputs()})[0]
+    recorded = pd.read_parquet(folder / "predictions" / "dev.parquet")[:20]
+    np.testing.assert_allclose(logits, recorded[["logit_0", "logit_1"]], atol=1e-5)
 
 
 def test_clean_frees_what_it_says(results):
