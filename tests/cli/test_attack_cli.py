@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import string
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from kept_students import bench
 
 from bench.data.mini.source import MiniSource
+from bench.evaluation import text_quality
+from bench.experiment import attacking
 from bench.experiment.recipes import recipes_of
 from bench.registry import families
 from bench.reporting.evaluations import Evaluation, read_evaluation
@@ -27,9 +32,18 @@ needs_words = pytest.mark.skipif(
 def attacked(made, tmp_path_factory):
     """Results whose students were attacked, and the command's."""
     results = shutil.copytree(made[0], tmp_path_factory.mktemp("attacked") / "results")
-    done = bench(*ATTACK, "--results", results)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attacking, "sentence_encoder", lambda: SimpleNamespace(ready=lambda: True))
+        patch.setattr(text_quality, "embed", lambda texts, device: np.array([letters(text) for text in texts]))
+        done = bench(*ATTACK, "--results", results)
     assert done.exit_code == 0, done.output
     return results, done
+
+
+def letters(text):
+    """How often each letter stands in it, as a vector of length 1: in the place of an encoder of sentences."""
+    counts = np.array([text.lower().count(letter) for letter in string.ascii_lowercase], dtype=float)
+    return counts / np.linalg.norm(counts)
 
 
 ATTACK = ("attack", "--recipes", "deepwordbug", "--rows", "16", "--budget", "200", "--workers", "1")
@@ -63,6 +77,18 @@ def test_scores_and_every_rows_outcome_lie_beside_the_record(attacked):
         turned = rows[rows["outcome"] == "success"]
         assert section.words_changed == (turned["words_changed"].mean() if len(turned) else None)
         n_turned += len(turned)
+        cosines = [
+            np.mean(
+                [
+                    letters(new) @ letters(old)
+                    for new, old in zip((row.text_0, row.text_1), dev[row.id].texts, strict=True)
+                ]
+            )
+            for row in turned.itertuples()
+        ]
+        np.testing.assert_allclose(turned["similarity"], cosines, atol=1e-12)
+        assert section.similarity == (pytest.approx(np.mean(cosines)) if cosines else None)
+        assert rows.loc[rows["outcome"] != "success", "similarity"].isna().all()
         changed = [(row.text_0, row.text_1) != dev[row.id].texts for row in rows.itertuples()]
         assert changed == (rows["outcome"] == "success").tolist()
         assert rows["label"].tolist() == [dev[id].label for id in rows["id"]]
