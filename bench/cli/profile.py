@@ -104,11 +104,10 @@ def profile(
                 chosen += [(task, own) for task in choose_tasks(names, where)[0]]
         for task, parts in chosen:
             if parts is None:
-                from accelerate import Accelerator
+                from bench.models.accelerator import PreciseAccelerator
 
                 recipe = settings.recipe
-                precision = "bf16" if recipe.precision == "bf16" else "no"
-                accelerator = Accelerator(cpu=recipe.device == "cpu", mixed_precision=precision)
+                accelerator = PreciseAccelerator(recipe.precision, cpu=recipe.device == "cpu")
                 models, train = random_models(settings, task, length, accelerator, results / "cache")
             else:
                 models, train = parts.untrained(task), parts.encoded(task.name)["train"]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
 from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from bench.data.encode import Encoded
@@ -17,6 +16,7 @@ from bench.distill.generator import MaskedLMTraining, held_out
 from bench.distill.loop import EDITION
 from bench.files import digest
 from bench.locks import missing
+from bench.models.accelerator import PreciseAccelerator
 from bench.models.inputs import Inputs, accepted, longest
 from bench.models.load import content_hash, explained, load_tokenizer, locate, seeded
 from bench.observer import Observer
@@ -66,7 +66,7 @@ def train_causal_lm(
     folder = home / digest(EDITION, content_hash(model), rows, tokenizer.get_vocab(), settings, most)
     with missing(folder, observer, "the language model") as to_make:
         if to_make:
-            accelerator: Any = Accelerator(cpu=device == "cpu")
+            accelerator = PreciseAccelerator(cpu=device == "cpu")
             encoded = _encoded(rows, tokenizer, min(most, longest(model, tokenizer)))
             training = CausalLMTraining(model.to(accelerator.device), tokenizer, encoded, settings, accelerator)
             training.run(*held_out(rows), folder, observer)

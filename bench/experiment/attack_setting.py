@@ -33,9 +33,9 @@ class Settings:
     @cached_property
     def device(self) -> str:
         """The kind of device that students are asked on."""
-        from accelerate import Accelerator
+        from bench.models.accelerator import PreciseAccelerator
 
-        return Accelerator().device.type
+        return PreciseAccelerator().device.type
 
 
 @dataclass(frozen=True)

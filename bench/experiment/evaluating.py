@@ -16,6 +16,7 @@ from bench.data.tasks import GLUE
 from bench.errors import BenchError, UsageError
 from bench.evaluation.out_of_domain import answer, check_task
 from bench.experiment.provenance import provenance
+from bench.models.accelerator import PreciseAccelerator
 from bench.models.load import explained, load_tokenizer
 from bench.observer import Observer
 from bench.reporting.evaluations import Evaluation, there, write_evaluation
@@ -106,7 +107,6 @@ class Student:
     """A student loaded from its folder, ready to answer."""
 
     def __init__(self, folder: Path) -> None:
-        from accelerate import Accelerator
         from transformers import AutoModelForSequenceClassification
 
         self.own = _classes(folder)
@@ -114,7 +114,7 @@ class Student:
             model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=False)
         self.tokenizer = load_tokenizer(str(folder))
         self.max_length = int(self.tokenizer.model_max_length)
-        self.accelerator = Accelerator()
+        self.accelerator = PreciseAccelerator()
         self.model = model.float().eval().to(self.accelerator.device)
 
 

@@ -86,17 +86,19 @@ class Parts:
     @cached_property
     def accelerator(self) -> Any:
         """The accelerate handle: device and precision."""
-        from accelerate import Accelerator, InitProcessGroupKwargs
+        from accelerate import InitProcessGroupKwargs
+
+        from bench.models.accelerator import PreciseAccelerator
 
         recipe = self.settings.recipe
-        on_cpu, precision = recipe.device == "cpu", "bf16" if recipe.precision == "bf16" else "no"
+        on_cpu = recipe.device == "cpu"
         if processes() == 1:
-            return Accelerator(cpu=on_cpu, mixed_precision=precision)
+            return PreciseAccelerator(recipe.precision, cpu=on_cpu)
         # Where there is no GPU, accelerate connects processes only if it is told so.
         on_cpu = on_cpu or not torch.accelerator.is_available() or torch.backends.mps.is_available()
         # One process may rewrite texts for long while others wait to train on them.
         waits = [InitProcessGroupKwargs(timeout=timedelta(hours=12))]
-        return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=waits)
+        return PreciseAccelerator(recipe.precision, cpu=on_cpu, kwargs_handlers=waits)
 
     def origin(self, role: str) -> str:
         """Return the role whose settings name the model of ``role``: "teacher" for student.model = "teacher"."""
