@@ -204,11 +204,11 @@ def expanded(texts: Iterable[str], *, ready: bool = False) -> list[str]:
     Strategies that go around others are none of these, and neither are files. UsageError where a pattern matches
     nothing.
     """
-    found: dict[str, None] = {}
+    listed: dict[str, None] = {}
     for text in texts:
         name, bracket, options = text.partition("[")
         if name not in (EVERY, READY) and not is_pattern(text):
-            found[text] = None
+            listed[text] = None
             continue
         if name in (EVERY, READY) and options:
             raise UsageError(f"{quoted(text)}: options are given to names and patterns ('nlpaug:*[side=first]')")
@@ -226,8 +226,8 @@ def expanded(texts: Iterable[str], *, ready: bool = False) -> list[str]:
                 f"{quoted(text)} matches nothing that is ready: none of {len(several)} finds all it needs (see: bench "
                 f"list strategies {quoted(name)})"
             )
-        found |= {f"{each}{bracket}{options}": None for each in able}
-    return list(found)
+        listed |= {f"{each}{bracket}{options}": None for each in able}
+    return list(listed)
 
 
 def _no_match(pattern: str) -> UsageError:

@@ -40,16 +40,16 @@ class Dial:
     def of(cls, strategy: type) -> Dial | None:
         """Return what sets the strength of the dataclass ``strategy``; None if it has none, or an option so called."""
         fields = dataclasses.fields(strategy)
-        found = next((f for f in fields if f.metadata.get("strength") is not None), None)
-        if found is None or any(f.name == "strength" for f in fields):
+        own = next((f for f in fields if f.metadata.get("strength") is not None), None)
+        if own is None or any(f.name == "strength" for f in fields):
             return None
-        strength, bounds = found.metadata["strength"], {"above": 0.0, "at_most": found.metadata["strength"].most}
-        for word, limit in found.metadata.get("bounds", {}).items():
+        strength, bounds = own.metadata["strength"], {"above": 0.0, "at_most": own.metadata["strength"].most}
+        for word, limit in own.metadata.get("bounds", {}).items():
             share = round(limit * strength.words, 4)
             if word in ("below", "at_most") and share <= bounds.get("at_most", 1.0):
                 del bounds["at_most"]
                 bounds[word] = share
-        return cls(found.name, strength, bounds)
+        return cls(own.name, strength, bounds)
 
     @property
     def searched(self) -> tuple[float, float]:

@@ -88,19 +88,19 @@ def attack(
         from bench.experiment.attacking import attack_runs
 
         settings = Settings(rows, budget, workers, data_dir, task_file, redo)
-        made = attack_runs(results, chosen, asked, settings, progress)
-    click.echo(json.dumps(plain_evaluations(made), indent=1) if form == "json" else _table(made))
-    for reason in made.left_out:
+        attacks = attack_runs(results, chosen, asked, settings, progress)
+    click.echo(json.dumps(plain_evaluations(attacks), indent=1) if form == "json" else _table(attacks))
+    for reason in attacks.left_out:
         click.echo(f"left out: {reason}", err=True)
-    if made.failed:
-        raise BenchError(f"{len(made.failed)} attacks failed; the same command tries them again")
-    say_lacking(made, everything=bool(wanted.ids))
+    if attacks.failed:
+        raise BenchError(f"{len(attacks.failed)} attacks failed; the same command tries them again")
+    say_lacking(attacks, everything=bool(wanted.ids))
 
 
-def _table(made: Attacks) -> str:
+def _table(attacks: Attacks) -> str:
     """Return a line for each attack on a student, and how to go on."""
     lines: list[str] = []
-    for run, e in sorted(made.evaluations, key=lambda pair: (pair[1].name, pair[0].task, pair[0].strategy)):
+    for run, e in sorted(attacks.evaluations, key=lambda pair: (pair[1].name, pair[0].task, pair[0].strategy)):
         if (attack := e.attack) is None:
             continue
         success, changed = (_percent(share) for share in (attack.success, attack.words_changed))
@@ -115,11 +115,11 @@ def _table(made: Attacks) -> str:
     lines += dict.fromkeys(
         f"{e.attack.recipe} on {run.task}: {e.rows:,} of {e.official or e.rows:,} dev rows, at most "
         f"{e.attack.budget:,} queries each"
-        for run, e in made.evaluations
+        for run, e in attacks.evaluations
         if e.attack is not None
     )
-    lines.append(f"{made.fresh} attacks made, {len(made.evaluations) - made.fresh} were there already")
-    return "\n".join([*lines, *["trained with x attacked by: bench compare --attacks"] * bool(made.evaluations)])
+    lines.append(f"{attacks.fresh} attacks made, {len(attacks.evaluations) - attacks.fresh} were there already")
+    return "\n".join([*lines, *["trained with x attacked by: bench compare --attacks"] * bool(attacks.evaluations)])
 
 
 def _percent(share: float | None) -> str:

@@ -32,9 +32,9 @@ def clean(kinds: tuple[str, ...], dry_run: bool, results: Path) -> None:
     from bench.reporting.clean import KINDS, SAFE, free, freeable
 
     chosen = set(KINDS) if "all" in kinds else set(kinds or SAFE)
-    found, failed = freeable(results), []
+    everything, failed = freeable(results), []
     for kind, about in KINDS.items():
-        items = [item for item in found if item.kind == kind]
+        items = [item for item in everything if item.kind == kind]
         word = "stay" if kind not in chosen else "would be freed" if dry_run else "freed"
         for item in items if kind in chosen and not dry_run else ():
             try:
@@ -44,7 +44,7 @@ def clean(kinds: tuple[str, ...], dry_run: bool, results: Path) -> None:
             except OSError as error:
                 failed.append(f"{item.path}: {error.strerror}")
         click.echo(f"{kind:<12} {in_bytes(sum(item.size for item in items)):>10}  {len(items):>5}  {word:<15} {about}")
-    freed = sum(item.size for item in found if item.kind in chosen)
+    freed = sum(item.size for item in everything if item.kind in chosen)
     click.echo(f"{'would free' if dry_run else 'freed'} {in_bytes(freed)} in {shown(results)}")
     if failed:
         raise BenchError("could not free all: " + "; ".join(failed[:5]))

@@ -186,25 +186,25 @@ def compare(
 
         sheets, table = (transfer if attacks else on_sets)(results, labelled(records, runs), baseline, chosen)
     else:
-        found = comparisons(runs, frame, results, baseline, lost)
+        compared = comparisons(runs, frame, results, baseline, lost)
         # The baseline stays in sight: it is what the gains are over.
-        shown = [only(comparison, {*chosen, baseline, *filter(None, [against])}) for comparison in found]
+        shown = [only(comparison, {*chosen, baseline, *filter(None, [against])}) for comparison in compared]
         if published is not None:
-            sheets, table = _published(found, chosen, records, published)
+            sheets, table = _published(compared, chosen, records, published)
         elif by_size:
             from bench.reporting import by_size as sizes
 
             sheets, table = sizes.by_size(shown)
         else:
             sheets = _tables(shown, width, form, by_task, full)
-            table = _frame([only(comparison, chosen) for comparison in found], rows)
+            table = _frame([only(comparison, chosen) for comparison in compared], rows)
         if against is not None:
             from bench.reporting.against import against as beside
 
             # Of several presets, those that have it.
             having = [one for one in shown if against in {*one.strategies["strategy"]}] or shown[:1]
             sheets += [beside(comparison, against, within / 100) for comparison in having]
-        ranks = [] if shortlist is None else _ranks(found, chosen_strategies(shortlist, frame, lost), sheets)
+        ranks = [] if shortlist is None else _ranks(compared, chosen_strategies(shortlist, frame, lost), sheets)
         if plot is not None:
             _figure(shown, plot, ranks)
     if form in ("text", "markdown"):
@@ -270,7 +270,7 @@ def comparisons(
 
 
 def _published(
-    found: Sequence[Comparison], chosen: set[str], records: Sequence[Record], published: str
+    compared: Sequence[Comparison], chosen: set[str], records: Sequence[Record], published: str
 ) -> tuple[list[Sheet], pd.DataFrame]:
     """Return the tables of what papers report beside the ``chosen`` strategies, and their rows."""
     import pandas as pd
@@ -280,7 +280,7 @@ def _published(
     from bench.reporting.published import FILE, read
 
     papers = read(Path(published) if published else FILE)
-    frame = pd.concat([comparison.tasks for comparison in found], ignore_index=True)
+    frame = pd.concat([comparison.tasks for comparison in compared], ignore_index=True)
     own, means = frame[frame["strategy"].isin(chosen)], averages(frame)
     table = beside(own, means[means["strategy"].isin(own["strategy"])], records, papers)
     return sheets(table, own, papers), table
@@ -321,16 +321,16 @@ def _quality(frame: pd.DataFrame, baseline: str, full: bool, by_task: bool) -> t
         raise BenchError("none of these runs made texts, or none was recorded with what it did to them")
     sheets, ranks = quality.sheets(table, full), predictor.correlations(frame)
     for each in sheets:
-        if found := ranks.get(each.preset):
-            each.notes.append(predictor.note(found, baseline))
+        if correlations := ranks.get(each.preset):
+            each.notes.append(predictor.note(correlations, baseline))
     return [*sheets, *leads], table
 
 
-def _ranks(found: Sequence[Comparison], names: Collection[str], sheets: list[Sheet]) -> list[tuple[Comparison, Ranks]]:
+def _ranks(every: Sequence[Comparison], names: Collection[str], sheets: list[Sheet]) -> list[tuple[Comparison, Ranks]]:
     """Return the mean ranks of a shortlist, and put their tables below the other ``sheets``."""
     from bench.reporting import ranking
 
-    ranks = ranking.ranked(found, sorted(names))
+    ranks = ranking.ranked(every, sorted(names))
     sheets += [ranking.sheet(*one) for one in ranks]
     return ranks
 

@@ -72,19 +72,19 @@ def evaluate(
     with watching() as progress:
         from bench.experiment.evaluating import evaluate_runs
 
-        made = evaluate_runs(results, chosen, sets, folders, progress, most=max_rows, redo=redo)
+        evaluations = evaluate_runs(results, chosen, sets, folders, progress, most=max_rows, redo=redo)
     if form == "json":
-        click.echo(json.dumps(plain_evaluations(made), indent=1))
+        click.echo(json.dumps(plain_evaluations(evaluations), indent=1))
     else:
-        click.echo(_table(made))
-    say_lacking(made, everything=bool(wanted.ids))
+        click.echo(_table(evaluations))
+    say_lacking(evaluations, everything=bool(wanted.ids))
 
 
-def _table(made: Made) -> str:
+def _table(scored: Made) -> str:
     """Return a line for each evaluation, with dev beside it, and what the rows are not."""
     lines: list[str] = []
     notes: dict[str, None] = {}
-    for run, e in sorted(made.evaluations, key=lambda pair: (pair[1].name, pair[0].task, pair[0].strategy)):
+    for run, e in sorted(scored.evaluations, key=lambda pair: (pair[1].name, pair[0].task, pair[0].strategy)):
         one = "  one answer for every row" if e.most_predicted == 1 else ""
         value, dev = (None if v is None else 100 * v for v in (e.main.value, run.main.value))
         lines.append(
@@ -95,9 +95,9 @@ def _table(made: Made) -> str:
             notes[f"{e.name}: {e.variant}"] = None
         if e.official is not None and e.rows != e.official:
             notes[f"{e.name} for {run.task}: {e.rows:,} of {e.official:,} rows"] = None
-    names = list(dict.fromkeys(e.name for _, e in made.evaluations))
-    there = len(made.evaluations) - made.fresh
-    end = f"{made.fresh} evaluations made, {there} were there already"
+    names = list(dict.fromkeys(e.name for _, e in scored.evaluations))
+    there = len(scored.evaluations) - scored.fresh
+    end = f"{scored.fresh} evaluations made, {there} were there already"
     further = [f"all seeds and strategies, with intervals: bench compare --on {names[0]}"] if names else []
     return "\n".join([*lines, *notes, end, *further])
 

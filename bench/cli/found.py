@@ -123,22 +123,22 @@ def _matches(value: str, patterns: str | None) -> bool:
     )
 
 
-def plain_evaluations(made: Made) -> list[dict[str, Any]]:
+def plain_evaluations(scored: Made) -> list[dict[str, Any]]:
     """Return the evaluations with the runs that they are of, ready for JSON."""
     import msgspec
 
     return [
         {"strategy": run.strategy, "seed": run.seed, "preset": run.preset, "folder": run.folder}
         | msgspec.to_builtins(evaluation)
-        for run, evaluation in made.evaluations
+        for run, evaluation in scored.evaluations
     ]
 
 
-def say_lacking(made: Made, *, everything: bool) -> None:
+def say_lacking(scored: Made, *, everything: bool) -> None:
     """Say which runs have no student; BenchError if none has one, or if ``everything`` that was named was wanted."""
-    if not made.lacking:
+    if not scored.lacking:
         return
-    few = "\n".join(made.lacking[:3]) + ("\n…" if len(made.lacking) > 3 else "")
-    click.echo(f"{len(made.lacking)} of the runs chosen have no student:\n{few}", err=True)
-    if everything or not made.evaluations:
+    few = "\n".join(scored.lacking[:3]) + ("\n…" if len(scored.lacking) > 3 else "")
+    click.echo(f"{len(scored.lacking)} of the runs chosen have no student:\n{few}", err=True)
+    if everything or not scored.evaluations:
         raise BenchError("not all that was asked for could be done")

@@ -98,10 +98,10 @@ def _asked(names: Sequence[str], preset: str, data_dir: Path | None) -> dict[Sou
     for source, patterns in asked.items():
         chosen: dict[str, None] = {}
         for pattern in patterns:
-            found = matching("*" if pattern == "all" else pattern, source.tasks)
-            if not found:
+            matches = matching("*" if pattern == "all" else pattern, source.tasks)
+            if not matches:
                 raise unknown("task", pattern, source.tasks, "(your own: ./FILE.toml)")
-            chosen |= dict.fromkeys(found)
+            chosen |= dict.fromkeys(matches)
         asked[source] = list(chosen)
     return asked
 

@@ -45,8 +45,8 @@ def report(
     records = chosen_records(results, preset, tasks)
     runs = tidy(records)
     frame, lost = leaderboard(runs, baseline), failures(runs)
-    found = comparisons(runs, frame, results, baseline, lost)
+    compared = comparisons(runs, frame, results, baseline, lost)
     if strategy is not None:
         shown = chosen_strategies(strategy, frame, lost)
-        found = [only(comparison, shown) for comparison in found]
-    deliver(page(found, labelled(records, runs), results), output)
+        compared = [only(comparison, shown) for comparison in compared]
+    deliver(page(compared, labelled(records, runs), results), output)

@@ -220,8 +220,8 @@ def _show(records: list[dict[str, Any]], results: Path, ran: int) -> None:
     frame, to_terminal = leaderboard(runs), sys.stdout.isatty()
     predictions, _ = answers(results, runs, {*frame["split"]})
     width = sheet.page_width(to_terminal)
-    found = compare(frame, predictions, failures=failures(runs))
-    sheets = [each for comparison in found for each in tables(comparison, width)]
+    compared = compare(frame, predictions, failures=failures(runs))
+    sheets = [each for comparison in compared for each in tables(comparison, width)]
     click.echo(sheet.text(sheets, width, to_terminal))
     done_before = f", {len(records) - ran} were there already" if ran < len(records) else ""
     skipped = sum(record["status"] == "skipped" for record in records[len(records) - ran :])

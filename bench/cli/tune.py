@@ -89,8 +89,8 @@ def tune(
             progress.note(estimate(to_run, runs, progress, launching.at_once, trials=True))
         fresh = launch(to_run, runs, progress, launcher=launching.open())
     records = [*(record for _, record in done), *fresh]
-    found = [search.choose(cell, (run for run in records if run["task"] == cell.task.name)) for cell in whole]
-    choices_made = [one for one in found if one is not None]
+    choice = [search.choose(cell, (run for run in records if run["task"] == cell.task.name)) for cell in whole]
+    choices_made = [one for one in choice if one is not None]
     for one in choices_made:
         keep(one, choices.results)
     if choices_made:
@@ -102,7 +102,7 @@ def tune(
         )
 
 
-def _show(found: Sequence[Chosen], choices: Choices, tasks: str) -> None:
+def _show(chosen: Sequence[Chosen], choices: Choices, tasks: str) -> None:
     """Print what was chosen, and the command that uses it."""
     from bench.experiment.tuning import CHOSEN
     from bench.reporting import sheet
@@ -111,21 +111,21 @@ def _show(found: Sequence[Chosen], choices: Choices, tasks: str) -> None:
         return "–" if score is None else f"{100 * score:.1f}"
 
     columns: list[tuple[str, list[str]]] = [
-        ("task", [one.task for one in found]),
-        ("strategy", [one.strategy for one in found]),
-        ("chosen", [one.chosen if one.chosen != one.strategy else "as it is" for one in found]),
-        ("as it is", [points(one.tuned.as_shipped) for one in found]),
-        ("best", [points(one.tuned.score) for one in found]),
-        ("rows", [f"{one.tuned.held_out:,}" for one in found]),
+        ("task", [one.task for one in chosen]),
+        ("strategy", [one.strategy for one in chosen]),
+        ("chosen", [one.chosen if one.chosen != one.strategy else "as it is" for one in chosen]),
+        ("as it is", [points(one.tuned.as_shipped) for one in chosen]),
+        ("best", [points(one.tuned.score) for one in chosen]),
+        ("rows", [f"{one.tuned.held_out:,}" for one in chosen]),
     ]
     notes = [
         "scores: points of 100 on rows held out of train, the mean over training seeds; the best of "
-        f"{found[0].tuned.trials} trials, and so better than it will be on dev",
+        f"{chosen[0].tuned.trials} trials, and so better than it will be on dev",
     ]
-    table = sheet.Sheet(found[0].preset, columns, notes)
+    table = sheet.Sheet(chosen[0].preset, columns, notes)
     to_terminal = sys.stdout.isatty()
     click.echo(sheet.text([table], sheet.page_width(to_terminal), to_terminal))
-    named = dict.fromkeys(one.strategy for one in found)
+    named = dict.fromkeys(one.strategy for one in chosen)
     click.echo(
         f"kept in {choices.results / CHOSEN}; use it: bench run --tuned --strategy "
         f"'none,{','.join(named)}' --tasks {shlex.quote(tasks)}{choices.spelled()}"

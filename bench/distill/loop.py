@@ -201,8 +201,8 @@ def _agreed(due: bool, asked: int, models: Models) -> tuple[bool, int]:
         return due, asked
     if (cost.student_updates + cost.adversary_updates) % _LOOK_EVERY:
         return False, 0
-    found = ranks.highest(2 * asked + (due and ranks.leads), models.accelerator.device)
-    return found > 0, found // 2
+    highest = ranks.highest(2 * asked + (due and ranks.leads), models.accelerator.device)
+    return highest > 0, highest // 2
 
 
 def prepare(models: Models, recipe: Recipe) -> None:

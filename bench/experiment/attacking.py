@@ -68,10 +68,10 @@ def attack_runs(
     What cannot be done is known before anything is: recipes whose resources are missing here, tasks they do not do,
     runs without a student. BenchError where nothing is left.
     """
-    made = Attacks()
-    work = _planned(results, runs, recipes, settings, observer, made)
-    if not work and made.left_out:
-        raise BenchError("nothing can be attacked:\n" + "\n".join(made.left_out))
+    attacks = Attacks()
+    work = _planned(results, runs, recipes, settings, observer, attacks)
+    if not work and attacks.left_out:
+        raise BenchError("nothing can be attacked:\n" + "\n".join(attacks.left_out))
     waiting = deque((each, False) for each in work)
     with Pool() as pool:
         while waiting:
@@ -85,13 +85,15 @@ def attack_runs(
                 observer.note(f"waiting for {each.recipe.title} on {in_words(each.run)}: {lock.owner()} is at it")
                 lock.take(wait=True)
             try:
-                _attack_once(results, each, settings, observer, pool, made, f"[{len(work) - len(waiting)}/{len(work)}]")
+                _attack_once(
+                    results, each, settings, observer, pool, attacks, f"[{len(work) - len(waiting)}/{len(work)}]"
+                )
             except BenchError as error:  # the next student may be fine
-                made.failed.append(f"{each.recipe.title} on {in_words(each.run)}: {error}")
-                observer.note(made.failed[-1])
+                attacks.failed.append(f"{each.recipe.title} on {in_words(each.run)}: {error}")
+                observer.note(attacks.failed[-1])
             finally:
                 lock.release()
-    return made
+    return attacks
 
 
 def _planned(
@@ -100,12 +102,12 @@ def _planned(
     recipes: Sequence[Recipe],
     settings: Settings,
     observer: Observer,
-    made: Attacks,
+    attacks: Attacks,
 ) -> list[_Work]:
     able = []
     for recipe in recipes:
         if lacks := recipe.lacking():
-            made.left_out[f"{recipe.title}: {lacks}"] = None
+            attacks.left_out[f"{recipe.title}: {lacks}"] = None
         else:
             able.append(recipe)
     samples, generator_of = Samples(settings), generators(results, settings, observer)
@@ -114,12 +116,12 @@ def _planned(
         try:
             student = student_of(results, run, observer)
         except BenchError as error:
-            made.lacking.append(str(error))
+            attacks.lacking.append(str(error))
             continue
         sample = samples.of(run)
         for recipe in able:
             if reason := recipe.strategy.supports(sample.task):
-                made.left_out[f"{recipe.title} on {run.task}: {reason}"] = None
+                attacks.left_out[f"{recipe.title} on {run.task}: {reason}"] = None
                 continue
             roles: dict[Role, tuple[str, str]] = {
                 _OWN: (str(student), run.student.hash if run.student else ""),
@@ -143,13 +145,13 @@ def _fingerprint(recipe: Recipe, sample: Sample, context: Context) -> str:
 
 
 def _attack_once(
-    results: Path, work: _Work, settings: Settings, observer: Observer, pool: Pool, made: Attacks, number: str
+    results: Path, work: _Work, settings: Settings, observer: Observer, pool: Pool, attacks: Attacks, number: str
 ) -> None:
     folder, run = results / work.run.folder, work.run
-    found = None if settings.redo else there(folder, work.recipe.name)
+    earlier = None if settings.redo else there(folder, work.recipe.name)
     hashed = work.context.digests[_OWN]
-    if found is not None and (found.fingerprint, found.student) == (work.fingerprint, hashed):
-        made.evaluations.append((run, found))
+    if earlier is not None and (earlier.fingerprint, earlier.student) == (work.fingerprint, hashed):
+        attacks.evaluations.append((run, earlier))
         return
     observer.note(f"{number} {work.recipe.title}: {in_words(run)}, {len(work.sample.rows)} rows")
     start = time.perf_counter()
@@ -169,8 +171,8 @@ def _attack_once(
     evaluation, columns = _scored(work, attacked, settings)
     evaluation.seconds = round(time.perf_counter() - start, 3)
     write_evaluation(folder, evaluation, columns)
-    made.evaluations.append((run, evaluation))
-    made.fresh += 1
+    attacks.evaluations.append((run, evaluation))
+    attacks.fresh += 1
 
 
 def _scored(work: _Work, attacked: Rewritten, settings: Settings) -> tuple[Evaluation, dict[str, Any]]:

@@ -73,12 +73,12 @@ def _seconds(cost: dict[str, Any]) -> float:
 
 def _sizes(parts: Parts, cell: Cell, roles: set[str]) -> dict[str, int]:
     """Return the parameters of the models of ``roles`` without embeddings, which are looked up and not multiplied."""
-    made = {
+    models = {
         "student": lambda: parts.classifier("student", cell.task, cell.seed),
         "teacher": lambda: parts.teacher(cell.task.name).model,
         "generator": lambda: parts.generator.model,
     }
-    return {role: made[role]().num_parameters(exclude_embeddings=True) for role in roles}
+    return {role: models[role]().num_parameters(exclude_embeddings=True) for role in roles}
 
 
 def _passes(cost: dict[str, Any], sizes: dict[str, int]) -> float:

@@ -52,7 +52,7 @@ def evaluate_runs(
     if not any(entries for _, entries in work):
         belong = "; ".join(f"{name}: {', '.join(by_task)}" for name, by_task in sets.items())
         raise UsageError(f"none of these sets belongs to a task of the runs chosen; they belong to: {belong}")
-    made, total, done = Made(), sum(len(entries) for _, entries in work), 0
+    evaluated, total, done = Made(), sum(len(entries) for _, entries in work), 0
     students: dict[str, Path] = {}
     for run, entries in work:
         if not entries:
@@ -60,7 +60,7 @@ def evaluate_runs(
         try:
             students[run.folder] = student_of(results, run, observer)
         except BenchError as error:
-            made.lacking.append(str(error))
+            evaluated.lacking.append(str(error))
     loaded: dict[tuple[str, str, tuple[str, ...]], LoadedSet] = {}
     for run, entries in work:
         for entry in entries:
@@ -80,16 +80,16 @@ def evaluate_runs(
             if run.folder not in students:
                 continue
             data = loaded[entry.name, run.task, _classes(students[run.folder])]
-            found = None if redo else there(results / run.folder, entry.name)
+            earlier = None if redo else there(results / run.folder, entry.name)
             hashed = run.student.hash if run.student else ""
-            if found is not None and (found.fingerprint, found.student) == (data.fingerprint, hashed):
-                made.evaluations.append((run, found))
+            if earlier is not None and (earlier.fingerprint, earlier.student) == (data.fingerprint, hashed):
+                evaluated.evaluations.append((run, earlier))
                 continue
             observer.note(f"[{done}/{total}] {entry.name}: {in_words(run)}")
             student = student or Student(students[run.folder])
-            made.evaluations.append((run, _evaluate(results / run.folder, run, student, data)))
-            made.fresh += 1
-    return made
+            evaluated.evaluations.append((run, _evaluate(results / run.folder, run, student, data)))
+            evaluated.fresh += 1
+    return evaluated
 
 
 def _classes(student: Path) -> tuple[str, ...]:

@@ -45,14 +45,14 @@ def at_sizes(settings: Settings, sizes: str, seeds: Sequence[int]) -> list[tuple
     A size is a number of rows per class, and each seed has its own sample: what a strategy gains then holds the luck
     of the sample. "all" trains on all rows, with all seeds at once. UsageError for anything else.
     """
-    found: list[tuple[Settings, list[int]]] = []
+    sizes_seeds: list[tuple[Settings, list[int]]] = []
     for size in dict.fromkeys(part.strip() for part in sizes.split(",")):
         if size == "all":
-            found.append((settings, list(seeds)))
+            sizes_seeds.append((settings, list(seeds)))
         elif size.isascii() and size.isdigit() and 0 < int(size) <= 10**9:
             for seed in seeds:
                 data = replace(settings.data, train_rows=int(size), sample_seed=seed)
-                found.append((replace(settings, data=data), [seed]))
+                sizes_seeds.append((replace(settings, data=data), [seed]))
         else:
             raise UsageError(f"--train-rows takes numbers of rows per class and all, as 8,64,512,all; not {size!r}")
-    return found
+    return sizes_seeds

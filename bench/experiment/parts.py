@@ -79,7 +79,7 @@ class Parts:
     def under(self, settings: Settings, observer: Observer) -> Parts:
         """Return these parts under other ``settings`` on the same texts: what was made of these is not made again."""
         parts = Parts(settings, self.source, self.cache.parent, observer, self.workers)
-        shared = {name: made for name, made in vars(self).items() if name in ("texts", "_word_tokenizer")}
+        shared = {name: value for name, value in vars(self).items() if name in ("texts", "_word_tokenizer")}
         vars(parts).update(shared)
         return parts
 

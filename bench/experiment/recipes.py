@@ -45,17 +45,17 @@ def recipes_of(names: Sequence[str], budget: int) -> list[Recipe]:
 
     UsageError for one that is not known, is no attack on students, or whose library is not installed.
     """
-    found: dict[str, Recipe] = {}
+    recipes: dict[str, Recipe] = {}
     for text in names:
         family, title = _home(text)
         spec = StrategySpec.parse(f"{family}:{title}")
         strategy, attack = spec.create(), attacks()[family]
         rewriter = attack.against_student(strategy, budget)
         title = str(spec).removeprefix(f"{family}:")
-        found[title] = Recipe(title, strategy, spec, rewriter, tuple(attack.notes(strategy)))
-    if not found:
+        recipes[title] = Recipe(title, strategy, spec, rewriter, tuple(attack.notes(strategy)))
+    if not recipes:
         raise UsageError("which recipes? --recipes deepwordbug,pwws; all there are: bench attack --list")
-    return list(found.values())
+    return list(recipes.values())
 
 
 def _home(text: str) -> tuple[str, str]:

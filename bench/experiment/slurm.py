@@ -180,7 +180,7 @@ class Slurm:
         """Return what the jobs of the array are told of each cell."""
         # Elsewhere, too, the results folder has this name.
         elsewhere, known = replace(sweep, results=sweep.results.resolve()), dict[Any, Any]()
-        found = {}
+        todos = {}
         for number, job in jobs.items():
             folder = job.cell.folder(elsewhere.results)
             record = None
@@ -188,8 +188,8 @@ class Slurm:
                 record = read_record(folder)
             # One that another command has made meanwhile counts as this one's.
             before = None if record and stays(record["status"], job.cell) else _written(folder)
-            found[number] = Todo(order_of(job, elsewhere, self.asked.cpus, known=known), folder, before)
-        return found
+            todos[number] = Todo(order_of(job, elsewhere, self.asked.cpus, known=known), folder, before)
+        return todos
 
     def submit(self, work: Sequence[Todo], count: int, folder: Path) -> list[Any]:
         """Submit an array of ``count`` jobs that share ``work``, with their files in ``folder``; return submitit's."""

@@ -74,12 +74,12 @@ class Store:
     def find(self, folder: str) -> dict[str, Entry]:
         """Return all objects under ``folder``, however deep; none where there is no such folder."""
         try:
-            found = self._try("list", folder, self._fs.find, self._at(folder), detail=True)
+            objects = self._try("list", folder, self._fs.find, self._at(folder), detail=True)
         except FileNotFoundError:
             return {}
         start = len(self._root.rstrip("/")) + 1
         # What a store's own pages call a folder is an object whose name ends in a slash.
-        files = {name[start:]: info for name, info in found.items() if not name.endswith("/")}
+        files = {name[start:]: info for name, info in objects.items() if not name.endswith("/")}
         return {name: Entry(int(info.get("size") or 0), _tag(info)) for name, info in files.items() if name}
 
     def read(self, name: str) -> bytes:

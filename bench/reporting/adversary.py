@@ -83,20 +83,20 @@ def sheets(frame: pd.DataFrame, by_task: bool = True) -> list[Sheet]:
 
     ``frame`` is what ``leaderboard`` returns; a task counts in its main setting. ``by_task``: with a column per task.
     """
-    found: dict[str, dict[str, dict[str, Any]]] = defaultdict(lambda: defaultdict(dict))
+    adversaries: dict[str, dict[str, dict[str, Any]]] = defaultdict(lambda: defaultdict(dict))
     for row in plain_rows(frame):
         if row["main"] and lead([row["adversary"]]) is not None:
-            found[row["preset"]][row["strategy"]][row["task"]] = row["adversary"]
-    return [_sheet(preset, found[preset], by_task) for preset in sorted(found)]
+            adversaries[row["preset"]][row["strategy"]][row["task"]] = row["adversary"]
+    return [_sheet(preset, adversaries[preset], by_task) for preset in sorted(adversaries)]
 
 
-def _sheet(preset: str, found: Mapping[str, Mapping[str, Any]], by_task: bool) -> Sheet:
-    names, tasks = sorted(found), list(dict.fromkeys(task for own in found.values() for task in own))
-    over_all = [lead(found[name].values()) for name in names]
+def _sheet(preset: str, adversaries: Mapping[str, Mapping[str, Any]], by_task: bool) -> Sheet:
+    names, tasks = sorted(adversaries), list(dict.fromkeys(task for own in adversaries.values() for task in own))
+    over_all = [lead(adversaries[name].values()) for name in names]
     columns: list[tuple[str, Sequence[str]]] = [("strategy", names), ("lead", list(map(str, over_all)))]
     columns.append(("runs", [str(one.runs) for one in over_all if one is not None]))
     if by_task and len(tasks) > 1:
-        columns += [(task, [str(lead([found[name].get(task)]) or "–") for name in names]) for task in tasks]
+        columns += [(task, [str(lead([adversaries[name].get(task)]) or "–") for name in names]) for task in tasks]
     return Sheet(preset, columns, [ABOUT_LEADS], title=f"preset {preset}: the adversary's lead")
 
 

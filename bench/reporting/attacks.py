@@ -36,8 +36,8 @@ def transfer(
     rows: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
     for name in attacks_beside(results, (record for _, record in runs)):
-        for row, found in compared_on(results, runs, name, baseline, notes):
-            if own := [one for one in found if one.attack is not None]:
+        for row, evaluations in compared_on(results, runs, name, baseline, notes):
+            if own := [one for one in evaluations if one.attack is not None]:
                 rows.append(row | {"said": _sentences(own[0])} | _means(row["strategy"], own))
     nothing = "none of these runs was attacked: bench attack --recipes deepwordbug,pwws"
     return by_task(rows, {*strategies, baseline}, _sheet, [*notes], COLUMNS, nothing)
@@ -45,9 +45,9 @@ def transfer(
 
 def _means(strategy: str, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     sections = [e.attack for e in evaluations if e.attack is not None]
-    first, found = sections[0], {"rows": evaluations[0].rows}
+    first, means = sections[0], {"rows": evaluations[0].rows}
     return {
-        **found,
+        **means,
         "recipe": first.recipe,
         "budget": first.budget,
         "held_out": not trained_on(strategy, first),

@@ -35,7 +35,7 @@ def averages(frame: pd.DataFrame) -> pd.DataFrame:
     if whole.empty:
         return pd.DataFrame(columns=list(COLUMNS))
     groups = whole.groupby(_ROW)
-    made = groups.agg(
+    means = groups.agg(
         baseline=("baseline", "first"),
         n_tasks=("task", "size"),
         n_seeds=("n_seeds", "min"),
@@ -43,18 +43,18 @@ def averages(frame: pd.DataFrame) -> pd.DataFrame:
         mean=("mean", "mean"),
     )
     for name in ("difference", "passes_ratio", "cost_ratio"):
-        made[name] = groups[name].mean().where(groups[name].count() == made["n_tasks"])
-    made["sd"] = _sd_of_averages(whole)
-    made["tasks"] = groups["task"].agg(tuple)
-    made = made.reset_index()
-    made = made.merge(_yardsticks(made), on=_AVERAGE)
-    made["same_tasks"] = made["tasks"] == made["usual"]
-    made["difference"] = made["difference"].where(made["same_tasks"])
-    made = made.merge(_same_seeds(whole, made), on=_ROW)
+        means[name] = groups[name].mean().where(groups[name].count() == means["n_tasks"])
+    means["sd"] = _sd_of_averages(whole)
+    means["tasks"] = groups["task"].agg(tuple)
+    means = means.reset_index()
+    means = means.merge(_yardsticks(means), on=_AVERAGE)
+    means["same_tasks"] = means["tasks"] == means["usual"]
+    means["difference"] = means["difference"].where(means["same_tasks"])
+    means = means.merge(_same_seeds(whole, means), on=_ROW)
     for name, one, other in (("missing", "usual", "tasks"), ("extra", "tasks", "usual")):
-        pairs = zip(made[one], made[other], strict=True)
-        made[name] = pd.Series([tuple(task for task in own if task not in its) for own, its in pairs], dtype=object)
-    return made[list(COLUMNS)]
+        pairs = zip(means[one], means[other], strict=True)
+        means[name] = pd.Series([tuple(task for task in own if task not in its) for own, its in pairs], dtype=object)
+    return means[list(COLUMNS)]
 
 
 def _by_kind(rows: pd.DataFrame) -> pd.DataFrame:
@@ -75,17 +75,17 @@ def _sd_of_averages(rows: pd.DataFrame) -> pd.Series:
     return by_seed.groupby([*_ROW, "seeds"])["scores"].mean().groupby(_ROW).std().where(same)
 
 
-def _yardsticks(made: pd.DataFrame) -> pd.DataFrame:
+def _yardsticks(means: pd.DataFrame) -> pd.DataFrame:
     """Return for each average whose tasks are the usual ones: the baseline's, or else those of who has most."""
-    ranked = made.assign(first=made["strategy"] == made["baseline"])
+    ranked = means.assign(first=means["strategy"] == means["baseline"])
     ranked = ranked.sort_values(["first", "n_tasks"], ascending=False, kind="stable").drop_duplicates(_AVERAGE)
     return ranked[[*_AVERAGE, "strategy", "tasks"]].rename(columns={"strategy": "yardstick", "tasks": "usual"})
 
 
-def _same_seeds(rows: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
+def _same_seeds(rows: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
     """Return for each average of a strategy whether each of its tasks has the seeds that the yardstick has there."""
     cells = rows[[*_ROW, "task", "seeds"]]
-    its = made[[*_AVERAGE, "yardstick"]].drop_duplicates().merge(cells, left_on=_YARDSTICK, right_on=_ROW)
+    its = means[[*_AVERAGE, "yardstick"]].drop_duplicates().merge(cells, left_on=_YARDSTICK, right_on=_ROW)
     both = cells.merge(its[[*_AVERAGE, "task", "seeds"]], on=[*_AVERAGE, "task"], how="left", suffixes=("", " there"))
     both["same_seeds"] = both["seeds there"].isna() | (both["seeds"] == both["seeds there"])
     return both.groupby(_ROW, as_index=False)["same_seeds"].all()

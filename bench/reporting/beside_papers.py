@@ -110,16 +110,16 @@ def _ours(frame: pd.DataFrame, means: pd.DataFrame, samples: Mapping[tuple[str, 
         place = (row["preset"], row["task"], row["setting_number"])
         if row["teacher"] == row["teacher"] and row["teacher"] is not None and place not in of_teachers:
             of_teachers.add(place)
-            told = {"metric": row["metric"], "split": "dev", "score": 100 * row["teacher"], "main_metric": True}
+            score = {"metric": row["metric"], "split": "dev", "score": 100 * row["teacher"], "main_metric": True}
             known = {"recipe": "kd", "selection_here": "last"}
-            rows.append(here | known | told | _gain() | {"ours": TEACHER, "strategy": TEACHER, "n_seeds": 1})
+            rows.append(here | known | score | _gain() | {"ours": TEACHER, "strategy": TEACHER, "n_seeds": 1})
     intervals = frame[frame["main"].astype(bool)].set_index(["preset", "strategy", "task"])
     by_place = {(row["preset"], row["task"], row["strategy"]): row for row in rows if row["setting_number"] == 1}
     for row in means.to_dict("records"):
         samples_of = [by_place.get((row["preset"], task, row["strategy"])) for task in row["tasks"]]
         like = next((sample for sample in samples_of if sample is not None), None)
         if like is not None:
-            told = {"task": AVERAGE, "metric": row["average"], "split": "dev", "score": 100 * row["mean"]}
+            score = {"task": AVERAGE, "metric": row["average"], "split": "dev", "score": 100 * row["mean"]}
             data = "; ".join(dict.fromkeys(sample["data"] for sample in samples_of if sample and sample["data"]))
             its = intervals.loc[[(row["preset"], row["strategy"], task) for task in row["tasks"]]]
             over = average(its["difference"], its["gain_se"], its["gain_df"])
@@ -127,7 +127,7 @@ def _ours(frame: pd.DataFrame, means: pd.DataFrame, samples: Mapping[tuple[str, 
             known = its["gain_se"].gt(0).all() and like["ours"] != row["baseline"]
             gain = _gain(row["difference"], over.low, over.high) if known else _gain()
             about = {"n_seeds": row["n_seeds"], "averaged": row["tasks"], "data": data, "main_metric": True}
-            rows.append(like | told | about | gain)
+            rows.append(like | score | about | gain)
     columns = ["preset", "task", "ours", "recipe", "setting_number", "strategy", "metric", "split", "score", *_gain()]
     columns += ["n_seeds", "main_metric", "models", "data", "selection_here", "averaged"]
     return pd.DataFrame(rows, columns=columns)
@@ -140,8 +140,8 @@ def _gain(gain: float | None = None, low: float | None = None, high: float | Non
 
 
 def _setting(run: Done, section: str) -> dict[str, Any]:
-    found = run.spec.get(section)
-    return found if isinstance(found, dict) else {}
+    value = run.spec.get(section)
+    return value if isinstance(value, dict) else {}
 
 
 def _models(run: Done) -> str:
@@ -203,16 +203,16 @@ def _plain(models: str) -> str:
 
 def sheets(rows: pd.DataFrame, frame: pd.DataFrame, papers: Sequence[Published]) -> list[Sheet]:
     """Return a table for each preset and each setting of a paper: there, here, and how the two differ."""
-    made = []
+    tables = []
     for preset, of_preset in frame.groupby("preset", sort=True):
         own = rows[rows["preset"] == preset]
         for (source, setting), part in own.groupby(["source", "paper_setting"], sort=False):
             numbers = [paper for paper in papers if (paper.source, paper.setting) == (source, setting)]
-            made.append(_sheet(str(preset), f"{source}{f', {setting}' if setting else ''}", part, of_preset, numbers))
+            tables.append(_sheet(str(preset), f"{source}{f', {setting}' if setting else ''}", part, of_preset, numbers))
         if own.empty:
             note = "none of its tasks and strategies has a published number here"
-            made.append(Sheet(str(preset), [("task", [])], [note]))
-    return made
+            tables.append(Sheet(str(preset), [("task", [])], [note]))
+    return tables
 
 
 def _sheet(preset: str, paper: str, part: pd.DataFrame, ours: pd.DataFrame, numbers: list[Published]) -> Sheet:

@@ -75,15 +75,15 @@ def compared_on(
     """
     labels = {record.folder: label for label, record in runs}
     try:
-        found, outdated = evaluated_on(results, [record for _, record in runs], name)
-        frame = tidy(found)
+        evaluated, outdated = evaluated_on(results, [record for _, record in runs], name)
+        frame = tidy(evaluated)
         frame = frame.assign(label=frame["folder"].map(labels))
         board = leaderboard(frame, baseline)
     except BenchError as error:
         notes[f"{name}: left out, {error}"] = None
         return
     notes |= dict.fromkeys(f"{name}: {note}" for note in outdated)
-    evaluations = {record.id: there(results / record.folder, name) for record in found}
+    evaluations = {record.id: there(results / record.folder, name) for record in evaluated}
     predicted, wrong = answers(results, frame, {*board["split"]})
     notes |= dict.fromkeys(f"{name}: answers left out of the intervals, {path}: {reason}" for path, reason in wrong)
     for comparison in compare(board, predicted, baseline):
@@ -152,8 +152,8 @@ def students(rows: Sequence[Mapping[str, Any]], head: str, key: str) -> list[tup
 
 def _range(numbers: Iterable[str]) -> str:
     """Return the one that all numbers are, or the first and the last of them in their order."""
-    found = sorted({*numbers}, key=lambda text: (text == ABSENT, float(text) if text != ABSENT else 0.0))
-    return found[0] if len(found) == 1 else f"{found[0]} to {found[-1]}"
+    distinct = sorted({*numbers}, key=lambda text: (text == ABSENT, float(text) if text != ABSENT else 0.0))
+    return distinct[0] if len(distinct) == 1 else f"{distinct[0]} to {distinct[-1]}"
 
 
 def _sheet(preset: str, task: str, rows: Sequence[Mapping[str, Any]]) -> Sheet:

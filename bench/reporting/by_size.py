@@ -34,28 +34,28 @@ def by_size(comparisons: Sequence[Comparison]) -> tuple[list[Sheet], pd.DataFram
     """
     import pandas as pd
 
-    found = [of_task for comparison in comparisons for of_task in sized(comparison)]
-    if not found:
+    tables = [of_task for comparison in comparisons for of_task in sized(comparison)]
+    if not tables:
         raise BenchError("no run was made on few rows; make some: bench run --train-rows 8,64,512,all --seeds 3")
-    sheets, rows = [sheet for sheet, _ in found], [row for _, own in found for row in own]
+    sheets, rows = [sheet for sheet, _ in tables], [row for _, own in tables for row in own]
     frame = pd.DataFrame([{name: row.get(name) for name in COLUMNS} for row in rows], columns=list(COLUMNS))
     return sheets, frame.astype({"train_rows": "Int64"})
 
 
 def sized(comparison: Comparison) -> list[tuple[Sheet, list[dict[str, Any]]]]:
     """Return the table of each task that was trained on few rows, and its rows; none where no task was."""
-    found = []
+    tables = []
     rows = [row | {"train_rows": size_of(row["signature"])} for row in plain_rows(comparison.tasks)]
     for task in sorted({row["task"] for row in rows if row["train_rows"] is not None}, key=task_order):
         own, left_out = _one_setting_each([row for row in rows if row["task"] == task])
-        found.append((_sheet(comparison, task, own, left_out), own))
-    return found
+        tables.append((_sheet(comparison, task, own, left_out), own))
+    return tables
 
 
 def size_of(signature: str) -> int | None:
     """Return how many rows per class a run with this ``signature`` was trained on; None for all."""
-    found = re.search(r"(?:^|\|)train_rows=(\d+)(?:\||$)", signature)
-    return None if found is None else int(found[1])
+    match = re.search(r"(?:^|\|)train_rows=(\d+)(?:\||$)", signature)
+    return None if match is None else int(match[1])
 
 
 def _one_setting_each(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:

@@ -37,8 +37,8 @@ class Freeable:
 
 def freeable(results: Path) -> list[Freeable]:
     """Return all that can be freed under ``results``, of every kind of ``KINDS``."""
-    found = [Freeable(kind, path, size_of(path)) for kind, path in _places(results)]
-    there = {item.path: item for item in found if item.size or item.path.exists()}
+    items = [Freeable(kind, path, size_of(path)) for kind, path in _places(results)]
+    there = {item.path: item for item in items if item.size or item.path.exists()}
     for item in _elsewhere(results):
         if item.size >= there.get(item.path, item).size:
             there[item.path] = item

@@ -41,20 +41,20 @@ def same_for_all(rows: Sequence[Row]) -> dict[str, str]:
     if not rows:
         return {}
     by_row = _by_row(rows)
-    found: dict[str, Any] = {what: _single(values) for what, values in by_row.items()}
-    found["training rows at most"] = _single(row["max_train"] or "all" for row in rows)
-    found["student updates"] = _single(f"{row['student_updates']:,}" for row in rows if _BUDGET not in row["warnings"])
+    shared: dict[str, Any] = {what: _single(values) for what, values in by_row.items()}
+    shared["training rows at most"] = _single(row["max_train"] or "all" for row in rows)
+    shared["student updates"] = _single(f"{row['student_updates']:,}" for row in rows if _BUDGET not in row["warnings"])
     if names := of_other_budgets(rows):
         # Their settings hold the recipe's epochs, which their budget takes the place of.
         but = f"but {', '.join(names)} for the updates of another budget ({ON_SCORES[_BUDGET][0]})"
-        found |= {what: f"{value}, {but}" for what in ("recipe", "student updates") if (value := found.get(what))}
-    found["seeds"] = _single(", ".join(map(str, row["seeds"])) for row in rows)
+        shared |= {what: f"{value}, {but}" for what in ("recipe", "student updates") if (value := shared.get(what))}
+    shared["seeds"] = _single(", ".join(map(str, row["seeds"])) for row in rows)
     hashes, scores = _by_task(rows, "teacher_hashes"), _by_task(rows, "teacher")
     if all(len(own) == 1 for own in hashes.values()):
-        found["teacher's weights"] = "one set per task, for every strategy and seed"
+        shared["teacher's weights"] = "one set per task, for every strategy and seed"
         means = {task: own[0] for task, own in scores.items() if own}
-        found["teacher's score"] = ", ".join(f"{task} {points(means[task])}" for task in sorted(means, key=task_order))
-    return {what: str(found[what]) for what in _ORDER if found.get(what)}
+        shared["teacher's score"] = ", ".join(f"{task} {points(means[task])}" for task in sorted(means, key=task_order))
+    return {what: str(shared[what]) for what in _ORDER if shared.get(what)}
 
 
 def of_other_budgets(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -79,25 +79,25 @@ def unlike(rows: Sequence[Row]) -> Iterator[str]:
 def _by_row(rows: Sequence[Row]) -> dict[str, list[Any]]:
     """Return what a row was run with, row by row, as texts, None where its record does not say."""
     parts = [dict(piece.partition("=")[::2] for piece in row["signature"].split("|")) for row in rows]
-    found: dict[str, list[Any]] = {word: [part.get(key) for part in parts] for key, word in _WORDS.items()}
-    found["data"] = [part.get("data", "").partition(":")[0] or None for part in parts]
+    columns: dict[str, list[Any]] = {word: [part.get(key) for part in parts] for key, word in _WORDS.items()}
+    columns["data"] = [part.get("data", "").partition(":")[0] or None for part in parts]
     for name in MADE_WITH:
-        found[name] = [(row.get("made_with") or {}).get(name) for row in rows]
-    found["student selected by"] = [row["selection"] + " (optimistic)" * bool(row["optimistic"]) for row in rows]
-    found["scored on"] = [row["split"] for row in rows]
+        columns[name] = [(row.get("made_with") or {}).get(name) for row in rows]
+    columns["student selected by"] = [row["selection"] + " (optimistic)" * bool(row["optimistic"]) for row in rows]
+    columns["scored on"] = [row["split"] for row in rows]
     for column, between in (("hardware", ", "), ("libraries", "; "), ("commits", ", ")):
-        found[column] = [between.join(filter(None, row[column])) or None for row in rows]
-    return found
+        columns[column] = [between.join(filter(None, row[column])) or None for row in rows]
+    return columns
 
 
 def _by_task(rows: Sequence[Row], column: str) -> dict[str, list[Any]]:
     """Return the different values that the rows of each task have, those of a row with several apart."""
-    found: dict[str, dict[Any, None]] = {}
+    by_task: dict[str, dict[Any, None]] = {}
     for row in rows:
         value = row.get(column)
         own = value if isinstance(value, tuple) else () if value is None else (value,)
-        found.setdefault(row["task"], {}).update(dict.fromkeys(own))
-    return {task: list(values) for task, values in found.items()}
+        by_task.setdefault(row["task"], {}).update(dict.fromkeys(own))
+    return {task: list(values) for task, values in by_task.items()}
 
 
 def _single(values: Iterable[Any]) -> Any:
@@ -137,11 +137,11 @@ def left_out_by_intervals(rows: Sequence[Row]) -> Iterator[str]:
 def _elsewhere(strategies: Sequence[Mapping[str, Any]]) -> str:
     """Return of which strategies anything is known for other tasks than those they were run on."""
     known = [row for row in strategies if not math.isnan(row["like_gain"])]
-    told = [row["strategy"] for row in known if row["like_p_holm"] <= ALPHA]
+    shown = [row["strategy"] for row in known if row["like_p_holm"] <= ALPHA]
     few = [row["strategy"] for row in strategies if math.isnan(row["like_gain"])]
     words = []
     if known:
-        words.append(f"on tasks like these a gain other than 0 is shown of {', '.join(told) if told else 'none'}")
+        words.append(f"on tasks like these a gain other than 0 is shown of {', '.join(shown) if shown else 'none'}")
     if few:
         words.append("fewer than three say nothing of others" + (f" ({', '.join(few)})" if known else ""))
     return "; ".join(words)

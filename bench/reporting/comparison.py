@@ -25,10 +25,10 @@ class _WhenRead:
     def __get__(self, instance: Comparison | None, owner: type[Comparison]) -> pd.DataFrame:
         if instance is None:
             raise AttributeError("no default")
-        made = vars(instance)["pairwise"]
-        if callable(made):
-            made = vars(instance)["pairwise"] = made()
-        return made
+        table = vars(instance)["pairwise"]
+        if callable(table):
+            table = vars(instance)["pairwise"] = table()
+        return table
 
     def __set__(self, instance: Comparison, value: pd.DataFrame | Callable[[], pd.DataFrame]) -> None:
         vars(instance)["pairwise"] = value
@@ -61,13 +61,13 @@ def compare(
     and tuned, with those of which nothing can be tuned and the baseline in both.
     """
     predicted = by_run(predictions)
-    found = []
+    comparisons = []
     for preset in sorted({*frame["preset"], *(failure["preset"] for failure in failures)}):
         rows = frame[frame["preset"] == preset]
         lost = [failure for failure in failures if failure["preset"] == preset]
         tuned = [isinstance(one, dict) for one in rows["tuned"]]
         if not any(tuned) and not any(failure["tuned"] for failure in lost):
-            found.append(_comparison(preset, rows, lost, predicted, baseline))
+            comparisons.append(_comparison(preset, rows, lost, predicted, baseline))
             continue
         both = [
             own or (isinstance(searched, list | tuple) and not len(searched)) or strategy == baseline
@@ -75,8 +75,8 @@ def compare(
         ]
         for title, mask in ((f"{preset}, as shipped", [not own for own in tuned]), (f"{preset}, tuned", both)):
             own_failures = [failure for failure in lost if failure["tuned"] == (mask is both)]
-            found.append(_comparison(title, rows[mask], own_failures, predicted, baseline))
-    return found
+            comparisons.append(_comparison(title, rows[mask], own_failures, predicted, baseline))
+    return comparisons
 
 
 def _comparison(

@@ -132,7 +132,7 @@ def evaluated_on(results: Path, records: Iterable[Record], name: str) -> tuple[l
     """
     if name != folder_name(name):
         raise UsageError(f"{name!r} cannot be the name of a set; see bench evaluate --list")
-    found: list[Record] = []
+    evaluated: list[Record] = []
     known: set[str] = set()
     corrupt: list[str] = []
     stale = 0
@@ -147,19 +147,19 @@ def evaluated_on(results: Path, records: Iterable[Record], name: str) -> tuple[l
             elif record.student is not None and evaluation.student != record.student.hash:
                 stale += 1
             else:
-                found.append(_as_split(record, evaluation))
+                evaluated.append(_as_split(record, evaluation))
         except ValueError as error:  # a number that no score can be
             corrupt.append(str(_corrupt(evaluation_file(folder, name), error)))
         except BenchError as error:
             corrupt.append(str(error))
-    if not found and corrupt:
+    if not evaluated and corrupt:
         raise BenchError("; ".join(corrupt))
-    if not found:
+    if not evaluated:
         raise unknown("evaluation", name, known, f"(make it: {_command(name)})")
     notes = [f"left out, {reason}" for reason in corrupt]
     if stale:
         notes.append(f"{stale} evaluations are of students from before a run was trained again: {_command(name)}")
-    return found, notes
+    return evaluated, notes
 
 
 def _command(name: str) -> str:

@@ -29,10 +29,10 @@ def find_run(results: Path, name: str, records: Sequence[Record] | None = None) 
         inside = {(results / record.folder).resolve(): record for record in records}
         if folder.resolve() in inside:
             return inside[folder.resolve()]
-    found = [record for record in records if name and record.id.startswith(name)]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    matches = [record for record in records if name and record.id.startswith(name)]
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
         for path, reason in corrupt:
             if name and (name in path.parent.name or folder.resolve() == path.parent.resolve()):
                 raise BenchError(left_out(path, reason))
@@ -41,8 +41,8 @@ def find_run(results: Path, name: str, records: Sequence[Record] | None = None) 
         raise UsageError(
             f"no run has the id {name!r} in {shown(results)}; ids end the folders' names there{_near(name, records)}"
         )
-    listed = "\n".join(f"  {record.id}  {in_words(record)}" for record in found[:10])
-    raise UsageError(f"{len(found)} runs have an id that begins with {name!r}:\n{listed}")
+    listed = "\n".join(f"  {record.id}  {in_words(record)}" for record in matches[:10])
+    raise UsageError(f"{len(matches)} runs have an id that begins with {name!r}:\n{listed}")
 
 
 def _near(name: str, records: Sequence[Record]) -> str:

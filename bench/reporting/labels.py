@@ -47,8 +47,8 @@ def labels(runs: pd.DataFrame) -> pd.Series:
     varying: dict[tuple[str, str], set[str]] = defaultdict(set)
     for (preset, name, _), seen in values.items():
         varying[preset, name] |= {key for key in seen if len(seen[key]) > 1}
-    made = [_label(name, options, varying[preset, name]) for preset, _, name, options in own]
-    return number.map(pd.Series(made, dtype=object)).astype(pd.StringDtype("python"))
+    texts = [_label(name, options, varying[preset, name]) for preset, _, name, options in own]
+    return number.map(pd.Series(texts, dtype=object)).astype(pd.StringDtype("python"))
 
 
 def _name(strategy: str, tuned: Any) -> str:

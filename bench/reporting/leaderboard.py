@@ -108,11 +108,11 @@ def failures(frame: pd.DataFrame) -> list[dict[str, Any]]:
     runs = named_runs(frame[list(dict.fromkeys(name for name in names if name in frame))])
     lost = runs[runs["value"].isna()]
     is_done, reason = lost["status"] == "done", lost["reason"].fillna("").replace("", "no reason recorded")
-    made = lost[["preset", "task", "label", "seed"]].rename(columns={"label": "strategy"})
-    made["tuned"] = lost["tuned.strategy"].notna().astype(bool)
-    made["status"] = lost["status"].mask(is_done, "failed")
-    made["reason"] = reason.mask(is_done, "the score is not a finite number")
-    return made.to_dict("records")
+    failed = lost[["preset", "task", "label", "seed"]].rename(columns={"label": "strategy"})
+    failed["tuned"] = lost["tuned.strategy"].notna().astype(bool)
+    failed["status"] = lost["status"].mask(is_done, "failed")
+    failed["reason"] = reason.mask(is_done, "the score is not a finite number")
+    return failed.to_dict("records")
 
 
 def named_runs(frame: pd.DataFrame) -> pd.DataFrame:
@@ -244,11 +244,11 @@ def _costs(scored: pd.DataFrame) -> pd.DataFrame:
     counted = pairs["passes"].notna() & pairs["passes of it"].notna()
     alike = pairs["machine"] == pairs["machine of it"]
     timed = alike & pairs["trusted"] & pairs["trusted of it"]
-    made = {"machines": (~alike).groupby(pairs["group"]).any()}
+    columns = {"machines": (~alike).groupby(pairs["group"]).any()}
     for name, cost, which in (("passes_ratio", "passes", counted), ("cost_ratio", "cost.train_seconds", timed)):
         sums = pairs[which].groupby("group")[[cost, f"{cost} of it"]].sum()
-        made[name] = sums[cost] / sums[f"{cost} of it"].where(sums[f"{cost} of it"] > 0)
-    return pd.DataFrame(made)
+        columns[name] = sums[cost] / sums[f"{cost} of it"].where(sums[f"{cost} of it"] > 0)
+    return pd.DataFrame(columns)
 
 
 def _paired(scored: pd.DataFrame, strategy: str, columns: list[str]) -> pd.DataFrame:
@@ -263,10 +263,10 @@ def _metrics(frame: pd.DataFrame, scored: pd.DataFrame) -> list[dict[str, float]
     own = own.drop_duplicates(["folder", "split", "metric"]).merge(scored[["folder", "group"]], on="folder")
     means = own.groupby(["group", "split", "metric"], sort=False)["value"].agg(["mean", "size"])
     means = means[means["size"] == scored["group"].value_counts().reindex(means.index, level="group")]
-    made: list[dict[str, float]] = [{} for _ in range(scored["group"].nunique())]
+    of_groups: list[dict[str, float]] = [{} for _ in range(scored["group"].nunique())]
     for (group, split, metric), mean in means["mean"].items():
-        made[group][f"{split}.{metric}"] = mean
-    return made
+        of_groups[group][f"{split}.{metric}"] = mean
+    return of_groups
 
 
 def _incomplete(runs: pd.DataFrame, scored: pd.DataFrame) -> pd.Series:

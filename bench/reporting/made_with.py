@@ -23,15 +23,15 @@ def made_with(spec: str) -> dict[str, str]:
     """
     sections = msgspec.json.decode(spec)
     teacher, student, recipe = (_table(sections.get(name)) for name in ("teacher", "student", "recipe"))
-    found = {}
+    words = {}
     if teacher:
         given = teacher.get("finetuned")
-        found["teacher"] = _shown(given) if given else ", ".join((_model(teacher), *_training(teacher)))
+        words["teacher"] = _shown(given) if given else ", ".join((_model(teacher), *_training(teacher)))
     if student:
-        found["student"] = _model(student)
+        words["student"] = _model(student)
     if recipe:
-        found["recipe"] = ", ".join((_shown(recipe.get("method", "kd")), *_training(recipe), *_unusual(recipe)))
-    return found
+        words["recipe"] = ", ".join((_shown(recipe.get("method", "kd")), *_training(recipe), *_unusual(recipe)))
+    return words
 
 
 def _table(value: Any) -> dict[str, Any]:

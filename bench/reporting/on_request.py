@@ -24,9 +24,9 @@ def equivalence(comparison: Comparison, within: float) -> pd.DataFrame:
     import pandas as pd
 
     pairs = comparison.pairwise
-    found = [probabilities(gain, se, df, within) for gain, se, df in pairs[["gain", "se", "df"]].to_numpy(float)]
-    told = pd.DataFrame(found, columns=list(Probabilities._fields), index=pairs.index)
-    return pairs[["strategy", "other", "gain"]].join(told)
+    rows = [probabilities(gain, se, df, within) for gain, se, df in pairs[["gain", "se", "df"]].to_numpy(float)]
+    probability = pd.DataFrame(rows, columns=list(Probabilities._fields), index=pairs.index)
+    return pairs[["strategy", "other", "gain"]].join(probability)
 
 
 def shortlist(comparison: Comparison, names: Sequence[str]) -> Ranks:

@@ -40,11 +40,11 @@ def pairwise(lines: Mapping[Any, Mapping[str, Students]]) -> pd.DataFrame:
     cells: list[list[float]] = []
     for one, other in combinations(names, 2):
         shared = [students for students in lines.values() if one in students and other in students]
-        gains = [found for students in shared if (found := gain(students[one], students[other])) is not None]
+        gains = [one_gain for students in shared if (one_gain := gain(students[one], students[other])) is not None]
         if not gains:
             continue
-        cells.append([cell for found in gains for cell in found.cells])
-        whole = average(*([getattr(found.interval, key) for found in gains] for key in ("gain", "se", "df")))
+        cells.append([cell for one_gain in gains for cell in one_gain.cells])
+        whole = average(*([getattr(one_gain.interval, key) for one_gain in gains] for key in ("gain", "se", "df")))
         rows.append(
             {
                 "strategy": one,
@@ -57,7 +57,7 @@ def pairwise(lines: Mapping[Any, Mapping[str, Students]]) -> pd.DataFrame:
                 "se": whole.se,
                 "df": whole.df,
                 "p_interval": whole.p,
-                "seeds": seeds_in_words([len(found.cells) for found in gains]),
+                "seeds": seeds_in_words([len(one_gain.cells) for one_gain in gains]),
             }
         )
     resamples = RESAMPLES if len(rows) <= _WIDE else 10 * RESAMPLES

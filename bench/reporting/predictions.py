@@ -53,8 +53,8 @@ def predicted(
     data.
     """
     more = (EXAMPLE, *((LOGITS,) if logits else ()))
-    found, wrong = _checked(root, frame, splits, more)
-    return _together(found), wrong
+    files, wrong = _checked(root, frame, splits, more)
+    return _together(files), wrong
 
 
 def answers(
@@ -65,10 +65,10 @@ def answers(
 
     from bench.reporting.students import Predicted
 
-    found, wrong = _checked(root, frame, splits)
-    places: dict[int, np.ndarray] = {file.rows: np.arange(file.rows) for file, _ in found}
+    files, wrong = _checked(root, frame, splits)
+    places: dict[int, np.ndarray] = {file.rows: np.arange(file.rows) for file, _ in files}
     return {
-        (file.id, file.split): Predicted(places[file.rows], part["label"], part["prediction"]) for file, part in found
+        (file.id, file.split): Predicted(places[file.rows], part["label"], part["prediction"]) for file, part in files
     }, wrong
 
 
@@ -135,12 +135,12 @@ def _together(parts: list[tuple[_File, dict[str, Any]]]) -> pd.DataFrame:
         )
         for file, part in parts
     ]
-    made = pd.concat(frames, ignore_index=True) if frames else nothing
+    frame = pd.concat(frames, ignore_index=True) if frames else nothing
     sizes = [file.rows for file, _ in parts]
     for place, name in enumerate(("id", "split")):
         values = pd.Series([getattr(file, name) for file, _ in parts], dtype=object).astype("category")
-        made.insert(place, name, values.repeat(sizes).array)
-    return made
+        frame.insert(place, name, values.repeat(sizes).array)
+    return frame
 
 
 def _content(file: _File, more: Sequence[str]) -> dict[str, Any]:
@@ -160,11 +160,11 @@ def _content(file: _File, more: Sequence[str]) -> dict[str, Any]:
         numbers = [*_NUMBERS, *(name for name in names if LOGITS in more and name.startswith(LOGITS))]
         # Small files: threads would cost more than they bring.
         table = source.read(columns=[*numbers, *([EXAMPLE] if EXAMPLE in more else [])], use_threads=False)
-    found: dict[str, Any] = {EXAMPLE: table[EXAMPLE]} if EXAMPLE in more else {}
+    content: dict[str, Any] = {EXAMPLE: table[EXAMPLE]} if EXAMPLE in more else {}
     for name in numbers:
         if not (pa.types.is_integer(kind := table.schema.field(name).type) or pa.types.is_floating(kind)):
             raise ValueError(f"its column {name} holds no numbers but {kind}")
-        found[name] = table[name].to_numpy().astype(np.float64)
-    if not (finite := np.abs(found["prediction"]) < _MOST).all():
+        content[name] = table[name].to_numpy().astype(np.float64)
+    if not (finite := np.abs(content["prediction"]) < _MOST).all():
         raise ValueError(f"{int((~finite).sum()):,} predictions are no finite numbers")
-    return found
+    return content

@@ -65,21 +65,21 @@ def correlations(frame: pd.DataFrame, key: str = "teacher_stddev") -> dict[str, 
         is_shipped = row["main"] and not row["tuned"] and row["strategy"] != row["baseline"]
         if is_shipped and number is not None and gain is not None:
             points[row["preset"]].append((row["task"], row["strategy"], number, gain))
-    found: dict[str, dict[str, Correlation]] = {}
+    by_preset: dict[str, dict[str, Correlation]] = {}
     for preset, own in points.items():
         table = pd.DataFrame(own, columns=["task", "strategy", "number", "gain"])
         tasks = table.groupby("task", sort=False)
-        found[preset] = {str(task): spearman(part["number"], part["gain"]) for task, part in tasks}
-        if len(found[preset]) > 1:
+        by_preset[preset] = {str(task): spearman(part["number"], part["gain"]) for task, part in tasks}
+        if len(by_preset[preset]) > 1:
             sizes = tasks["gain"].transform("size") + 1
             ranks = tasks[["number", "gain"]].rank().div(sizes, axis=0).groupby(table["strategy"]).mean()
-            found[preset]["all tasks"] = spearman(ranks["number"], ranks["gain"])
-    return found
+            by_preset[preset]["all tasks"] = spearman(ranks["number"], ranks["gain"])
+    return by_preset
 
 
-def note(found: Mapping[str, Correlation], baseline: str) -> str:
-    """Return ``found``, of one preset, as a line below a table."""
-    where = "; ".join(f"{task} {correlation}" for task, correlation in found.items())
+def note(by_task: Mapping[str, Correlation], baseline: str) -> str:
+    """Return ``by_task``, of one preset, as a line below a table."""
+    where = "; ".join(f"{task} {correlation}" for task, correlation in by_task.items())
     return (
         f"T stddev (--full) against the gain over {baseline!r}, Spearman's rank correlation and 95 % interval, below 0 "
         f"as for images in its paper: {where}"

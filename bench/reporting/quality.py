@@ -111,11 +111,11 @@ def quality(frame: pd.DataFrame) -> pd.DataFrame:
     own = frame[frame["main"].astype(bool) & frame["text_quality"].map(bool)]
     numbers = pd.DataFrame(own["text_quality"].tolist(), index=own.index).reindex(columns=measures).astype("float64")
     groups = own[[*keys, "task", "n_seeds"]].join(numbers).groupby(keys, sort=True)
-    made = groups.agg(n_tasks=("task", "size"), n_seeds=("n_seeds", "min")).join(groups[measures].mean())
+    table = groups.agg(n_tasks=("task", "size"), n_seeds=("n_seeds", "min")).join(groups[measures].mean())
     leads = {key: lead(means) for key, means in own.groupby(keys)["adversary"]}
-    made["adversary_gain"] = [None if (one := leads[key]) is None else one.value for key in made.index]
-    made["adversary_gain"] = made["adversary_gain"].astype("float64")
-    return made.join(groups["task"].agg(tuple).rename("tasks")).reset_index()
+    table["adversary_gain"] = [None if (one := leads[key]) is None else one.value for key in table.index]
+    table["adversary_gain"] = table["adversary_gain"].astype("float64")
+    return table.join(groups["task"].agg(tuple).rename("tasks")).reset_index()
 
 
 _MAIN = (

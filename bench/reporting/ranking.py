@@ -54,7 +54,7 @@ def _title(ranks: Ranks) -> str:
     )
 
 
-def diagram(found: Sequence[tuple[Comparison, Ranks]], form: str) -> bytes:
+def diagram(shortlists: Sequence[tuple[Comparison, Ranks]], form: str) -> bytes:
     """Return the critical-difference diagrams, one below the other, as a file of ``form``: svg, png or pdf.
 
     A bar joins strategies whose ranks are not distinguishable. BenchError where the libraries for it are missing.
@@ -68,12 +68,12 @@ def diagram(found: Sequence[tuple[Comparison, Ranks]], form: str) -> bytes:
             f"a critical-difference diagram needs scikit-posthocs ({error.name} is missing); install it: "
             'pip install -e ".[report]" -c constraints.txt'
         ) from error
-    heights = [0.9 + 0.22 * len(ranks.ranks) for _, ranks in found]
+    heights = [0.9 + 0.22 * len(ranks.ranks) for _, ranks in shortlists]
     # A name is text: neither formulas nor glyphs drawn as paths.
     with rc_context({"text.parse_math": False, "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}):
         figure = Figure(figsize=(_INCHES, sum(heights)), layout="constrained")
-        every = figure.subplots(len(found), squeeze=False, height_ratios=heights)[:, 0]
-        for axes, (comparison, ranks) in zip(every, found, strict=True):
+        every = figure.subplots(len(shortlists), squeeze=False, height_ratios=heights)[:, 0]
+        for axes, (comparison, ranks) in zip(every, shortlists, strict=True):
             labels = [shortened(printable(name), 40) for name in ranks.ranks.index]
             pairs = ranks.nemenyi_p.loc[ranks.ranks.index, ranks.ranks.index]
             critical_difference_diagram(

@@ -43,11 +43,11 @@ def settings(runs: pd.DataFrame) -> pd.Series:
     )
     number = keys.groupby(list(keys), sort=False, dropna=False).ngroup()
     plain = keys.loc[~number.duplicated()].astype(object)
-    made = [Setting(*row) for row in plain.where(plain.notna(), None).itertuples(index=False, name=None)]
-    found = pd.Series([None] * 0, dtype=object).reindex(range(len(made)))
-    for place, setting in enumerate(made):
-        found.iat[place] = setting
-    return number.map(found)
+    distinct = [Setting(*row) for row in plain.where(plain.notna(), None).itertuples(index=False, name=None)]
+    of_number = pd.Series([None] * 0, dtype=object).reindex(range(len(distinct)))
+    for place, setting in enumerate(distinct):
+        of_number.iat[place] = setting
+    return number.map(of_number)
 
 
 def differences(one: Setting, its_spec: str, other: Setting, other_spec: str) -> tuple[str, ...]:

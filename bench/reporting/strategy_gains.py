@@ -76,9 +76,9 @@ def overall(
     for row, p, adjusted, elsewhere, smallest, possible, counts in columns:
         row |= {"p": float(p), "p_holm": float(adjusted), "smallest_p": smallest}
         row["like_p_holm"] = math.nan if math.isnan(row["like_p"]) else float(elsewhere)
-        told = verdict(adjusted, possible, row["gain_low"], row["gain_high"], seeds_in_words(counts))
-        row["verdict"] = BASELINE if row["strategy"] == baseline else told
-        silent = told.startswith(CANNOT_TELL)
+        words = verdict(adjusted, possible, row["gain_low"], row["gain_high"], seeds_in_words(counts))
+        row["verdict"] = BASELINE if row["strategy"] == baseline else words
+        silent = words.startswith(CANNOT_TELL)
         row["detectable"] = math.nan if silent else detectable(row["gain_se"], row["gain_df"], tested)
     _mark_front(table, baseline)
     return table
@@ -87,16 +87,16 @@ def overall(
 def _over_tasks(pairs: Sequence[tuple[Row, Gain]], cells: Sequence[float]) -> Row:
     intervals = [one.interval for _, one in pairs]
     gains, errors, dfs = ([getattr(one, key) for one in intervals] for key in ("gain", "se", "df"))
-    found, like = average(gains, errors, dfs), meta_analysis(gains, errors)
+    mean, like = average(gains, errors, dfs), meta_analysis(gains, errors)
     unit = average(*([row[key] for row, _ in pairs] for key in ("standard_gain", "standard_se", "gain_df")))
     plain, share = sum(one.gain for one in intervals) / len(intervals) if intervals else math.nan, won(cells)
     return {
-        "gain": plain if math.isnan(found.gain) else found.gain,
-        "gain_low": found.low,
-        "gain_high": found.high,
-        "gain_se": found.se,
-        "gain_df": found.df,
-        "p_interval": found.p,
+        "gain": plain if math.isnan(mean.gain) else mean.gain,
+        "gain_low": mean.low,
+        "gain_high": mean.high,
+        "gain_se": mean.se,
+        "gain_df": mean.df,
+        "p_interval": mean.p,
         "like_gain": like.gain,
         "like_low": like.low,
         "like_high": like.high,

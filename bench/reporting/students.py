@@ -78,12 +78,12 @@ def by_run(
         return predictions
     if predictions is None or predictions.empty:
         return {}
-    found = {}
+    answers = {}
     for (id, split), part in predictions.groupby(["id", "split"], sort=False, observed=True):
         columns = [part[name].to_numpy() for name in ("row", "label", "prediction")]
         order = np.argsort(columns[0], kind="stable")
-        found[str(id), str(split)] = Predicted(*(column[order] for column in columns))
-    return found
+        answers[str(id), str(split)] = Predicted(*(column[order] for column in columns))
+    return answers
 
 
 def students_of(
@@ -94,7 +94,7 @@ def students_of(
     Predictions that are of other rows than most, or do not give the score of their record, are left out; ``notes``
     gets a line for each reason.
     """
-    found, refused = {}, defaultdict(list)
+    by_strategy, refused = {}, defaultdict(list)
     runs = [(row, seed, id) for row in rows for seed, id in zip(row["seeds"], row.get("ids") or (), strict=False)]
     usual = Counter(_shape(predicted[id, row["split"]]) for row, _, id in runs if (id, row["split"]) in predicted)
     for row in rows:
@@ -115,12 +115,12 @@ def students_of(
                     refused["predictions that do not give the recorded score"].append((row, seed))
                 else:
                     students.values[seed] = values
-        found[row["strategy"]] = students
+        by_strategy[row["strategy"]] = students
     for reason, where in refused.items():
         names = Counter(row["strategy"] for row, _ in where)
         runs_of = ", ".join(f"{name} ({count})" for name, count in names.items())
         notes.append(f"{where[0][0]['task']}: {reason}, {UNSEEN}: {runs_of}")
-    return found
+    return by_strategy
 
 
 def _shape(one: Predicted) -> tuple[int, int]:

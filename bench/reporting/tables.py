@@ -43,9 +43,9 @@ def notes(comparison: Comparison, full: bool = False, more: Sequence[str] = ()) 
 
     Endless notes are cut, but with ``full``.
     """
-    told = belief(comparison) + details(comparison) if full else [_cut(note) for note in belief(comparison)]
+    lines = belief(comparison) + details(comparison) if full else [_cut(note) for note in belief(comparison)]
     more = [*more, *["how every number is made: --full"] * (not full)]
-    return Sheet(comparison.preset, [], [*told, "; ".join(more)] if more else told)
+    return Sheet(comparison.preset, [], [*lines, "; ".join(more)] if more else lines)
 
 
 def _cut(note: str) -> str:

@@ -34,14 +34,14 @@ def gains_of(
     rows: Sequence[Row], students: Mapping[Line, Mapping[str, Students]], baseline: str
 ) -> dict[tuple[str, str, str], Gain]:
     """Return {(task, setting, strategy): gain} over the baseline's students of the same line, where there are any."""
-    found = {}
+    gains = {}
     for row in rows:
         of_line = students[row["task"], row["setting"]]
         if row["strategy"] != baseline and baseline in of_line:
             one = gain(of_line[row["strategy"]], of_line[baseline])
             if one is not None:
-                found[row["task"], row["setting"], row["strategy"]] = one
-    return found
+                gains[row["task"], row["setting"], row["strategy"]] = one
+    return gains
 
 
 def complete(
@@ -62,9 +62,9 @@ def complete(
     for row in rows:
         line = row["task"], row["setting"]
         best[line] = max(best[line], row["mean"])
-    found = [gains.get((row["task"], row["setting"], row["strategy"])) for row in rows]
-    tests = sign_flips([one.cells if one else () for one in found])
-    for row, one, p in zip(rows, found, tests, strict=True):
+    of_rows = [gains.get((row["task"], row["setting"], row["strategy"])) for row in rows]
+    tests = sign_flips([one.cells if one else () for one in of_rows])
+    for row, one, p in zip(rows, of_rows, tests, strict=True):
         line = row["task"], row["setting"]
         row |= dict.fromkeys(COLUMNS, math.nan) | {"interval_covers": None, "p": float(p)}
         row["improvability"] = improvability(row["mean"], best[line])

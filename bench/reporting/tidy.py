@@ -52,18 +52,18 @@ class Column(NamedTuple):
 @cache
 def columns() -> tuple[Column, ...]:
     """Return the columns that a record's fields make, its own first: ``seed``, then ``cost.tokens`` and the like."""
-    own, found, place = _fields(Done), [], len(Done.__struct_fields__)
+    own, flat, place = _fields(Done), [], len(Done.__struct_fields__)
     for number, (name, kind) in enumerate(own.items()):
         if name not in _IN_ROWS and not isinstance(kind, inspect.StructType):
-            found.append(Column(name, _kind(name, kind), number))
+            flat.append(Column(name, _kind(name, kind), number))
     for section in _sections():
         kind = own[section]
         assert isinstance(kind, inspect.StructType)
         for name, inner in _fields(kind.cls).items():
             if section not in _IN_ROWS:
-                found.append(Column(f"{section}.{name}", _kind(name, inner), place))
+                flat.append(Column(f"{section}.{name}", _kind(name, inner), place))
             place += 1
-    return tuple(found)
+    return tuple(flat)
 
 
 @cache
@@ -80,9 +80,9 @@ def _sections() -> dict[str, tuple[None, ...]]:
 
 
 def _fields(cls: type[msgspec.Struct]) -> dict[str, inspect.Type]:
-    made = inspect.type_info(cls)
-    assert isinstance(made, inspect.StructType)
-    return {field.name: _unwrapped(field.type) for field in made.fields}
+    struct = inspect.type_info(cls)
+    assert isinstance(struct, inspect.StructType)
+    return {field.name: _unwrapped(field.type) for field in struct.fields}
 
 
 def _unwrapped(kind: inspect.Type) -> inspect.Type:
@@ -124,17 +124,17 @@ def tidy(records: Iterable[Record]) -> pd.DataFrame:
             scores += own
             runs += [number] * len(own)
             number += 1
-    made: dict[str, Any] = {column.name: _array(column.kind, by_field[column.place]) for column in columns()}
-    made["status"] = _array("text", by_field[-1])
-    asked = [0 if queries is pd.NA else queries for queries in made["cost.attack_queries"].tolist()]
-    made["passes"] = _passes(made["cost.forwards"].tolist(), made["cost.backwards"].tolist(), asked)
+    by_name: dict[str, Any] = {column.name: _array(column.kind, by_field[column.place]) for column in columns()}
+    by_name["status"] = _array("text", by_field[-1])
+    asked = [0 if queries is pd.NA else queries for queries in by_name["cost.attack_queries"].tolist()]
+    by_name["passes"] = _passes(by_name["cost.forwards"].tolist(), by_name["cost.backwards"].tolist(), asked)
     places = np.array(runs, dtype=np.int64)
-    made = {name: values.take(places) for name, values in made.items()}
+    by_name = {name: values.take(places) for name, values in by_name.items()}
     kinds = {"split": "text", "metric": "text", "value": "number"}
     by_part: list[Any] = list(zip(*scores, strict=True)) or [()] * 4
-    made |= {name: _array(kind, values) for (name, kind), values in zip(kinds.items(), by_part, strict=False)}
-    made["main"] = np.array(by_part[3], dtype=bool)
-    return pd.DataFrame({name: made[name] for name in dict.fromkeys((*FIRST, *made))}, copy=False)
+    by_name |= {name: _array(kind, values) for (name, kind), values in zip(kinds.items(), by_part, strict=False)}
+    by_name["main"] = np.array(by_part[3], dtype=bool)
+    return pd.DataFrame({name: by_name[name] for name in dict.fromkeys((*FIRST, *by_name))}, copy=False)
 
 
 def _values(record: Record, sections: Mapping[str, tuple[None, ...]]) -> tuple[Any, ...]:
@@ -201,7 +201,7 @@ def _passes(forwards: Iterable[Any], backwards: Iterable[Any], asked: Iterable[i
 
     runs = zip(forwards, backwards, asked, strict=True)
     counted = ((_rows(ahead) + BACKWARD * _rows(back), more) for ahead, back, more in runs)
-    return np.array([made + more if made else np.nan for made, more in counted], dtype=np.float64)
+    return np.array([passes + more if passes else np.nan for passes, more in counted], dtype=np.float64)
 
 
 @cache

@@ -46,9 +46,9 @@ def load_set(entry: EvaluationSet, own: tuple[str, ...], folders: Sequence[Path]
     """
     classes = tuple(dict.fromkeys(entry.labels.values())) or own
     if (place := _place(entry, folders)) is not None:
-        layout, found = place
-        tables = [_table(entry, layout, path) for path in (found, *_more(found, layout))]
-        return _loaded(entry, classes, tables, str(found), layout, most)
+        layout, first = place
+        tables = [_table(entry, layout, path) for path in (first, *_more(first, layout))]
+        return _loaded(entry, classes, tables, str(first), layout, most)
     if entry.hub:
         return _loaded(entry, classes, [_from_hub(entry)], f"hub {entry.hub['name']}", Layout((), "table"), most)
     looked = ", ".join(dict.fromkeys(name for layout in entry.files for name in layout.path))
@@ -79,10 +79,10 @@ def _there(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.exists()), None)
 
 
-def _more(found: Path, layout: Layout) -> list[Path]:
-    paths = [found.parent.parent / name for name in layout.more]
+def _more(first: Path, layout: Layout) -> list[Path]:
+    paths = [first.parent.parent / name for name in layout.more]
     if missing := [path for path in paths if not path.is_file()]:
-        raise UsageError(f"{found} is there, but not {missing[0]}, which goes on with its rows")
+        raise UsageError(f"{first} is there, but not {missing[0]}, which goes on with its rows")
     return paths
 
 
@@ -174,7 +174,7 @@ def _loaded(
         reading = dataclasses.replace(reading, submission_labels=tuple(map(str, range(len(classes)))))
     for table in tables:
         kept = list(_rows(entry, layout, table))
-        made = to_examples(
+        in_table = to_examples(
             Table(table.source, table.columns, len(kept), kept, table.unit),
             reading,
             entry.texts,
@@ -182,7 +182,7 @@ def _loaded(
             "required",
         )
         start = len(examples)
-        examples += [Example(start + row.id, row.texts, row.label) for row in made]
+        examples += [Example(start + row.id, row.texts, row.label) for row in in_table]
         groups += _groups(entry, table, kept)
     official = entry.rows or len(examples)
     if most is not None and most < len(examples):

@@ -95,11 +95,13 @@ def _by_task(name: str, entry: Mapping[str, Any]) -> dict[str, EvaluationSet]:
     common = {key: value for key, value in entry.items() if key not in ("parts", "answers", "glue_x", "files")}
     parts, answers = entry.get("parts", {}), entry.get("answers", {})
     files = tuple(Layout(**layout) for layout in entry.get("files", ()))
-    made = {}
+    by_task = {}
     for task in dict.fromkeys((*parts, *answers)):
         fields = common | {"answers": answers.get(task, {})} | parts.get(task, {})
-        made[task] = EvaluationSet(name=name, task=task, files=files, glue_x=task in entry.get("glue_x", ()), **fields)
-    return made
+        by_task[task] = EvaluationSet(
+            name=name, task=task, files=files, glue_x=task in entry.get("glue_x", ()), **fields
+        )
+    return by_task
 
 
 @dataclass(frozen=True)
@@ -130,47 +132,47 @@ class SetFile:
 def own_set(path: Path) -> dict[str, EvaluationSet]:
     """Return the set that the TOML file ``path`` describes, by task; UsageError says what is wrong."""
     try:
-        told = build(SetFile, read_toml(path), "set")
-        if told.name in registry() or told.name in GLUE or told.name in ("train", "dev", "test"):
-            raise UsageError(f"name is {told.name!r}, which is taken; choose another")
-        if told.name == "all" or told.name.startswith("attack-"):
-            raise UsageError(f"name is {told.name!r}: all is every set, attack-… an attack; choose another")
-        if not told.tasks:
+        asked = build(SetFile, read_toml(path), "set")
+        if asked.name in registry() or asked.name in GLUE or asked.name in ("train", "dev", "test"):
+            raise UsageError(f"name is {asked.name!r}, which is taken; choose another")
+        if asked.name == "all" or asked.name.startswith("attack-"):
+            raise UsageError(f"name is {asked.name!r}: all is every set, attack-… an attack; choose another")
+        if not asked.tasks:
             raise UsageError("tasks names no task")
-        if len(told.texts) > 2:
-            raise UsageError(f"texts names {len(told.texts)} columns; one or two are possible")
-        if strange := [task for task in told.answers if task not in told.tasks]:
-            raise unknown("task in answers", strange[0], told.tasks)
-        file = path.parent / told.file
-        if not told.file.endswith(FORMATS):
-            raise UsageError(f"file is {told.file}; known endings: {' '.join(FORMATS)}")
+        if len(asked.texts) > 2:
+            raise UsageError(f"texts names {len(asked.texts)} columns; one or two are possible")
+        if strange := [task for task in asked.answers if task not in asked.tasks]:
+            raise unknown("task in answers", strange[0], asked.tasks)
+        file = path.parent / asked.file
+        if not asked.file.endswith(FORMATS):
+            raise UsageError(f"file is {asked.file}; known endings: {' '.join(FORMATS)}")
         if not file.is_file():
             raise UsageError(f"no such file: {file}")
-        made = {
+        by_task = {
             task: EvaluationSet(
-                name=told.name,
-                title=told.title or told.name,
+                name=asked.name,
+                title=asked.title or asked.name,
                 task=task,
-                texts=told.texts,
-                metrics=told.metrics,
-                label=told.label,
-                labels={str(written): str(name) for written, name in told.labels.items()},
-                answers=told.answers.get(task, {}),
-                groups=told.groups,
-                files=(Layout((str(file.resolve()),), "table", quoting=told.quoting),),
-                licence=told.licence,
-                citation=told.citation,
+                texts=asked.texts,
+                metrics=asked.metrics,
+                label=asked.label,
+                labels={str(written): str(name) for written, name in asked.labels.items()},
+                answers=asked.answers.get(task, {}),
+                groups=asked.groups,
+                files=(Layout((str(file.resolve()),), "table", quoting=asked.quoting),),
+                licence=asked.licence,
+                citation=asked.citation,
             )
-            for task in told.tasks
+            for task in asked.tasks
         }
-        for each in made.values():
+        for each in by_task.values():
             if not set(each.metrics) <= set(SCORE_METRICS if each.is_regression else CLASS_METRICS):
                 raise UsageError(f"metrics are {', '.join(each.metrics)}; name those of classes or those of scores")
             if not each.is_regression:
                 each.scoring_task(Scored(("0", "1"), (), {}))  # its checks of name, texts and metrics
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
-    return made
+    return by_task
 
 
 def chosen_sets(names: list[str]) -> dict[str, dict[str, EvaluationSet]]:

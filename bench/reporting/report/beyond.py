@@ -41,15 +41,15 @@ def _made(
 
 def by_size(field: Field) -> list[dict[str, Any]]:
     """Return for each task that was trained on few rows, too, the chart of gains against rows, and its table."""
-    found = []
+    shown = []
     for place, (sheet, rows) in enumerate(sized(field.comparison)):
         (table,) = _tables([sheet])
         of = [row for row in rows if row["strategy"] in field.charted]
         gains, sizes = _gains(of, field.baseline)
         chart = field.chart(f"sizes-{place}", charts.sizes(gains, sizes)) if gains else ""
         about = f"Gain over {field.baseline} on {rows[0]['task']} by the rows of a class that students were trained on."
-        found.append({**table, "chart": chart, "about": about})
-    return found
+        shown.append({**table, "chart": chart, "about": about})
+    return shown
 
 
 def _gains(rows: Sequence[Row], baseline: str) -> tuple[list[dict[str, Any]], list[str]]:

@@ -177,16 +177,16 @@ def legend(field: Field, grid: Sequence[tuple[str, list[dict[str, Any]]]]) -> li
             there[name] += not cell["hole"]
             for mark, meaning, _ in cell["marks"]:
                 where[mark, meaning][name].append(task)
-    found = []
+    marks = []
     for (mark, meaning), strategies in where.items():
         full = [name for name, tasks in strategies.items() if len(tasks) == there[name]]
         if len(full) == len(grid):
-            found.append((mark, meaning, "everywhere"))
+            marks.append((mark, meaning, "everywhere"))
             continue
         places = [
             f"{name}, on {'every task' if name in full and len(tasks) > 1 else ', '.join(tasks)}"
             for name, tasks in strategies.items()
         ]
         more = f"; and {len(places) - 5} more" if len(places) > 5 else ""
-        found.append((mark, meaning, "; ".join(places[:5]) + more))
-    return found
+        marks.append((mark, meaning, "; ".join(places[:5]) + more))
+    return marks

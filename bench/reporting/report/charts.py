@@ -210,7 +210,7 @@ def _apart(rows: Rows, reach: float) -> list[dict[str, Any]]:
     values = [value for row in rows for value in (row["low"], row["high"], row["gain"]) if value is not None]
     line = (max(values) - min(values) or 1.0) / 26
     placed: list[tuple[float, float, float]] = []
-    found = []
+    labelled = []
     for row in sorted(rows, key=lambda row: -row["gain"]):
         left = math.log(row["cost"])
         right = left + reach * (len(row["label"]) + 3) / 170
@@ -219,10 +219,10 @@ def _apart(rows: Rows, reach: float) -> list[dict[str, Any]]:
         at = next((at for at in tries if all(abs(at - other) >= line for other in beside)), None)
         if at is not None and row["label"]:
             placed.append((left, right, at))
-        found.append(
+        labelled.append(
             {**row, "label_at": row["gain"] if at is None else at, "label": row["label"] if at is not None else ""}
         )
-    return found
+    return labelled
 
 
 def _hole(name: str) -> list[str]:
@@ -241,9 +241,9 @@ def _filled(spec: Any, data: Mapping[str, Rows], height: int, holes: Mapping[str
             return holes[name[1:-1]]
         return [fill(value) for value in part] if isinstance(part, list) else part
 
-    found = {key: fill(value) for key, value in spec.items() if key not in ("$schema", "config")}
+    filled = {key: fill(value) for key, value in spec.items() if key not in ("$schema", "config")}
     rows = {name: [dict(row) for row in of_name] for name, of_name in data.items()}
-    return {**found, "width": "container", "height": height, "datasets": rows}
+    return {**filled, "width": "container", "height": height, "datasets": rows}
 
 
 def _focus() -> alt.Parameter:

@@ -35,12 +35,12 @@ def spread(records: Iterable[tuple[str, R]], most: int) -> list[tuple[str, R]]:
 
 def curve_of(folder: Path, metric: str) -> list[tuple[int, float]]:
     """Return (student updates, score) of a run's evaluations on dev; none where the file is missing or damaged."""
-    found = []
+    points = []
     for point in _lines(folder / "curve.jsonl"):
         step, score = number(point.get("step")), number(point.get(metric))
         if step is not None and score is not None and abs(score) <= 1:
-            found.append((int(step), score))
-    return found
+            points.append((int(step), score))
+    return points
 
 
 def mean_curves(curves: Sequence[tuple[str, Sequence[tuple[int, float]]]]) -> list[dict[str, Any]]:
@@ -64,12 +64,12 @@ def mean_curves(curves: Sequence[tuple[str, Sequence[tuple[int, float]]]]) -> li
 
 def samples_of(folder: Path) -> list[dict[str, Any]]:
     """Return the samples that a run kept: {"row", "before": texts, "after": forms, each texts}; damaged ones not."""
-    found = []
+    samples = []
     for sample in _lines(folder / SAMPLES):
         before, after = sample.get("before"), sample.get("after")
         if _texts(before) and isinstance(after, list) and after and all(map(_texts, after)):
-            found.append(sample)
-    return found
+            samples.append(sample)
+    return samples
 
 
 def marked(before: Sequence[str], after: Sequence[str]) -> list[list[tuple[str, str]]]:
@@ -89,15 +89,15 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         lines = path.read_text("utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    found = []
+    values = []
     for line in lines:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
-            found.append(value)
-    return found
+            values.append(value)
+    return values
 
 
 class Shelf:
@@ -156,14 +156,14 @@ def _flat(value: Any, prefix: str = "") -> Any:
     """Return a section as {dotted name: text}, or the text of what is no section."""
     if not isinstance(value, Mapping):
         return _short("" if value is None else str(value))
-    found: dict[str, str] = {}
+    flat: dict[str, str] = {}
     for key, part in value.items():
         if isinstance(part, Mapping) and part:
-            found |= _flat(part, f"{prefix}{key}.")
+            flat |= _flat(part, f"{prefix}{key}.")
         elif part is not None and part != {} and part != "":
             text = ", ".join(map(str, part)) if isinstance(part, (list, tuple)) else str(part)
-            found[_short(f"{prefix}{key}")] = _short(text)
-    return found
+            flat[_short(f"{prefix}{key}")] = _short(text)
+    return flat
 
 
 def _short(text: str) -> str:

@@ -20,18 +20,18 @@ def number(value: Any) -> float | None:
     if value is None or isinstance(value, (str, bytes)):
         return None
     try:
-        found = float(value)
+        plain = float(value)
     except (TypeError, ValueError):
         return None
-    return found if math.isfinite(found) else None
+    return plain if math.isfinite(plain) else None
 
 
 def points(value: Any, *, signed: bool = False) -> str:
     """Return a fraction in points of 100: ``0.0123`` as ``1.2``, signed ``+1.2``."""
-    found = number(value)
-    if found is None:
+    finite = number(value)
+    if finite is None:
         return NONE
-    text = f"{100 * found:{'+' if signed else ''}.1f}"
+    text = f"{100 * finite:{'+' if signed else ''}.1f}"
     return text.replace("-", "−") if float(text) else "0.0"
 
 
@@ -44,22 +44,22 @@ def interval(low: Any, high: Any) -> str:
 
 def times(value: Any) -> str:
     """Return a ratio of costs: ``1.4×``, ``12×``."""
-    found = number(value)
-    return NONE if found is None else f"{found:.1f}×" if found < 10 else f"{found:,.0f}×"
+    finite = number(value)
+    return NONE if finite is None else f"{finite:.1f}×" if finite < 10 else f"{finite:,.0f}×"
 
 
 def probability(value: Any) -> str:
     """Return a p value: ``.031``, and ``<.001`` below that."""
-    found = number(value)
-    if found is None:
+    finite = number(value)
+    if finite is None:
         return NONE
-    return "<.001" if found < 0.001 else f"{found:.3f}".lstrip("0") if found < 0.9995 else "1"
+    return "<.001" if finite < 0.001 else f"{finite:.3f}".lstrip("0") if finite < 0.9995 else "1"
 
 
 def share(value: Any) -> str:
     """Return a share as whole percent."""
-    found = number(value)
-    return NONE if found is None else f"{found:.0%}"
+    finite = number(value)
+    return NONE if finite is None else f"{finite:.0%}"
 
 
 def listed(names: list[str]) -> str:

@@ -113,16 +113,16 @@ def cost(field: Field) -> dict[str, Any] | None:
 
 def pairs(field: Field) -> dict[str, Any] | None:
     """Return the matrix of all pairs: the gain of the row's strategy over the column's."""
-    found = {(row["strategy"], row["other"]): row for row in plain_rows(field.comparison.pairwise)}
-    there = {name for pair in found for name in pair}
+    by_pair = {(row["strategy"], row["other"]): row for row in plain_rows(field.comparison.pairwise)}
+    there = {name for pair in by_pair for name in pair}
     rows = [row for row in field.strategies if row["base"] != REFERENCE and row["strategy"] in there]
     if len(rows) < 3:
         return None
     names = [row["strategy"] for row in field.leading(rows, PANELS, "rows of the matrix of pairs")]
-    lines = [(name, [_pair(found.get((name, other))) for other in names]) for name in names]
+    lines = [(name, [_pair(by_pair.get((name, other))) for other in names]) for name in names]
     # Holm's correction is over each pair once, those of rows not shown among them.
-    told = sum(1 for row in found.values() if kind(row["verdict"]) == "better")
-    return {"names": names, "lines": lines, "told": told, "all": len(found) // 2}
+    better = sum(1 for row in by_pair.values() if kind(row["verdict"]) == "better")
+    return {"names": names, "lines": lines, "told": better, "all": len(by_pair) // 2}
 
 
 def curves(field: Field, runs: Sequence[tuple[str, Done]], results: Path) -> list[dict[str, Any]]:
@@ -158,8 +158,8 @@ def _at(row: Row) -> str:
 
 
 def _hundred(value: Any) -> float | None:
-    found = number(value)
-    return None if found is None else round(100 * found, 3)
+    finite = number(value)
+    return None if finite is None else round(100 * finite, 3)
 
 
 def _gain(row: Row | None) -> dict[str, Any] | None:

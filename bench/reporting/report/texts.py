@@ -39,7 +39,7 @@ def samples(field: Field, runs: Sequence[tuple[str, Done]], results: Path) -> li
 
     A strategy's samples on a task are those of one run. The rows that most strategies have come first.
     """
-    found: dict[tuple[str, tuple[str, ...]], list[Any]] = defaultdict(list)
+    by_text: dict[tuple[str, tuple[str, ...]], list[Any]] = defaultdict(list)
     seen: set[tuple[str, str]] = set()
     for label, record in spread(runs, CURVES):
         if label not in field.names or (label, record.task) in seen:
@@ -47,10 +47,10 @@ def samples(field: Field, runs: Sequence[tuple[str, Done]], results: Path) -> li
         for sample in samples_of(results / record.folder):
             seen.add((label, record.task))
             before = tuple(sample["before"])
-            found[record.task, before].append((field.names.index(label), label, marked(before, sample["after"][0])))
+            by_text[record.task, before].append((field.names.index(label), label, marked(before, sample["after"][0])))
     tasks: dict[str, list[Any]] = defaultdict(list)
     total = 0
-    for (task, before), after in sorted(found.items(), key=lambda item: (task_order(item[0][0]), -len(item[1]))):
+    for (task, before), after in sorted(by_text.items(), key=lambda item: (task_order(item[0][0]), -len(item[1]))):
         if len(tasks[task]) < _ROWS and total + len(after) <= _TEXTS:
             total += len(after)
             own = [(label, texts) for _, label, texts in sorted(after, key=lambda item: item[0])]

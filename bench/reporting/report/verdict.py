@@ -103,8 +103,8 @@ def support(comparison: Comparison) -> str:
         where = "" if first["kind"] == kinds.STRATEGY else ", over other tasks than the baseline"
         gain, within = points(first["gain"], signed=True), interval(first["gain_low"], first["gain_high"])
         parts.append(f"{whose}{gain} points (95 % interval {within}){where}.")
-    if told := [row for row in rows if kind(row["verdict"]) in ("better", "worse") and number(row["like_gain"])]:
-        also = [str(row["strategy"]) for row in told if row["like_p_holm"] <= ALPHA]
+    if apart := [row for row in rows if kind(row["verdict"]) in ("better", "worse") and number(row["like_gain"])]:
+        also = [str(row["strategy"]) for row in apart if row["like_p_holm"] <= ALPHA]
         parts.append(f"For other tasks like these it is shown of {listed(also) if also else 'none of them'}.")
     return " ".join([*parts, *_above(beside, None if first is None else first["gain"])])
 
