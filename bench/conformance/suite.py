@@ -62,14 +62,15 @@ class Finding:
     seconds: float
 
 
-def examine(spec: StrategySpec) -> Iterator[Finding]:
+def examine(spec: StrategySpec, pool: Pool | None = None) -> Iterator[Finding]:
     """Yield what each check finds of the strategy, as it is found.
 
-    Without its resources a strategy cannot be checked: the checks after that one are skipped.
+    Without its resources a strategy cannot be checked: the checks after that one are skipped. Its rewriting processes
+    are its own, lest what another strategy leaves in one is found of it, or those of ``pool``, which start sooner.
     """
     ready = True
-    with tempfile.TemporaryDirectory(prefix="bench-check-") as folder, Pool() as pool:
-        subject = Subject(spec, Path(folder), pool)
+    with tempfile.TemporaryDirectory(prefix="bench-check-") as folder, Pool() as own:
+        subject = Subject(spec, Path(folder), own if pool is None else pool)
         for check, demand in CHECKS.items():
             start = time.perf_counter()
             outcome, detail = _outcome(check, subject) if ready else ("skipped", "it lacks what it needs")

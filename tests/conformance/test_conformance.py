@@ -13,6 +13,7 @@ from bench.cli.check import check, chosen
 from bench.conformance import Skipped, registration, rewriting, suite, training
 from bench.conformance.subject import Subject
 from bench.errors import UsageError
+from bench.rewriting.workers import Pool
 from bench.skeletons import learned_shift
 from bench.spec import StrategySpec, missing, wrapped
 
@@ -26,19 +27,26 @@ def bad(name):
     return StrategySpec.parse(f"{file}:{name}")
 
 
-def failures(spec):
-    return {finding.check: finding.detail for finding in suite.examine(spec) if finding.outcome == "failed"}
+def failures(spec, pool=None):
+    return {finding.check: finding.detail for finding in suite.examine(spec, pool) if finding.outcome == "failed"}
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """Rewriting processes that go from strategy to strategy: those of this repository leave nothing behind."""
+    with Pool() as kept:
+        yield kept
 
 
 OWN = [name for name in registry.targets() if wrapped(registry.load(name)) is None]
 
 
 @pytest.mark.parametrize("name", [*OWN, "best-of-k(aeda)", "flips(aeda)", "aeda+mate-kd"])
-def test_every_strategy_of_this_repository_passes_every_check(name):
+def test_every_strategy_of_this_repository_passes_every_check(name, pool):
     spec = StrategySpec.parse(name)
     if lacking := missing(spec.create()):
         pytest.skip(f"needs {lacking[0].name}: {lacking[0].command}")
-    assert failures(spec) == {}
+    assert failures(spec, pool) == {}
 
 
 def test_a_strategy_that_rewrites_with_a_library_passes_every_check():
