@@ -69,7 +69,7 @@ class Progress:
         """``done`` of ``total`` steps are made; ``phase`` is what was just worked on."""
         # The student and its adversary take turns on one clock, which counts the student's updates.
         model = "student" if phase == "adversary" else phase
-        if model != self._model or done < self._first:
+        if model != self._model or done < self._done:  # fewer than before: the next student's, or another attack
             self._model, self._score = model, ""
             self._start, self._first = self._clock(), done
         self._done, self._total = done, total

@@ -93,6 +93,19 @@ def test_an_adversary_s_turns_are_on_the_student_s_clock():
     assert line(progress, 80).endswith("student 10/19  loss 0.250  1.0/s  0:09 left")
 
 
+def test_one_attack_s_pace_is_not_the_one_before_s():
+    clock = Clock()
+    progress = Progress(live(), clock)
+    progress.update("attack", 0, 100)
+    clock.now += 1000
+    progress.update("attack", 100, 100)
+    clock.now += 1
+    progress.update("attack", 8, 100)
+    clock.now += 4
+    progress.update("attack", 16, 100)
+    assert line(progress, 80).endswith("attack 16/100  2.0/s  0:42 left")
+
+
 def test_a_long_note_is_one_line_that_the_terminal_breaks():
     progress = Progress(live(40), Clock())
     progress.note("[1/2] rte · none · seed 0: accuracy 0.800 in 4 s of training")
