@@ -257,13 +257,15 @@ def cannot_write(path: Path, error: OSError) -> BenchError:
     )
 
 
-def write_json(path: Path, obj: Any) -> None:
+def write_json(path: Path, obj: Any, *, anew: bool = True) -> None:
     """Write ``obj`` to ``path`` at once or not at all; parent folders are made.
 
-    NumPy numbers become plain ones, paths text, and numbers that are not finite null (JSON has none).
-    Raises BenchError if the folder cannot be written to.
+    NumPy numbers become plain ones, paths text, and numbers that are not finite null (JSON has none). What is there
+    already is written ``anew``, which waits for the disk, or left. Raises BenchError where it cannot be written.
     """
     text = json.dumps(_plain(obj), indent=1, allow_nan=False) + "\n"
+    if not anew and path.is_file() and path.read_bytes() == text.encode():
+        return
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
 

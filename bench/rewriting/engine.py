@@ -92,17 +92,22 @@ def rewrite_all(
     keys = [digest(*row.texts, repr(row.label), *([row.id] if by_id else [])) for row in examples]
     repeats = Counter(keys)
     stores: dict[int, Store] = {}
-    if cache is not None:
-        for one in (edition, *ahead):
-            stores[one] = Store(cache, identity(rewriter, context, seed, one), context.task, observer)
-    results = stores[edition].read(repeats) if stores else {}
+
+    def stored(one: int) -> dict[str, RowResult]:
+        """What the cache has of the edition ``one``, whose store is open from now on."""
+        if cache is None:
+            return {}
+        stores[one] = Store(cache, identity(rewriter, context, seed, one), context.task, observer)
+        return stores[one].read(repeats)
+
+    results = stored(edition)
     cached = done = sum(repeats[key] for key in results)
     by_key = dict(zip(keys, examples, strict=True))
     todo = [(edition, key) for key in by_key if key not in results]
     successes = [key for key, result in results.items() if result.failed is None]
     count = len(results[successes[0]].forms) if successes else 0
     for one in ahead if stores and todo else ():
-        there = stores[one].read(repeats)
+        there = stored(one)
         todo += [(one, key) for key in by_key if key not in there]
     seen, to_see, reported = done, done + sum(repeats[key] for _, key in todo), -math.inf
     if todo and successes and rewriter.libraries:

@@ -37,7 +37,7 @@ class Store:
         self._pending: list[tuple[str, RowResult]] = []
         self._started = self._flushed = time.monotonic()
         self._succeeded = False
-        write_json(self._folder / "card.json", identity)  # for people; nothing reads it
+        write_json(self._folder / "card.json", identity, anew=False)  # for people; nothing reads it
 
     def read(self, keys: Collection[str]) -> dict[str, RowResult]:
         """Return the stored results of the rows with ``keys``; a damaged part is set aside, with a note."""
