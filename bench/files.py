@@ -12,7 +12,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from bench.remote import mirror
 from bench.remote.mirror import CHECKSUMS
 
 _UNFINISHED = ".part"
+_RESULTS = "--results DIR"
 
 
 def digest(*parts: Any) -> str:
@@ -101,12 +102,13 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def whole_folder(path: Path, *, later: bool = False) -> Iterator[Path]:
+def whole_folder(path: Path, *, later: bool = False, instead: str = _RESULTS) -> Iterator[Path]:
     """Yield a folder to fill that becomes ``path`` when the block ends well, and vanishes if it does not.
 
     Its files' sha256 are written down in it, for ``is_whole``. Where another process has put a folder at ``path``
     meanwhile, that one stays. In the mirror of an object store it is sent there, too, or, ``later``, while work goes
-    on: then the disk is not waited for either. Raises BenchError, naming ``path``, where that cannot be written.
+    on: then the disk is not waited for either. Raises BenchError, naming ``path`` and what to give ``instead``, where
+    that cannot be written.
     """
     part = _beside(path)
     try:
@@ -129,7 +131,7 @@ def whole_folder(path: Path, *, later: bool = False) -> Iterator[Path]:
         finally:
             shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise cannot_write(path, error, instead) from error
     if there is not None:
         there.send_later(path) if later else there.send(path, checked=ours)
 
@@ -249,11 +251,10 @@ def is_unfinished(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(_UNFINISHED)
 
 
-def cannot_write(path: Path, error: OSError) -> BenchError:
-    """Return the error for a file or folder at ``path`` that could not be written."""
+def cannot_write(path: Path, error: OSError, instead: str = _RESULTS) -> BenchError:
+    """Return the error for a file or folder at ``path`` that could not be written, naming what to give ``instead``."""
     return BenchError(
-        f"cannot write {path}: {error.strerror or error}; make room and the folder writable, or name another: "
-        f"--results DIR"
+        f"cannot write {path}: {error.strerror or error}; make room and the folder writable, or name another: {instead}"
     )
 
 
@@ -264,8 +265,10 @@ def write_json(path: Path, obj: Any, *, anew: bool = True) -> None:
     already is written ``anew``, which waits for the disk, or left. Raises BenchError where it cannot be written.
     """
     text = json.dumps(_plain(obj), indent=1, allow_nan=False) + "\n"
-    if not anew and path.is_file() and path.read_bytes() == text.encode():
-        return
+    if not anew:
+        with suppress(OSError):  # it is gone meanwhile, or not ours to read
+            if path.read_bytes() == text.encode():
+                return
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
 

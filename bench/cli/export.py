@@ -35,6 +35,12 @@ def export(run: str, folder: Path | None, onnx: bool, push: str | None, public: 
     if onnx and folder is None:
         raise UsageError("--onnx writes a file beside the copy of the student: name a FOLDER")
     student = student_of(results, find_run(results, run))
+    if onnx:
+        from bench.models.onnx import check_packages
+
+        check_packages()
+    if push is not None:
+        _check_login(push)
     if folder is not None:
         furthest = _copy(student, folder, onnx=onnx)
         if onnx:
@@ -52,7 +58,7 @@ def _copy(student: Path, folder: Path, *, onnx: bool) -> float:
         raise UsageError(f"{folder} is there already; name a folder that is not, or an empty one")
     if folder.is_dir():
         folder.rmdir()
-    with whole_folder(folder) as part:
+    with whole_folder(folder, instead="FOLDER") as part:
         for file in student.iterdir():
             shutil.copyfile(file, part / file.name)
         if onnx:
@@ -62,10 +68,9 @@ def _copy(student: Path, folder: Path, *, onnx: bool) -> float:
     return 0.0
 
 
-def _push(student: Path, repository: str, *, private: bool) -> str:
-    """Upload the folder ``student``; return its address. BenchError says what is missing: network, login, rights."""
-    from huggingface_hub import HfApi, constants, get_token
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+def _check_login(repository: str) -> None:
+    """Raise BenchError, saying what is missing, where nothing can be pushed: before anything is written."""
+    from huggingface_hub import constants, get_token
 
     from bench.models.hub import unreachable
 
@@ -75,10 +80,17 @@ def _push(student: Path, repository: str, *, private: bool) -> str:
         raise BenchError("HF_HUB_OFFLINE is set, so nothing is pushed; unset it to push")
     if (why := unreachable()) is not None:
         raise BenchError(f"cannot push to {repository}: the hub does not answer ({why})")
+
+
+def _push(folder: Path, repository: str, *, private: bool) -> str:
+    """Upload ``folder``; return the repository's address. BenchError where rights are missing or the hub fails."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
     api = HfApi()
     try:
         address = api.create_repo(repository, private=private, exist_ok=True)
-        api.upload_folder(repo_id=repository, folder_path=student, commit_message="A student of distil-augment-bench")
+        api.upload_folder(repo_id=repository, folder_path=folder, commit_message="A student of distil-augment-bench")
     except HFValidationError as error:
         raise UsageError(f"{repository!r} is no name of a repository (NAME/REPO): {error}") from error
     except (HfHubHTTPError, OSError) as error:

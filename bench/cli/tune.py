@@ -89,8 +89,8 @@ def tune(
             progress.note(estimate(to_run, runs, progress, launching.at_once, trials=True))
         fresh = launch(to_run, runs, progress, launcher=launching.open())
     records = [*(record for _, record in done), *fresh]
-    choice = [search.choose(cell, (run for run in records if run["task"] == cell.task.name)) for cell in whole]
-    choices_made = [one for one in choice if one is not None]
+    best = [search.choose(cell, (run for run in records if run["task"] == cell.task.name)) for cell in whole]
+    choices_made = [one for one in best if one is not None]
     for one in choices_made:
         keep(one, choices.results)
     if choices_made:

@@ -69,10 +69,8 @@ def _task_file(record: Record) -> Path:
     for path in named:
         if path.is_file() and record.task in load_task_file(path).tasks:
             return path
-    file = (
-        f"{' and '.join(map(str, named))}, which its command named, is not here" if named else "its record names none"
-    )
-    raise UsageError(f"its task file is gone ({file}): give --task-file FILE.toml")
+    why = f"{' and '.join(map(str, named))}, which its command named, is not here" if named else "its record names none"
+    raise UsageError(f"its task file is gone ({why}): give --task-file FILE.toml")
 
 
 def _argument(record: Record, option: str) -> Path | None:

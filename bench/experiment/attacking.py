@@ -38,6 +38,7 @@ from bench.rewriting.workers import Pool
 _ROW_SECONDS = 600.0
 _CHUNK_SECONDS = 20.0
 _OWN: Role = "student"
+_DOING = "attack"
 
 
 @dataclass
@@ -154,6 +155,7 @@ def _attack_once(
         attacks.evaluations.append((run, earlier))
         return
     observer.note(f"{number} {work.recipe.title}: {in_words(run)}, {len(work.sample.rows)} rows")
+    observer.update(_DOING, 0, len(work.sample.rows))
     start = time.perf_counter()
     attacked = rewrite_all(
         work.recipe.rewriter,
@@ -166,7 +168,7 @@ def _attack_once(
         row_seconds=_ROW_SECONDS,
         chunk_seconds=_CHUNK_SECONDS,
         pool=pool,
-        doing="attack",
+        doing=_DOING,
     )
     evaluation, columns = _scored(work, attacked, settings)
     evaluation.seconds = round(time.perf_counter() - start, 3)

@@ -18,7 +18,9 @@ class PreciseAccelerator(Accelerator):
     """
 
     def __init__(self, precision: str = "fp32", **options: Any) -> None:
-        super().__init__(mixed_precision="no", **options)
+        super().__init__(**options)
+        # Of what the process was told before, or its environment tells; the first scales the losses of fp16.
+        self.scaler, self.native_amp = None, False
         self._precision = precision
 
     @property

@@ -164,8 +164,9 @@ def test_export_copies_a_whole_folder(results, tmp_path):
 def test_pushing_needs_a_login_and_the_network(results, monkeypatch, tmp_path):
     id = read_record(runs(results)["rte"])["id"]
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
-    done = bench("export", id, "--push", "me/mine", "--results", results)
+    done = bench("export", id, tmp_path / "mine", "--push", "me/mine", "--results", results)
     assert (done.exit_code, "not logged in" in done.output, "hf auth login" in done.output) == (1, True, True)
+    assert not (tmp_path / "mine").exists(), "the same command would find it in its way"
     monkeypatch.setattr("huggingface_hub.get_token", lambda: "hf_token")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("bench.models.hub.unreachable", lambda: "no route")
@@ -190,6 +191,13 @@ def test_pushing_uploads_the_folder_under_ones_own_login(results, tmp_path, toke
         assert done.returncode == 0, done.stderr
         assert done.stdout == f"pushed to {hub.address}/me/mine\n"
         assert hub.files == {file.name: file.read_bytes() for file in (folder / "student").iterdir()}
+        command[2:2] = [str(tmp_path / "mine"), "--onnx"]
+        again = subprocess.run(
+            [sys.executable, "-m", "bench", *command], env=surroundings, capture_output=True, text=True
+        )
+        assert again.returncode == 0, again.stderr
+        assert hub.files == {file.name: file.read_bytes() for file in (tmp_path / "mine").iterdir()}
+        assert "model.onnx" in hub.files
         # Releases of the client differ in how they say it.
         private = hub.created.get("private", hub.created.get("visibility") == "private")
         assert private == (visible is None)
