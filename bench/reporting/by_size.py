@@ -10,10 +10,11 @@ from bench.reporting.common_ground import left_out_by_intervals
 from bench.reporting.leaderboard import task_order
 from bench.reporting.points import gain_with_bounds, points
 from bench.reporting.sheet import Cell, Sheet, plain_rows
-from bench.reporting.summary import BETTER
+from bench.reporting.statistics.sign_flip import cells_needed
+from bench.reporting.statistics.verdict import ALPHA, BETTER, CANNOT_TELL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import pandas as pd
 
@@ -78,7 +79,7 @@ def _sheet(comparison: Comparison, task: str, rows: list[dict[str, Any]], left_o
     columns: list[tuple[str, list[str | Cell]]] = [("strategy", [*strategies])]
     for size in sorted({row["train_rows"] for row in rows}, key=_order):
         at = {row["strategy"]: row for row in rows if row["train_rows"] == size}
-        columns.append(("all" if size is None else str(size), [_cell(at.get(name), baseline) for name in strategies]))
+        columns.append((_in_words(size), [_cell(at.get(name), baseline) for name in strategies]))
     seeds = sorted({row["n_seeds"] for row in rows})
     notes = [
         f"{baseline}: its score; others: gain over it at the same size with a 95 % interval, bold where better",
@@ -86,11 +87,37 @@ def _sheet(comparison: Comparison, task: str, rows: list[dict[str, Any]], left_o
     ]
     for size in sorted({row["train_rows"] for row in rows}, key=_order):
         own = [row for row in rows if row["train_rows"] == size and row["n_paired"] and row["strategy"] != baseline]
-        notes += (f"{'all' if size is None else size}: {line}" for line in left_out_by_intervals(own))
+        notes += (f"{_in_words(size)}: {line}" for line in left_out_by_intervals(own))
+    notes += _too_few_seeds(comparison, rows)
     if left_out:
         notes.append(f"{left_out} rows of other settings are left out")
     title = f"preset {comparison.preset}, {task} ({rows[0]['metric']}) by training rows"
     return Sheet(comparison.preset, columns, notes, title=title)
+
+
+def _too_few_seeds(comparison: Comparison, rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield why a gain is not bold whose interval leaves out 0, where no gain could be: the seeds are too few."""
+    silent = [row for row in rows if row["verdict"].startswith(CANNOT_TELL) and row["gain_low"] * row["gain_high"] > 0]
+    if not silent:
+        return
+    tests = max((comparison.tasks["strategy"] == row["strategy"]).sum() for row in silent)
+    seeds = cells_needed(int(tests), ALPHA)
+    where = "; ".join(f"{size}: {', '.join(names)}" for size, names in _by_size(silent))
+    more = f"; give more seeds, --seeds {seeds}" if seeds else ""
+    yield (
+        "too few seeds to be bold, though the interval leaves out 0, after correction over a strategy's "
+        f"{tests} cells: {where}{more}"
+    )
+
+
+def _by_size(rows: list[dict[str, Any]]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each size in words with the strategies that have a row there."""
+    for size in sorted({row["train_rows"] for row in rows}, key=_order):
+        yield _in_words(size), [row["strategy"] for row in rows if row["train_rows"] == size]
+
+
+def _in_words(size: int | None) -> str:
+    return "all" if size is None else str(size)
 
 
 def _cell(row: dict[str, Any] | None, baseline: str) -> str | Cell:

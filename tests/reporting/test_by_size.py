@@ -43,6 +43,23 @@ def test_gains_stand_at_each_size_with_their_intervals():
     assert sheet.columns[1][1][1].text.startswith("+6.0 [-6.7, +18.7]")
 
 
+def test_a_large_gain_of_few_seeds_says_why_it_is_not_bold():
+    gains = {8: (0.30, 0.31, 0.32), 64: (-0.01, 0.0, 0.01)}
+    made = [
+        of_size("rte", strategy, seed, 0.4 + 0.01 * seed + (gain if strategy == "eda" else 0), size)
+        for size, of_seeds in gains.items()
+        for seed, gain in enumerate(of_seeds)
+        for strategy in ("none", "eda")
+    ]
+    (sheet,), _ = by_size(compare(leaderboard(made)))
+    assert not sheet.columns[1][1][1].bold
+    # Two tests: 2 · 2^(1 - n) is .05 at most from 7 seeds on.
+    assert sheet.notes[-1] == (
+        "too few seeds to be bold, though the interval leaves out 0, after correction over a strategy's 2 cells: "
+        "8: eda; give more seeds, --seeds 7"
+    )
+
+
 def test_the_report_draws_each_gain_with_its_interval_against_the_rows(tmp_path):
     pytest.importorskip("altair")
     made = runs()
