@@ -44,11 +44,16 @@ def by_size(comparisons: Sequence[Comparison]) -> tuple[list[Sheet], pd.DataFram
 
 
 def sized(comparison: Comparison) -> list[tuple[Sheet, list[dict[str, Any]]]]:
-    """Return the table of each task that was trained on few rows, and its rows; none where no task was."""
+    """Return the table of each task that was trained on few rows, and its rows; none where no task was.
+
+    What has all rows alone stands in no curve, and is left out, but for the baseline.
+    """
     tables = []
     rows = [row | {"train_rows": size_of(row["signature"])} for row in plain_rows(comparison.tasks)]
-    for task in sorted({row["task"] for row in rows if row["train_rows"] is not None}, key=task_order):
-        own, left_out = _one_setting_each([row for row in rows if row["task"] == task])
+    few = {(row["task"], row["strategy"]) for row in rows if row["train_rows"] is not None}
+    for task in sorted({task for task, _ in few}, key=task_order):
+        names = {comparison.baseline, *(strategy for other, strategy in few if other == task)}
+        own, left_out = _one_setting_each([row for row in rows if row["task"] == task and row["strategy"] in names])
         tables.append((_sheet(comparison, task, own, left_out), own))
     return tables
 

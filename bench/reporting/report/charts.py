@@ -130,7 +130,10 @@ def sizes(rows: Rows, order: Sequence[str]) -> dict[str, Any]:
 
     ``rows`` have strategy, rows (as ``order`` names them), gain, low and high (points).
     """
-    return _filled(_sizes(), {"sizes": rows, "zero": _ZERO}, 230, {"order": list(order)})
+    # Named where they begin, side by side with the point of the fewest rows.
+    first = [{**row, "cost": 1.0, "label": row["strategy"]} for row in rows if row["rows"] == order[0]]
+    data = {"sizes": rows, "names": _apart(first, math.log(10), 16) if first else [], "zero": _ZERO}
+    return _filled(_sizes(), data, 230, {"order": list(order)})
 
 
 @functools.cache
@@ -143,6 +146,7 @@ def _sizes() -> dict[str, Any]:
     tip = [alt.Tooltip("strategy:N"), alt.Tooltip("rows:O"), *(alt.Tooltip(f"{k}:Q") for k in ("gain", "low", "high"))]
     gains = alt.Chart(alt.NamedData("sizes")).encode(x, y, detail=alt.Detail("strategy:N"), tooltip=tip)
     focus = gains.transform_filter(_IN_FOCUS)
+    names = alt.Chart(alt.NamedData("names")).encode(x, alt.Y("label_at:Q"), text="label:N")
     return (
         alt.layer(
             alt.Chart(alt.NamedData("zero")).mark_rule(stroke=_INK, strokeWidth=1).encode(alt.Y("zero:Q")),
@@ -151,6 +155,7 @@ def _sizes() -> dict[str, Any]:
             focus.mark_rule(stroke=_ACCENT, strokeWidth=1.6).encode(x, alt.Y("low:Q"), alt.Y2("high:Q")),
             focus.mark_line(stroke=_ACCENT, strokeWidth=2.4),
             focus.mark_circle(fill=_ACCENT, size=40, opacity=1),
+            names.mark_text(align="right", dx=-9, fontSize=11.5).encode(color=_focus_colour(_INK)),
         )
         .add_params(_focus())
         .to_dict()
@@ -201,14 +206,14 @@ def cost(rows: Rows, title: str) -> dict[str, Any]:
     return _filled(spec, {"strategies": rows, "zero": _ZERO}, 380, {})
 
 
-def _apart(rows: Rows, reach: float) -> list[dict[str, Any]]:
+def _apart(rows: Rows, reach: float, lines: int = 26) -> list[dict[str, Any]]:
     """Return ``rows`` with ``label_at``: the height nearest to its point at which a label covers no other.
 
     ``reach`` is the width of the chart, as the logarithm of its right end over its left; it is some 170 letters wide
-    and 26 lines of text high.
+    and so many ``lines`` of text high.
     """
     values = [value for row in rows for value in (row["low"], row["high"], row["gain"]) if value is not None]
-    line = (max(values) - min(values) or 1.0) / 26
+    line = (max(values) - min(values) or 1.0) / lines
     placed: list[tuple[float, float, float]] = []
     labelled = []
     for row in sorted(rows, key=lambda row: -row["gain"]):
