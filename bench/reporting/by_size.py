@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError
 from bench.reporting.common_ground import left_out_by_intervals
 from bench.reporting.leaderboard import task_order
-from bench.reporting.points import gain_with_bounds, points
+from bench.reporting.points import gain_with_bounds, has_interval, points
 from bench.reporting.sheet import Cell, Sheet, plain_rows
 from bench.reporting.statistics.sign_flip import cells_needed
 from bench.reporting.statistics.verdict import ALPHA, BETTER, CANNOT_TELL
@@ -102,7 +102,9 @@ def _sheet(comparison: Comparison, task: str, rows: list[dict[str, Any]], left_o
 
 def _too_few_seeds(comparison: Comparison, rows: list[dict[str, Any]]) -> Iterator[str]:
     """Yield why a gain is not bold whose interval leaves out 0, where no gain could be: the seeds are too few."""
-    silent = [row for row in rows if row["verdict"].startswith(CANNOT_TELL) and row["gain_low"] * row["gain_high"] > 0]
+    unsaid = [row for row in rows if row["verdict"].startswith(CANNOT_TELL)]
+    bounds = [(row, row["gain_low"], row["gain_high"]) for row in unsaid]
+    silent = [row for row, low, high in bounds if has_interval(low, high) and low * high > 0]
     if not silent:
         return
     tests = max((comparison.tasks["strategy"] == row["strategy"]).sum() for row in silent)

@@ -60,6 +60,18 @@ def test_a_large_gain_of_few_seeds_says_why_it_is_not_bold():
     )
 
 
+def test_a_gain_without_its_baseline_at_that_size_is_none():
+    made = [
+        of_size("rte", "none", 0, 0.5, 8),
+        of_size("rte", "eda", 0, 0.6, 8),
+        of_size("rte", "none", 0, 0.5, 64),
+        of_size("rte", "eda", 1, 0.6, 64),
+    ]
+    (sheet,), _ = by_size(compare(leaderboard(made)))
+    assert sheet.columns[2][0] == "64"
+    assert sheet.columns[2][1][1].text == "–"
+
+
 def test_the_report_draws_each_gain_with_its_interval_against_the_rows(tmp_path):
     pytest.importorskip("altair")
     made = runs()
