@@ -77,8 +77,9 @@ def write_onnx(student: Path, file: Path) -> float:
         except torch.onnx.OnnxExporterError as error:
             raise BenchError(f"torch cannot write {type(classifier.model).__name__} as ONNX: {error}") from error
     furthest = 0.0
-    for rows in _ASKED:
-        logits, own = _answers(file, inputs_of(rows)), classifier.logits(rows)
+    answers = _answers(file, [inputs_of(rows) for rows in _ASKED])
+    for rows, logits in zip(_ASKED, answers, strict=True):
+        own = classifier.logits(rows)
         apart = float((logits - own).abs().max()) if logits.shape == own.shape else float("nan")
         if not apart <= _TOLERANCE:
             raise BenchError(f"the ONNX file's logits are {apart:.2g} from the student's own: it is not the same model")
@@ -86,13 +87,14 @@ def write_onnx(student: Path, file: Path) -> float:
     return furthest
 
 
-def _answers(file: Path, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the logits of ``file`` on ``inputs``, in double precision."""
+def _answers(file: Path, batches: list[dict[str, torch.Tensor]]) -> list[torch.Tensor]:
+    """Return the logits of ``file`` on each of ``batches``, in double precision."""
     import onnxruntime
 
     try:
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-        (logits,) = session.run(["logits"], {name: values.numpy() for name, values in inputs.items()})
+        plain = [{name: values.numpy() for name, values in inputs.items()} for inputs in batches]
+        answers = [session.run(["logits"], inputs)[0] for inputs in plain]
     except Exception as error:  # of its own kinds, which have no other parent
         raise BenchError(f"ONNX Runtime cannot run the student's ONNX file: {error}") from error
-    return torch.from_numpy(logits).double()
+    return [torch.from_numpy(logits).double() for logits in answers]

@@ -56,15 +56,15 @@ def test_it_answers_as_the_student_does(kept, family):
 )
 def test_answers_that_part_are_refused_though_the_first_ones_do_not(kept, monkeypatch, broken, message):
     folder = kept("bert")
-    batches = iter((False, False, True))
     # The graph takes seconds to trace, and is not what this is about.
     monkeypatch.setattr(onnx.torch.onnx, "export", lambda *given, **how: None)
     own = onnx.Classifier(str(folder), "cpu").model
-    monkeypatch.setattr(
-        onnx,
-        "_answers",
-        lambda file, inputs: broken(own(**inputs).logits.double()) if next(batches) else own(**inputs).logits.double(),
-    )
+
+    def answers(file, batches):
+        *first, last = [own(**inputs).logits.double() for inputs in batches]
+        return [*first, broken(last)]
+
+    monkeypatch.setattr(onnx, "_answers", answers)
     with pytest.raises(BenchError, match=message):
         onnx.write_onnx(folder, folder / "model.onnx")
 
