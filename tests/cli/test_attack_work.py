@@ -83,7 +83,7 @@ class Watch(Silent):
 
     def update(self, phase, done, total, loss=None):
         assert phase == "attack"
-        if self.interrupt:
+        if self.interrupt and done:
             raise KeyboardInterrupt
 
     def note(self, text):
