@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from bench.errors import BenchError, UsageError, unknown
 from bench.files import whole_file, write_json
 from bench.reporting.records import EVALUATIONS, folder_name
-from bench.reporting.schema import Amount, Checks, Cosine, Count, Done, Main, Provenance, Record, Share
+from bench.reporting.schema import Amount, Checks, Cosine, Count, Done, Main, Provenance, Record, Share, check_scores
 
 _ATTACK = "attack-"
 
@@ -60,6 +60,10 @@ class Evaluation(Struct, kw_only=True):
     attack: AttackSection | None = None  # how the attack went that is meant by its name; null where it is a set
     provenance: Provenance = msgspec.field(default_factory=Provenance)  # where the evaluation comes from
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for scores that cannot be."""
+        check_scores(self.main, {f"metrics.{metric}": value for metric, value in self.metrics.items()})
+
 
 _decoder = msgspec.json.Decoder(Evaluation)
 
@@ -92,11 +96,7 @@ def read_evaluation(run: Path, name: str) -> Evaluation | None:
     except OSError as error:
         raise BenchError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise _corrupt(path, error) from error
-
-
-def _corrupt(path: Path, why: Exception) -> BenchError:
-    return BenchError(f"{path} is corrupt: {why}; delete it and evaluate again")
+        raise BenchError(f"{path} is corrupt: {error}; delete it and evaluate again") from error
 
 
 def write_evaluation(run: Path, evaluation: Evaluation, columns: dict[str, Any]) -> None:
@@ -148,8 +148,6 @@ def evaluated_on(results: Path, records: Iterable[Record], name: str) -> tuple[l
                 stale += 1
             else:
                 evaluated.append(_as_split(record, evaluation))
-        except ValueError as error:  # a number that no score can be
-            corrupt.append(str(_corrupt(evaluation_file(folder, name), error)))
         except BenchError as error:
             corrupt.append(str(error))
     if not evaluated and corrupt:

@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.data.tables import Table, read_csv
 from bench.data.tasks import GLUE
 from bench.errors import BenchError, UsageError, quoted, unknown
+from bench.reporting.schema import MAY_BE_NEGATIVE
 
 FILE = Path(__file__).with_name("published.csv")
 """The numbers that come with the package; ``results/published.csv`` of a checkout leads here."""
@@ -19,7 +20,6 @@ NEEDED = ("source", "method", "task", "metric", "value", "split")
 OPTIONAL = ("setting", "ours", "recipe", "selection", "seeds", "note")
 _SPLITS = ("dev", "test")
 _RECIPES = ("kd", "annealing", "continuation")
-_MAY_BE_NEGATIVE = ("matthews", "pearson", "spearman")
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _row(table: Table, number: int, cells: Mapping[str, str]) -> Published:
 
 
 def _points(text: str, metric: str) -> float:
-    lowest = -100 if metric in _MAY_BE_NEGATIVE else 0
+    lowest = -100 if metric in MAY_BE_NEGATIVE else 0
     try:
         value = float(text)
     except ValueError:

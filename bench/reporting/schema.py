@@ -25,7 +25,8 @@ _Flat: TypeAlias = _Scalar | list[_Scalar] | dict[str, _Scalar]
 Value: TypeAlias = _Scalar | list[_Flat] | dict[str, _Flat]
 Section: TypeAlias = _Scalar | list[Value] | dict[str, Value]
 
-_MAY_BE_NEGATIVE = ("matthews", "pearson", "spearman")
+MAY_BE_NEGATIVE = ("matthews", "pearson", "spearman")
+"""The metrics that are correlations."""
 
 
 class Main(Struct):
@@ -34,6 +35,14 @@ class Main(Struct):
     split: str  # split that was scored
     metric: str  # the task's main metric
     value: float | None  # the score as a fraction; null where it was no finite number
+
+
+def check_scores(main: Main, metrics: Mapping[str, float | None]) -> None:
+    """Raise ValueError for a score that no metric gives; ``metrics`` maps paths that end in a metric's name."""
+    for path, value in [(f"main.{main.metric}", main.value), *metrics.items()]:
+        metric = path.rpartition(".")[2]
+        if value is not None and not (-1.0001 if metric in MAY_BE_NEGATIVE else 0) <= value <= 1.0001:
+            raise ValueError(f"no {metric} is {value} - at `$.{path}`")
 
 
 class DataSection(Struct):
@@ -235,11 +244,11 @@ class Done(Record, kw_only=True, tag="done"):
     resumed: Count = 0  # how often the run was taken up from a checkpoint
 
     def __post_init__(self) -> None:
-        """Raise ValueError for scores that cannot be."""
-        scores = [(f"metrics.{split}", m, v) for split, values in self.metrics.items() for m, v in values.items()]
-        for where, metric, value in [*scores, ("main", self.main.metric, self.main.value)]:
-            if value is not None and not (-1.0001 if metric in _MAY_BE_NEGATIVE else 0) <= value <= 1.0001:
-                raise ValueError(f"no {metric} is {value} - at `$.{where}`")
+        """Raise ValueError for scores and counts that cannot be."""
+        scores = {
+            f"metrics.{split}.{metric}": v for split, values in self.metrics.items() for metric, v in values.items()
+        }
+        check_scores(self.main, scores)
         counts = (self.text_quality.rewriting if self.text_quality else None) or self.cost.rewritten
         if counts.get("failed", 0) > counts.get("rows", 0):
             raise ValueError(f"{counts['failed']} rows of {counts.get('rows', 0)} failed to be rewritten")

@@ -232,7 +232,7 @@ def test_one_set_that_cannot_be_compared_takes_nothing_from_the_others(results, 
     assert "imdb: none was not evaluated on it: no gains" in words
     assert evaluate(results, sets, on="imdb").exit_code == 0
     whole = json.loads((run / "evaluations" / "imdb.json").read_text())
-    for change in ({"main": whole["main"] | {"value": 5.0}}, {"schema": 9}):
+    for change in ({"main": whole["main"] | {"value": 5.0}}, {"metrics": {"accuracy": -0.5}}, {"schema": 9}):
         (run / "evaluations" / "imdb.json").write_text(json.dumps(whole | change))
         done = bench("compare", "--on", "imdb", "--results", results)
         assert (done.exit_code, "is corrupt: " in done.stderr) == (0, True), done.output
