@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError
 from bench.reporting.common_ground import left_out_by_intervals
 from bench.reporting.leaderboard import task_order
+from bench.reporting.notes import more_seeds
 from bench.reporting.points import gain_with_bounds, has_interval, points
 from bench.reporting.sheet import Cell, Sheet, plain_rows
-from bench.reporting.statistics.sign_flip import cells_needed
-from bench.reporting.statistics.verdict import ALPHA, BETTER, CANNOT_TELL
+from bench.reporting.statistics.verdict import BETTER, CANNOT_TELL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -107,13 +107,11 @@ def _too_few_seeds(comparison: Comparison, rows: list[dict[str, Any]]) -> Iterat
     silent = [row for row, low, high in bounds if has_interval(low, high) and low * high > 0]
     if not silent:
         return
-    tests = max((comparison.tasks["strategy"] == row["strategy"]).sum() for row in silent)
-    seeds = cells_needed(int(tests), ALPHA)
+    tests = int(max((comparison.tasks["strategy"] == row["strategy"]).sum() for row in silent))
     where = "; ".join(f"{size}: {', '.join(names)}" for size, names in _by_size(silent))
-    more = f"; give more seeds, --seeds {seeds}" if seeds else ""
     yield (
         "too few seeds to be bold, though the interval leaves out 0, after correction over a strategy's "
-        f"{tests} cells: {where}{more}"
+        f"{tests} cells: {where}{more_seeds(tests, 1)}"
     )
 
 

@@ -121,8 +121,7 @@ def _on_verdicts(strategies: Rows, baseline: str) -> Iterator[str]:
         least = min(row["smallest_p"] for row in own)
         after = f" before Holm's correction over {len(tested)} strategies" if len(tested) > 1 else ""
         whose = "" if len(own) == len(tested) else f" ({_few([row['strategy'] for row in own])})"
-        cells, n_tasks = cells_needed(len(tested), ALPHA), min(row["n_tasks"] for row in own)
-        more = f"; give more seeds, --seeds {math.ceil(cells / n_tasks)}" if cells and n_tasks else ""
+        more = more_seeds(len(tested), min(row["n_tasks"] for row in own))
         yield f"{verdict}{whose}: no p below {least:.2g}{after} was possible{more}"
     unsure = [row for row in tested if row["verdict"] == SAME]
     if errors := [row["detectable"] for row in unsure if row["detectable"] is not None]:
@@ -131,6 +130,12 @@ def _on_verdicts(strategies: Rows, baseline: str) -> Iterator[str]:
         yield f"{SAME} is not equal: gains from {span} points on would have been found four times in five"
     if odd := [row["strategy"] for row in unsure if row["gain_low"] > 0 or row["gain_high"] < 0]:
         yield f"{SAME} though the interval leaves out 0, as p is above .05 after Holm's correction: {_few(odd)}"
+
+
+def more_seeds(tests: int, n_tasks: int) -> str:
+    """Return, to end a note with, how many seeds of ``n_tasks`` tasks could tell after correction over ``tests``."""
+    cells = cells_needed(tests, ALPHA)
+    return f"; give more seeds, --seeds {math.ceil(cells / n_tasks)}" if cells and n_tasks else ""
 
 
 def _few(names: Sequence[str]) -> str:
