@@ -44,15 +44,15 @@ def sources(classes: Iterable[type]) -> dict[str, str]:
 def _code_digest(file: Path, digest: str) -> str:
     """Return the sha256 of a file of code, ``digest`` being that of its content, without its ``verified = …``."""
     content = file.read_bytes()
-    said = [
+    statements = [
         node
         for node in ast.walk(ast.parse(content))
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "verified"
     ]
-    if not said:
+    if not statements:
         return digest
     lines = [*content.splitlines(keepends=True), b""]
-    for node in sorted(said, key=lambda node: node.lineno, reverse=True):
+    for node in sorted(statements, key=lambda node: node.lineno, reverse=True):
         # With the blank line that sets it off, so that the file is what it was before anything was said.
         del lines[node.lineno - 1 : (node.end_lineno or node.lineno) + (not lines[node.end_lineno or 0].strip())]
     return hashlib.sha256(b"".join(lines)).hexdigest()

@@ -246,5 +246,5 @@ def verified(cls: type[Strategy]) -> str | None:
     What another package says of its class is not said of a class derived from it.
     """
     package = cls.__module__.partition(".")[0]
-    said = (vars(base) for base in cls.__mro__ if base.__module__.partition(".")[0] == package)
-    return next((own["verified"] for own in said if "verified" in own), None)
+    bodies = (vars(base) for base in cls.__mro__ if base.__module__.partition(".")[0] == package)
+    return next((own["verified"] for own in bodies if "verified" in own), None)

@@ -155,10 +155,10 @@ class StrategySpec:
 
         None where it was not, or where a part was not.
         """
-        said = {name: verified(load(name)) for name in self.names()}
-        if None in said.values():
+        checks = {name: verified(load(name)) for name in self.names()}
+        if None in checks.values():
             return None
-        return "; ".join(f"{name}: {how}" if len(said) > 1 else str(how) for name, how in said.items())
+        return "; ".join(f"{name}: {how}" if len(checks) > 1 else str(how) for name, how in checks.items())
 
     def effective(self, recipe: Recipe | None = None) -> dict[str, Any]:
         """Return every option with the value that took effect, those of inner strategies as "inner.option".

@@ -73,9 +73,9 @@ def build(folder: Path) -> None:
         command = [sys.executable, "-m", "mkdocs", "build", "--strict", *places]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        said = "\n".join(line for line in done.stderr.splitlines() if line and not line.startswith("INFO"))
-        hint = "; type: pip install 'distil-augment-bench[docs]'" if "No module named" in said else ""
-        raise BenchError(f"the site was not built: {said}{hint}")
+        output = "\n".join(line for line in done.stderr.splitlines() if line and not line.startswith("INFO"))
+        hint = "; type: pip install 'distil-augment-bench[docs]'" if "No module named" in output else ""
+        raise BenchError(f"the site was not built: {output}{hint}")
     click.echo(f"{folder / 'index.html'}")
 
 

@@ -213,10 +213,10 @@ def _text(row: dict[str, Any]) -> str:
     line("peak memory of an update", f"{row['peak_memory_gb']:.2f} GB")
     if row["teacher_precision_effect"]:
         line("teacher in bf16", row["teacher_precision_effect"])
-    said = {"algorithm": "another algorithm", "numbers": "other rounding", "none": "the same numbers"}
+    meanings = {"algorithm": "another algorithm", "numbers": "other rounding", "none": "the same numbers"}
     for kind, names in row["departures"].items():
         for name in names:
-            line(said[kind], name)
+            line(meanings[kind], name)
     if not any(row["departures"].values()):
         line("options", "all exact: the published algorithm, within 1e-5 of the plain reference (tests)")
     return "\n".join(lines)

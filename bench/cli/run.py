@@ -145,8 +145,8 @@ def trained(
         for own, its_seeds in sized:
             cells = make_grid(own, where, chosen, specs, its_seeds)
             if tuned:
-                cells, said = as_tuned(cells, choices.results)
-                notes += said
+                cells, on_tuning = as_tuned(cells, choices.results)
+                notes += on_tuning
             grids.append((own, where, cells))
 
     followers, together = Followers(), processes() > 1

@@ -33,7 +33,7 @@ def show(run: str, results: Path, form: str) -> None:
     blocks = []
     for heading, lines in described(one.record, one.folder).items():
         indent = 0 if heading == "run" else 2
-        said = [paragraph(printable(line), indent, 4) for line in lines]
-        blocks.append("\n".join(said if heading == "run" else [heading, *said]))
+        paragraphs = [paragraph(printable(line), indent, 4) for line in lines]
+        blocks.append("\n".join(paragraphs if heading == "run" else [heading, *paragraphs]))
     blocks[0] += "\n" + printable(str(one.folder))
     print_paged("\n\n".join(blocks))

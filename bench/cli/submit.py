@@ -61,10 +61,10 @@ def submit(
     write_json(output.with_name(f"{output.name}.json"), manifest(filed, output))
     for file in filed:
         if file.run is None:
-            said = f"PLACEHOLDER, {file.answers[0]} for every row: {lacking[file.part.name]}"
+            origin = f"PLACEHOLDER, {file.answers[0]} for every row: {lacking[file.part.name]}"
         else:
             value = file.run.main.value
             dev = "no score" if value is None else f"{100 * value:.1f}"
-            said = f"run {file.run.id}, {file.run.strategy}, seed {file.run.seed}, dev {file.run.main.metric} {dev}"
-        click.echo(f"{file.part.name:<12} {file.part.rows:>7,} rows  {said}")
+            origin = f"run {file.run.id}, {file.run.strategy}, seed {file.run.seed}, dev {file.run.main.metric} {dev}"
+        click.echo(f"{file.part.name:<12} {file.part.rows:>7,} rows  {origin}")
     click.echo(f"wrote and read back {output}; what it is made of: {output.name}.json; submit it at gluebenchmark.com")

@@ -62,9 +62,9 @@ class Followers:
         """Return the first process's ``call``, in every process."""
         from torch import distributed
 
-        said = [call]
-        distributed.broadcast_object_list(said, group=self._group)
-        return said[0]
+        sent = [call]
+        distributed.broadcast_object_list(sent, group=self._group)
+        return sent[0]
 
     def regroup(self) -> None:
         """Return when all processes are back from what has failed; BenchError where one of them does not come back."""

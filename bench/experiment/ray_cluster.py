@@ -205,10 +205,10 @@ class _Seat(Seat):
             return "more"
         # One that died idle, before it was given this cell, says nothing of the cell.
         self._cluster.losses[self.number] += self._was_heard
-        said = f"{self.name} was lost ({type(error).__name__})"
+        loss = f"{self.name} was lost ({type(error).__name__})"
         if self._cluster.losses[self.number] >= _MOST_LOSSES:
-            return self.failed(f"{said}: {_MOST_LOSSES} machines were lost with this cell")
-        self.progress.note(f"{said}; the cell goes on from its checkpoint on another machine")
+            return self.failed(f"{loss}: {_MOST_LOSSES} machines were lost with this cell")
+        self.progress.note(f"{loss}; the cell goes on from its checkpoint on another machine")
         self._begin()
         return "lost"
 

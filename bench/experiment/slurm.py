@@ -93,8 +93,8 @@ class Share:
                 process.kill()
                 record = failed_record(cell, todo.order.results, what[0])
             if kind == "note" or record is not None:
-                said = what[0] if record is None else f"{cell}: {record['status']}"
-                print(time.strftime("%H:%M:%S"), said, flush=True)
+                line = what[0] if record is None else f"{cell}: {record['status']}"
+                print(time.strftime("%H:%M:%S"), line, flush=True)
             if kind in ("record", DIED):
                 return record is not None
 
@@ -159,8 +159,8 @@ class Slurm:
                     break
                 if work:
                     states = Counter(str(job.state).lower() for job in submitted)
-                    said = ", ".join(f"{count} {state}" for state, count in states.items())
-                    sweep.progress.doing(f"{len(work)} cells left; jobs: {said}")
+                    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+                    sweep.progress.doing(f"{len(work)} cells left; jobs: {counts}")
                     time.sleep(_LOOK_EVERY_SECONDS)
                 if over is None and all(job.done() for job in submitted):
                     over = time.monotonic()

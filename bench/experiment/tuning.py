@@ -149,12 +149,12 @@ def chosen_for(cell: Cell, results: Path) -> Chosen | None:
 def chosen_before(cells: Iterable[Cell], search: Search, results: Path) -> list[str]:
     """Return in words what another search than ``search`` has chosen for ``cells``, which keeping its own replaces."""
     mirror.bring(results / CHOSEN)
-    said = []
+    lines = []
     for cell in cells:
         try:
             chosen = chosen_for(cell, results)
         except BenchError as error:  # nothing that could be used is lost
-            said.append(f"{error}")
+            lines.append(f"{error}")
             continue
         if chosen is None:
             continue
@@ -162,11 +162,11 @@ def chosen_before(cells: Iterable[Cell], search: Search, results: Path) -> list[
         asked = (search.trials, search.seed, search.training_seeds, cell.signature)
         if (other.trials, other.seed, other.training_seeds, chosen.signature) != asked:
             elsewhere = ", under other settings or data" if chosen.signature != cell.signature else ""
-            said.append(
+            lines.append(
                 f"{chosen.chosen} for {chosen.strategy} on {chosen.task} ({other.trials} trials, seed {other.seed}, "
                 f"{len(other.training_seeds)} training seeds{elsewhere})"
             )
-    return said
+    return lines
 
 
 def _trial_of(cell: Cell, chosen: Chosen, results: Path) -> StrategySpec:

@@ -99,20 +99,20 @@ class Lease:
 
     def _is_free(self, last: int, ours_is_dead: bool) -> bool:
         try:
-            said = self._hear(last)
+            claim = self._hear(last)
         except FileNotFoundError:
             return False  # the next has just been taken
-        if said["free"] or (ours_is_dead and said["mirror"] == self._mirror):
+        if claim["free"] or (ours_is_dead and claim["mirror"] == self._mirror):
             return True
-        heard = (last, said["beat"])
+        heard = (last, claim["beat"])
         if heard != self._heard:
             self._heard, self._since = heard, time.monotonic()
-        return time.monotonic() - self._since > said["silence"]
+        return time.monotonic() - self._since > claim["silence"]
 
     def _hear(self, number: int) -> dict[str, Any]:
-        said = _understood(self._store.read(self._at(number)))
-        self.holder = printable(f"process {said['pid']} on {said['host']}")
-        return said
+        claim = _understood(self._store.read(self._at(number)))
+        self.holder = printable(f"process {claim['pid']} on {claim['host']}")
+        return claim
 
     def _numbers(self) -> list[int]:
         folder = f"leases/{self.name}"
@@ -129,18 +129,18 @@ class Lease:
 def _understood(content: bytes) -> dict[str, Any]:
     """Return what a lease says, whoever wrote it: one that cannot be read is of an owner of whom nothing is heard."""
     try:
-        said = json.loads(content)
+        claim = json.loads(content)
     except (ValueError, RecursionError):
-        said = None
-    said = said if isinstance(said, dict) else {}
-    pid, host, beat, asked = (said.get(key) for key in ("pid", "host", "beat", "silence"))
+        claim = None
+    claim = claim if isinstance(claim, dict) else {}
+    pid, host, beat, asked = (claim.get(key) for key in ("pid", "host", "beat", "silence"))
     # NaN equals nothing.
     seconds = asked if isinstance(asked, int | float) and asked == asked else _SILENCE_SECONDS
     return {
         "pid": pid if type(pid) is int else "?",
         "host": host[:80] if isinstance(host, str) and host else "another machine",
-        "mirror": said.get("mirror"),
-        "free": said.get("free") is True,
+        "mirror": claim.get("mirror"),
+        "free": claim.get("free") is True,
         "beat": beat if type(beat) is int else None,
         "silence": min(max(seconds, _SHORTEST), _LONGEST),
     }

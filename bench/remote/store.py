@@ -140,8 +140,8 @@ class Store:
                 raise
             except Exception as error:
                 if wait is None or isinstance(error, PermissionError):
-                    said = " ".join(str(error).split()) or type(error).__name__
-                    raise StoreError(f"cannot {doing} {self.url}/{name}: {said:.300}; {ENDURES}") from error
+                    reason = " ".join(str(error).split()) or type(error).__name__
+                    raise StoreError(f"cannot {doing} {self.url}/{name}: {reason:.300}; {ENDURES}") from error
                 time.sleep(wait)
         raise AssertionError
 

@@ -38,7 +38,7 @@ def transfer(
     for name in attacks_beside(results, (record for _, record in runs)):
         for row, evaluations in compared_on(results, runs, name, baseline, notes):
             if own := [one for one in evaluations if one.attack is not None]:
-                rows.append(row | {"said": _sentences(own[0])} | _means(row["strategy"], own))
+                rows.append(row | {"sentences": _sentences(own[0])} | _means(row["strategy"], own))
     nothing = "none of these runs was attacked: bench attack --recipes deepwordbug,pwws"
     return by_task(rows, {*strategies, baseline}, _sheet, [*notes], COLUMNS, nothing)
 
@@ -86,11 +86,11 @@ def _sheet(preset: str, task: str, rows: Sequence[Mapping[str, Any]]) -> Sheet:
     ]
     if not all(row["held_out"] for row in rows):
         notes.append(f"{_OWN} trained on texts that the very recipe makes: the attack is not held out")
-    said: dict[str, dict[str, None]] = {}
+    recipes_by_sentence: dict[str, dict[str, None]] = {}
     for row in rows:
-        for sentence in row["said"]:
-            said.setdefault(sentence, {})[row["recipe"]] = None
-    notes += [f"{', '.join(recipes)}: {sentence}" for sentence, recipes in said.items()]
+        for sentence in row["sentences"]:
+            recipes_by_sentence.setdefault(sentence, {})[row["recipe"]] = None
+    notes += [f"{', '.join(recipes)}: {sentence}" for sentence, recipes in recipes_by_sentence.items()]
     return Sheet(preset, columns, notes, title=f"preset {preset}, {task}: trained with x attacked by")
 
 

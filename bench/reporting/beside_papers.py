@@ -233,14 +233,14 @@ def _sheet(preset: str, paper: str, part: pd.DataFrame, ours: pd.DataFrame, numb
             if {*cells} != {ABSENT}
         ],
     ]
-    said: dict[str, list[str]] = defaultdict(list)
+    tasks_of: dict[str, list[str]] = defaultdict(list)
     for row in shown:
         for point in row["differs"]:
-            if row["task"] not in said[point]:
-                said[point].append(row["task"])
+            if row["task"] not in tasks_of[point]:
+                tasks_of[point].append(row["task"])
     tasks = list(dict.fromkeys(row["task"] for row in shown))
-    notes = [point + ("" if where == tasks else f" ({_several(where)})") for point, where in said.items()]
-    kinds = list(dict.fromkeys(point.partition(":")[0] for point in said if not point.startswith("of the paper")))
+    notes = [point + ("" if where == tasks else f" ({_several(where)})") for point, where in tasks_of.items()]
+    kinds = list(dict.fromkeys(point.partition(":")[0] for point in tasks_of if not point.startswith("of the paper")))
     lead = "as far as the paper says, both came about alike"
     if kinds:
         lead = f"not like for like, as {' and '.join([', '.join(kinds[:-1])] * (len(kinds) > 1) + kinds[-1:])} differ"

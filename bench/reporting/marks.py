@@ -71,8 +71,8 @@ def warnings(
     reasons = _reasons(runs)
     for group, (own, texts, learned) in enumerate(zip(figures, quality, adversary, strict=True)):
         own |= _of_texts(texts or {}, reasons.get(group, ""))
-        if learned and (said := without_lead(learned)):
-            own["adversary"] = said
+        if learned and (no_lead := without_lead(learned)):
+            own["adversary"] = no_lead
     for group, of_task in _of_tasks(runs):
         figures[group] |= of_task
     return figures

@@ -89,8 +89,8 @@ def _library() -> str:
     try:
         library = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version))
     except ValueError as error:
-        said = f"altair {altair.__version__} writes Vega-Lite {version}, which this vl-convert does not know"
-        raise BenchError(f"{said}; type: {INSTALL} --upgrade") from error
+        mismatch = f"altair {altair.__version__} writes Vega-Lite {version}, which this vl-convert does not know"
+        raise BenchError(f"{mismatch}; type: {INSTALL} --upgrade") from error
     # Inside a script element only this would end it early.
     return library.replace("</script", "<\\/script")
 

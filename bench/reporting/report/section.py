@@ -86,12 +86,12 @@ def _counted(field: Field, records: Labelled) -> list[tuple[str, Done]]:
 
 def _verified(names: Sequence[str], records: Labelled) -> list[tuple[str, str]]:
     """Return how each strategy was checked, as its records say; nothing where none of them says anything."""
-    said: dict[str, dict[str, None]] = defaultdict(dict)
+    checks: dict[str, dict[str, None]] = defaultdict(dict)
     for label, record in records:
         if record.verified:
-            said[label][printable(record.verified)] = None
+            checks[label][printable(record.verified)] = None
     unsaid = "against nothing but itself, or its records do not say"
-    return [(name, " / ".join(said.get(name, ())) or unsaid) for name in names] if said else []
+    return [(name, " / ".join(checks.get(name, ())) or unsaid) for name in names] if checks else []
 
 
 def _signed(note: str) -> tuple[str, str]:

@@ -122,12 +122,12 @@ def _tested(comparison: Comparison) -> Rows:
 
 def _above(beside: Rows, most: float | None) -> Iterator[str]:
     """Yield of each kind of rows beside strategies the one that gains most, where no strategy gains as much."""
-    said = set()
+    kinds_named = set()
     for row in beside:
         gain = number(row["gain"])
-        if row["kind"] in said or gain is None or not row.get("same_tasks", True):
+        if row["kind"] in kinds_named or gain is None or not row.get("same_tasks", True):
             continue
-        said.add(row["kind"])
+        kinds_named.add(row["kind"])
         if most is not None and gain <= most:
             continue
         name, p = row["strategy"], probability(row.get("p_holm"))
