@@ -48,7 +48,8 @@ RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "vda",
         "freelb",
         "ad2",
-        "smart[epsilon=0.1,lr=0.1]",
+        # From its own noise of 1e-5 the first step goes where a tiny gradient points, on another processor elsewhere.
+        "smart[epsilon=0.1,lr=0.1,sigma=0.01]",
         "mixkd",
         "augpro",
         "augpro[method=fgsm]",
@@ -115,9 +116,7 @@ def test_a_tiny_run_ends_as_it_did(name: str, tmp_path: Path) -> None:
     wanted = expected[name]
     for exact in ("turns", "forwards", "backwards"):
         assert found[exact] == wanted[exact], exact
-    # SMART's first step goes where a tiny gradient points: another processor's rounding is another direction.
-    atol = 5e-3 if name.startswith("smart") else 2e-4
-    np.testing.assert_allclose(found["logits"], wanted["logits"], rtol=1e-3, atol=atol)
+    np.testing.assert_allclose(found["logits"], wanted["logits"], rtol=1e-3, atol=2e-4)
     for role, total in wanted["weights"].items():
         assert found["weights"][role] == pytest.approx(total, rel=1e-5)
 
