@@ -101,6 +101,7 @@ def distil(
     losses = Losses(observer, feed.train, recipe, trains, total)
     choosing_rows = selection.rows_to_choose(len(dev))
     best, outcome = Best(step=total), Outcome(logits={}, step=total)
+    latest: dict[int, np.ndarray] = {}  # dev's logits at the last evaluation, by its update
 
     with torch.random.fork_rng(), Interrupts(patient=ranks.count > 1) as interrupts:
         states = None if checkpoints is None else Checkpoints(checkpoints, observer)
@@ -165,6 +166,7 @@ def distil(
                 losses.look()
                 with cost.timed("evaluate"):
                     logits = predict(models.student, dev, models.accelerator, ranks=ranks)
+                latest = {cost.student_updates: logits}
                 rows = np.arange(len(dev)) if choosing_rows is None else choosing_rows
                 value = score(models.task, logits[rows], dev.labels[rows])[models.task.main_metric]
                 outcome.curve.append({"step": cost.student_updates, models.task.main_metric: value})
@@ -183,7 +185,9 @@ def distil(
         outcome.step = best.step
     with cost.timed("evaluate"):
         outcome.logits = {
-            name: predict(models.student, data, models.accelerator, ranks=ranks)
+            name: latest[outcome.step]
+            if name == "dev" and outcome.step in latest
+            else predict(models.student, data, models.accelerator, ranks=ranks)
             for name, data in splits.items()
             if name != "train"
         }

@@ -793,6 +793,20 @@ def test_the_student_reported_is_the_one_the_rule_chooses(rule):
         np.testing.assert_array_equal(outcome.logits[name], predict(judge, SPLITS[name], models.accelerator))
 
 
+@pytest.mark.parametrize("rule", SELECTIONS)
+def test_what_the_last_evaluation_predicted_is_not_predicted_again(rule, monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        "bench.distill.loop.predict",
+        lambda model, data, *rest, **more: (read.append(data), predict(model, data, *rest, **more))[1],
+    )
+    outcome = train(make_models(), Finetune(), dataclasses.replace(RECIPE, evaluate_every=0.4), rule=rule)
+    again = outcome.step != outcome.curve[-1]["step"]
+    assert sum(data is SPLITS["dev"] for data in read) == len(outcome.curve) + again
+    assert sum(data is SPLITS["test"] for data in read) == 1
+    assert again == (rule != "last"), "a rule that chooses must not choose the last, or this test shows nothing"
+
+
 @dataclass
 class Heavy(Shifts):
     """The same two views, whose weights do not sum to one."""
