@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,8 +153,7 @@ def _effect(models: Models, train: Encoded, progress: Progress) -> str:
     from bench.distill.teacher import lower_precision
 
     assert models.teacher is not None
-    rows = dataclasses.replace(train, offsets=train.offsets[:257], labels=train.labels[:256])
-    effect, _ = lower_precision(models.teacher, rows, models.accelerator)
+    effect, _ = lower_precision(models.teacher, train.first(256), models.accelerator)
     progress.note(f"the teacher in bf16: {effect}")
     return str(effect)
 

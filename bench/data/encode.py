@@ -47,6 +47,18 @@ class Encoded:
         """Word pieces of every row, [N]."""
         return np.diff(self.offsets)
 
+    def first(self, n: int) -> Encoded:
+        """Return the first ``n`` rows, or all where there are fewer; ``truncated`` stays that of all."""
+        end = int(self.offsets[: n + 1][-1])
+        return dataclasses.replace(
+            self,
+            ids=self.ids[:end],
+            types=None if self.types is None else self.types[:end],
+            offsets=self.offsets[: n + 1],
+            labels=self.labels[:n],
+            example_ids=self.example_ids[:n],
+        )
+
     def tensors(self) -> dict[str, torch.Tensor | int | None]:
         """Return the fields as a checkpoint keeps them."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -19,7 +19,8 @@ from bench.observer import Silent
 from bench.settings import Settings
 from bench.strategy import adversary_updates
 
-_UPDATES = 4
+# Updates and dev rows that are timed: on real tasks dev has thousands of rows, which take minutes.
+_UPDATES, _DEV_ROWS = 4, 256
 
 
 class _WaitsError(Exception):
@@ -92,7 +93,7 @@ class Calibration:
         if strategy.rewriters():
             return None
         splits = self._plain.encoded(task.name)
-        train = splits["train"]
+        train, dev = splits["train"], splits["dev"].first(_DEV_ROWS)
         per_epoch = batch_order(train.lengths, recipe, 0).per_epoch
         models = self._plain.untrained(task)
         logits = np.zeros((len(train), task.n_outputs), np.float32) if "teacher" in strategy.needs else None
@@ -103,7 +104,7 @@ class Calibration:
             dataclasses.replace(recipe, epochs=_UPDATES / per_epoch, evaluate_every=1e6),
             selection("last"),
             Feed(train, logits, device=models.accelerator.device, cost=models.cost),
-            {"dev": splits["dev"]},
+            {"dev": dev},
             seed=0,
             observer=Silent(),
         )
@@ -111,8 +112,10 @@ class Calibration:
         seconds = job.updates * cost.seconds["student"] / cost.student_updates
         if cost.adversary_updates:
             seconds += adversary_updates(strategy, job.updates) * cost.seconds["adversary"] / cost.adversary_updates
-        # Dev was predicted twice: after the last update, and for the record.
-        seconds += (math.ceil(job.updates / every) + 1) * cost.seconds["evaluate"] / 2
+        # Dev at every evaluation, and once more where not the last student is reported; the other splits once.
+        evaluations = math.ceil(job.updates / every) + (recipe.selection != "last")
+        rows = sum(len(split) * (evaluations if name == "dev" else name != "train") for name, split in splits.items())
+        seconds += rows * cost.seconds["evaluate"] / len(dev)
         return seconds * self._share(began)
 
     def _share(self, began: tuple[float, float]) -> float:

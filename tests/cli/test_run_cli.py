@@ -16,6 +16,7 @@ from bench import registry
 from bench.cli import main
 from bench.data.mini import MiniSource
 from bench.evaluation.metrics import compute, score
+from bench.evaluation.predict import predict
 from bench.reporting.records import read_record
 
 TINY = {
@@ -627,6 +628,21 @@ def test_how_long_a_grid_takes_is_said_before_it_starts(results):
     )
     assert estimate
     assert done.output.index(estimate[0]) < done.output.index("[1/2]")
+
+
+def test_few_rows_of_dev_are_timed_for_it(results, monkeypatch):
+    read = []
+
+    def timed(model, data, *rest, **more):
+        read.append(len(data))
+        return predict(model, data, *rest, **more)
+
+    monkeypatch.setattr("bench.experiment.calibration._DEV_ROWS", 7)
+    monkeypatch.setattr("bench.distill.loop.predict", timed)
+    done = bench("--strategy", "finetune", "--tasks", "rte,cola", results=results)
+    assert done.exit_code == 0, done.output
+    assert read[0] == 7
+    assert min(read[1:]) > 7
 
 
 def test_a_dry_run_says_what_would_run_how_long_it_takes_and_runs_nothing(no_teachers, tmp_path):

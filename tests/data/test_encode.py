@@ -75,6 +75,16 @@ def test_join_is_the_rows_of_all():
     assert scores.labels.dtype == np.float32
 
 
+def test_the_first_rows_are_those_of_the_whole():
+    whole = rows(5)
+    first = whole.first(2)
+    assert (len(first), first.example_ids.tolist()) == (2, [100, 101])
+    assert all(torch.equal(first.inputs(np.arange(2))[key], value) for key, value in whole.inputs(np.arange(2)).items())
+    assert len(join([first, whole])) == 7
+    for field in dataclasses.fields(whole):
+        np.testing.assert_array_equal(getattr(whole.first(9), field.name), getattr(whole, field.name))
+
+
 LENGTHS = np.random.default_rng(0).geometric(0.06, 1003) + 2
 
 
