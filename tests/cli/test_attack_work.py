@@ -149,7 +149,7 @@ def test_what_was_known_of_another_student_is_scored_again(work):
 
 def test_two_commands_at_once_share_the_work(work, tmp_path):
     _, runs, attack, seen = work
-    GATE.update(strategy=runs[0].strategy, open=tmp_path / "open", until=time.monotonic() + 60)
+    GATE.update(strategy=runs[0].strategy, open=tmp_path / "open", until=time.monotonic() + 600)
     first = threading.Thread(target=attack, args=(slice(0, 1),))
     first.start()
     while not (tmp_path / "log").exists():

@@ -167,4 +167,4 @@ def test_processes_side_by_side_without_a_writable_cache_score_and_leave_no_fold
         )
         for folder in ("one", "two")
     ]
-    assert [process.communicate(timeout=120)[0].strip() for process in running] == ["True 1.0 []"] * 2
+    assert [process.communicate(timeout=600)[0].strip() for process in running] == ["True 1.0 []"] * 2

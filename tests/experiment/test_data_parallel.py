@@ -62,7 +62,7 @@ def start(results: Path, data: Path, *program: str, parts: int = 3) -> subproces
 
 def end(process: subprocess.Popen) -> tuple[int, str]:
     try:
-        said, _ = process.communicate(timeout=240)
+        said, _ = process.communicate(timeout=900)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -85,7 +85,7 @@ def test_two_processes_that_are_cut_off_and_go_on_come_to_what_one_comes_to(tmp_
     code, said = end(start(tmp_path / "alone", data))
     assert code == 1, said  # the last strategy's loss is no number
     cut_off = start(tmp_path / "together", data, *TOGETHER)
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     while not list((tmp_path / "together").glob("runs/*/wnli/mate-kd*/*/checkpoint/states/[1-9]*")):
         assert time.monotonic() < deadline
         assert cut_off.poll() is None, end(cut_off)

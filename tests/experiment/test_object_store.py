@@ -90,7 +90,7 @@ def afresh(sweep: Sweep) -> Iterator[None]:
 
 
 def until(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while not what():
         assert time.monotonic() < end
         time.sleep(0.1)

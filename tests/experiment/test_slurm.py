@@ -66,7 +66,7 @@ def test_a_job_that_is_preempted_puts_its_cell_away_and_goes_on_when_it_is_queue
     slurm = Slurm(replace(HERE, requeues=1))
     work = slurm.todo({0: preempted}, Sweep(two, Progress(), False, Pace(two)))
     (job,) = slurm.submit([*work.values()], 1, two / "slurm")
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while not (log.exists() and log.read_text() == "0 1 2 3 "):
         assert time.monotonic() < until
         time.sleep(0.1)
