@@ -101,7 +101,6 @@ def distil(
     losses = Losses(observer, feed.train, recipe, trains, total)
     choosing_rows = selection.rows_to_choose(len(dev))
     best, outcome = Best(step=total), Outcome(logits={}, step=total)
-    latest: dict[int, np.ndarray] = {}  # dev's logits at the last evaluation, by its update
 
     with torch.random.fork_rng(), Interrupts(patient=ranks.count > 1) as interrupts:
         states = None if checkpoints is None else Checkpoints(checkpoints, observer)
@@ -166,7 +165,7 @@ def distil(
                 losses.look()
                 with cost.timed("evaluate"):
                     logits = predict(models.student, dev, models.accelerator, ranks=ranks)
-                latest = {cost.student_updates: logits}
+                outcome.logits = {"dev": logits}
                 rows = np.arange(len(dev)) if choosing_rows is None else choosing_rows
                 value = score(models.task, logits[rows], dev.labels[rows])[models.task.main_metric]
                 outcome.curve.append({"step": cost.student_updates, models.task.main_metric: value})
@@ -182,14 +181,14 @@ def distil(
 
     if best.weights is not None:
         models.student.load_state_dict(best.weights)
+        if best.step != outcome.step:
+            outcome.logits = {}  # of the last student, which is not the one reported
         outcome.step = best.step
     with cost.timed("evaluate"):
-        outcome.logits = {
-            name: latest[outcome.step]
-            if name == "dev" and outcome.step in latest
-            else predict(models.student, data, models.accelerator, ranks=ranks)
+        outcome.logits |= {
+            name: predict(models.student, data, models.accelerator, ranks=ranks)
             for name, data in splits.items()
-            if name != "train"
+            if name not in ("train", *outcome.logits)
         }
     models.ranks = ALONE  # what is looked at from here on, one process looks at
     return outcome

@@ -113,8 +113,9 @@ class Calibration:
         if cost.adversary_updates:
             seconds += adversary_updates(strategy, job.updates) * cost.seconds["adversary"] / cost.adversary_updates
         # Dev at every evaluation, and once more where not the last student is reported; the other splits once.
-        evaluations = math.ceil(job.updates / every) + (recipe.selection != "last")
-        rows = sum(len(split) * (evaluations if name == "dev" else name != "train") for name, split in splits.items())
+        evaluations = math.ceil(job.updates / every) + (selection(recipe.selection).chooses is not None)
+        rows = evaluations * len(splits["dev"])
+        rows += sum(len(split) for name, split in splits.items() if name not in ("train", "dev"))
         seconds += rows * cost.seconds["evaluate"] / len(dev)
         return seconds * self._share(began)
 

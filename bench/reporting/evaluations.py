@@ -62,7 +62,8 @@ class Evaluation(Struct, kw_only=True):
 
     def __post_init__(self) -> None:
         """Raise ValueError for scores that cannot be."""
-        check_scores(self.main, {f"metrics.{metric}": value for metric, value in self.metrics.items()})
+        check_scores("main", {self.main.metric: self.main.value})
+        check_scores("metrics", self.metrics)
 
 
 _decoder = msgspec.json.Decoder(Evaluation)

@@ -37,12 +37,11 @@ class Main(Struct):
     value: float | None  # the score as a fraction; null where it was no finite number
 
 
-def check_scores(main: Main, metrics: Mapping[str, float | None]) -> None:
-    """Raise ValueError for a score that no metric gives; ``metrics`` maps paths that end in a metric's name."""
-    for path, value in [(f"main.{main.metric}", main.value), *metrics.items()]:
-        metric = path.rpartition(".")[2]
+def check_scores(where: str, scores: Mapping[str, float | None]) -> None:
+    """Raise ValueError for one of ``scores``, by metric, that the metric never gives; ``where`` they stand."""
+    for metric, value in scores.items():
         if value is not None and not (-1.0001 if metric in MAY_BE_NEGATIVE else 0) <= value <= 1.0001:
-            raise ValueError(f"no {metric} is {value} - at `$.{path}`")
+            raise ValueError(f"no {metric} is {value} - at `$.{where}`")
 
 
 class DataSection(Struct):
@@ -245,10 +244,9 @@ class Done(Record, kw_only=True, tag="done"):
 
     def __post_init__(self) -> None:
         """Raise ValueError for scores and counts that cannot be."""
-        scores = {
-            f"metrics.{split}.{metric}": v for split, values in self.metrics.items() for metric, v in values.items()
-        }
-        check_scores(self.main, scores)
+        check_scores("main", {self.main.metric: self.main.value})
+        for split, scores in self.metrics.items():
+            check_scores(f"metrics.{split}", scores)
         counts = (self.text_quality.rewriting if self.text_quality else None) or self.cost.rewritten
         if counts.get("failed", 0) > counts.get("rows", 0):
             raise ValueError(f"{counts['failed']} rows of {counts.get('rows', 0)} failed to be rewritten")

@@ -796,10 +796,12 @@ def test_the_student_reported_is_the_one_the_rule_chooses(rule):
 @pytest.mark.parametrize("rule", SELECTIONS)
 def test_what_the_last_evaluation_predicted_is_not_predicted_again(rule, monkeypatch):
     read = []
-    monkeypatch.setattr(
-        "bench.distill.loop.predict",
-        lambda model, data, *rest, **more: (read.append(data), predict(model, data, *rest, **more))[1],
-    )
+
+    def noted(model, data, *rest, **more):
+        read.append(data)
+        return predict(model, data, *rest, **more)
+
+    monkeypatch.setattr("bench.distill.loop.predict", noted)
     outcome = train(make_models(), Finetune(), dataclasses.replace(RECIPE, evaluate_every=0.4), rule=rule)
     again = outcome.step != outcome.curve[-1]["step"]
     assert sum(data is SPLITS["dev"] for data in read) == len(outcome.curve) + again
